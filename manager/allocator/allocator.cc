@@ -1,0 +1,97 @@
+#include "manager/allocator/allocator.h"
+
+#include <deque>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "common/check.h"
+#include "common/log.h"
+
+namespace swarm::manager {
+namespace {
+
+// After an Update that the store refused.
+constexpr absl::Duration kRetryPause = absl::Seconds(1);
+
+class HostNetworkAllocator : public Allocator {
+ public:
+  HostNetworkAllocator(const Env& env, Store& store) : env_(env), store_(store) {}
+
+  ~HostNetworkAllocator() override { env_.loop.Cancel(retry_timer_); }
+
+  void Start() override {
+    DCHECK(env_.loop.InLoop());
+    watch_ = store_.Watch(WatchSpeed::kApplied, [this](const ChangeSet& set) { OnChanges(set); });
+    store_.view().EachTask([this](const Ref<Task>& task) {
+      Note(*task);
+      return true;
+    });
+    WakeUp();
+  }
+
+ private:
+  void OnChanges(const ChangeSet& set) {
+    for (const Change& change : set.changes) {
+      if (change.action != Change::Action::kCreate || !change.Is<Task>()) continue;
+      Note(*change.After<Task>());
+    }
+    WakeUp();
+  }
+
+  void Note(const Task& task) {
+    if (task.state == TaskState::kNew && IsRunnable(task)) new_tasks_.push_back(task.id);
+  }
+
+  void WakeUp() {
+    if (awake_ || new_tasks_.empty()) return;
+    awake_ = true;
+    env_.loop.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+      if (!alive.expired()) Turn();
+    });
+  }
+
+  void Turn() {
+    awake_ = false;
+    const int64_t now = absl::ToUnixMillis(env_.clock.WallNow());
+    std::vector<Id> moved;
+    const absl::Status status = store_.Update([&](WriteTx& tx) {
+      for (; moved.size() < kTasksPerUpdate && !new_tasks_.empty(); new_tasks_.pop_front()) {
+        const Ref<Task> task = tx.view().GetTask(new_tasks_.front());
+        if (task == nullptr || task->state != TaskState::kNew || !IsRunnable(*task)) continue;
+        Task pending = *task;
+        pending.state = TaskState::kPending;
+        pending.status_unix_ms = now;
+        tx.PutSoft(std::move(pending));
+        moved.push_back(task->id);
+      }
+      return !moved.empty() ? absl::OkStatus() : absl::CancelledError("nothing to do");
+    });
+    if (!status.ok() && !absl::IsCancelled(status)) {
+      LogError("allocator", absl::StrCat("could not move new tasks on: ", status.ToString()));
+      new_tasks_.insert(new_tasks_.begin(), moved.begin(), moved.end());
+      awake_ = true;
+      retry_timer_ = env_.loop.RunAfter(kRetryPause, [this] { Turn(); });
+      return;
+    }
+    WakeUp();
+  }
+
+  const Env env_;
+  Store& store_;
+  std::unique_ptr<WatchHandle> watch_;
+  // Bounded by the tasks of the store: each is here at most once, when it was created.
+  std::deque<Id> new_tasks_;
+  bool awake_ = false;  // a turn is on its way
+  TimerId retry_timer_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace
+
+std::unique_ptr<Allocator> MakeAllocator(const Env& env, Store& store) {
+  return std::make_unique<HostNetworkAllocator>(env, store);
+}
+
+}  // namespace swarm::manager

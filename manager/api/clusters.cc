@@ -1,0 +1,80 @@
+#include "manager/api/clusters.h"
+
+#include <utility>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+#include "manager/api/container_validation.h"
+#include "manager/api/render.h"
+#include "manager/api/validation.h"
+
+namespace swarm::manager {
+
+absl::StatusOr<v1::Cluster> Clusters::GetNow() const {
+  Ref<Cluster> cluster = store_.view().GetCluster();
+  if (cluster == nullptr) return absl::FailedPreconditionError("there is no cluster yet");
+  return RenderCluster(*cluster);
+}
+
+void Clusters::Get(const v1::GetClusterRequest&, Reply<v1::Cluster> reply) {
+  DCHECK(env_.loop.InLoop());
+  ReplyWhenDurable<v1::Cluster>(store_, GetNow(), std::move(reply));
+}
+
+void Clusters::Update(const v1::UpdateClusterRequest& request, Reply<v1::Cluster> reply) {
+  DCHECK(env_.loop.InLoop());
+  absl::Status written = WriteUpdate(request);
+  if (!written.ok()) return ReplyWhenDurable<v1::Cluster>(store_, written, std::move(reply));
+  ReplyWhenDurable<v1::Cluster>(store_, GetNow(), std::move(reply));
+}
+
+absl::Status Clusters::WriteUpdate(const v1::UpdateClusterRequest& request) {
+  RETURN_IF_ERROR(ValidateClusterSpec(request.spec()));
+  Ref<Cluster> cluster = store_.view().GetCluster();
+  if (cluster == nullptr) return absl::FailedPreconditionError("there is no cluster yet");
+  if (request.version() == 0) {
+    return FieldError("version", "is required: read the cluster and send its version");
+  }
+  if (request.version() != cluster->meta().version()) {
+    return absl::AbortedError(StrCat("the cluster was changed meanwhile: version ",
+                                     cluster->meta().version(), ", you read ", request.version(),
+                                     "; read it again"));
+  }
+  return store_.Update([&](WriteTx& tx) {
+    Cluster changed = *cluster;
+    *changed.mutable_spec() = request.spec();
+    return tx.Put(std::move(changed));
+  });
+}
+
+void Clusters::GetJoinTokens(const v1::GetJoinTokensRequest&, Reply<v1::JoinTokens> reply) {
+  DCHECK(env_.loop.InLoop());
+  ReplyWhenDurable<v1::JoinTokens>(store_, ca_.Tokens(), std::move(reply));
+}
+
+void Clusters::RotateJoinToken(const v1::RotateJoinTokenRequest& request,
+                               Reply<v1::JoinTokens> reply) {
+  DCHECK(env_.loop.InLoop());
+  if (request.role() != v1::NodeSpec::ROLE_WORKER && request.role() != v1::NodeSpec::ROLE_MANAGER) {
+    return reply(FieldError("role", "is neither worker nor manager"));
+  }
+  ca_.RotateToken(request.role(), std::move(reply));
+}
+
+void Clusters::CreateClientCertificate(const v1::CreateClientCertificateRequest& request,
+                                       Reply<v1::ClientCertificate> reply) {
+  DCHECK(env_.loop.InLoop());
+  auto issue = [&]() -> absl::StatusOr<v1::ClientCertificate> {
+    RETURN_IF_ERROR(ValidateName("name", request.name()));
+    if (request.role() != v1::CreateClientCertificateRequest::ROLE_VIEWER &&
+        request.role() != v1::CreateClientCertificateRequest::ROLE_ADMIN) {
+      return FieldError("role", "is neither viewer nor admin");
+    }
+    if (request.has_expiry()) RETURN_IF_ERROR(ValidateDuration("expiry", request.expiry()));
+    return ca_.IssueClient(request);
+  };
+  ReplyWhenDurable<v1::ClientCertificate>(store_, issue(), std::move(reply));
+}
+
+}  // namespace swarm::manager

@@ -1,0 +1,154 @@
+#include "manager/api/control_service.h"
+
+#include <map>
+#include <string>
+#include <utility>
+
+#include "common/strings.h"
+#include "common/version.h"
+#include "manager/api/change_feed.h"
+#include "manager/api/grpc_outbox.h"
+#include "manager/api/grpc_unary.h"
+#include "swarm/v1/control.grpc.pb.h"
+
+namespace swarm::manager {
+namespace {
+
+using Context = ::grpc::CallbackServerContext;
+using Unary = ::grpc::ServerUnaryReactor;
+
+// Runs `room.method(request, reply)` on the loop.
+template <typename Room, typename Method>
+auto Call(Room& room, Method method) {
+  return [&room, method](auto request, auto reply) {
+    (room.*method)(std::move(request), std::move(reply));
+  };
+}
+
+class ControlService final : public v1::Control::CallbackService {
+ public:
+  ControlService(const Env& env, ControlRooms rooms, edge::Authorizer authorizer)
+      : env_(env), rooms_(rooms), edge_{env.loop, std::move(authorizer)} {}
+
+  Unary* GetCluster(Context* c, const v1::GetClusterRequest* q, v1::Cluster* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetCluster", c, q, a,
+                       Call(rooms_.clusters, &Clusters::Get));
+  }
+  Unary* UpdateCluster(Context* c, const v1::UpdateClusterRequest* q, v1::Cluster* a) override {
+    return edge_.Unary("/swarm.v1.Control/UpdateCluster", c, q, a,
+                       Call(rooms_.clusters, &Clusters::Update));
+  }
+  Unary* GetJoinTokens(Context* c, const v1::GetJoinTokensRequest* q, v1::JoinTokens* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetJoinTokens", c, q, a,
+                       Call(rooms_.clusters, &Clusters::GetJoinTokens));
+  }
+  Unary* RotateJoinToken(Context* c, const v1::RotateJoinTokenRequest* q,
+                         v1::JoinTokens* a) override {
+    return edge_.Unary("/swarm.v1.Control/RotateJoinToken", c, q, a,
+                       Call(rooms_.clusters, &Clusters::RotateJoinToken));
+  }
+  Unary* CreateClientCertificate(Context* c, const v1::CreateClientCertificateRequest* q,
+                                 v1::ClientCertificate* a) override {
+    return edge_.Unary("/swarm.v1.Control/CreateClientCertificate", c, q, a,
+                       Call(rooms_.clusters, &Clusters::CreateClientCertificate));
+  }
+  Unary* GetNode(Context* c, const v1::GetNodeRequest* q, v1::Node* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetNode", c, q, a, Call(rooms_.nodes, &Nodes::Get));
+  }
+  Unary* ListNodes(Context* c, const v1::ListNodesRequest* q, v1::ListNodesResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListNodes", c, q, a, Call(rooms_.nodes, &Nodes::List));
+  }
+  Unary* UpdateNode(Context* c, const v1::UpdateNodeRequest* q, v1::Node* a) override {
+    return edge_.Unary("/swarm.v1.Control/UpdateNode", c, q, a, Call(rooms_.nodes, &Nodes::Update));
+  }
+  Unary* DeleteNode(Context* c, const v1::DeleteNodeRequest* q,
+                    v1::DeleteNodeResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteNode", c, q, a, Call(rooms_.nodes, &Nodes::Delete));
+  }
+  Unary* CreateService(Context* c, const v1::CreateServiceRequest* q,
+                       v1::CreateServiceResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/CreateService", c, q, a,
+                       Call(rooms_.services, &Services::Create));
+  }
+  Unary* GetService(Context* c, const v1::GetServiceRequest* q, v1::Service* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetService", c, q, a,
+                       Call(rooms_.services, &Services::Get));
+  }
+  Unary* ListServices(Context* c, const v1::ListServicesRequest* q,
+                      v1::ListServicesResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListServices", c, q, a,
+                       Call(rooms_.services, &Services::List));
+  }
+  Unary* UpdateService(Context* c, const v1::UpdateServiceRequest* q,
+                       v1::UpdateServiceResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/UpdateService", c, q, a,
+                       Call(rooms_.services, &Services::Update));
+  }
+  Unary* DeleteService(Context* c, const v1::DeleteServiceRequest* q,
+                       v1::DeleteServiceResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteService", c, q, a,
+                       Call(rooms_.services, &Services::Delete));
+  }
+  Unary* GetTask(Context* c, const v1::GetTaskRequest* q, v1::Task* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetTask", c, q, a, Call(rooms_.tasks, &Tasks::Get));
+  }
+  Unary* ListTasks(Context* c, const v1::ListTasksRequest* q, v1::ListTasksResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListTasks", c, q, a, Call(rooms_.tasks, &Tasks::List));
+  }
+  Unary* GetVersion(Context* c, const v1::GetVersionRequest* q, v1::VersionInfo* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetVersion", c, q, a,
+                       [](const v1::GetVersionRequest&, Reply<v1::VersionInfo> reply) {
+                         v1::VersionInfo version;
+                         version.set_version(kVersion);
+                         version.set_session_protocol(kSessionProtocol);
+                         version.set_build(StrCat("C++ ", __VERSION__));
+                         reply(std::move(version));
+                       });
+  }
+
+  ::grpc::ServerWriteReactor<v1::WatchEvent>* Watch(Context* c,
+                                                    const v1::WatchRequest* q) override {
+    auto stream = OutboxReactor<v1::WatchEvent>::Make({});
+    absl::Status allowed = edge_.authorizer("/swarm.v1.Control/Watch", edge::PeerOf(*c));
+    if (!allowed.ok()) {
+      stream->Close(std::move(allowed));
+      return stream.get();
+    }
+    stream->SetHooks(
+        [] {}, [this, raw = stream.get()] { env_.loop.Post([this, raw] { feeds_.erase(raw); }); });
+    env_.loop.Post([this, stream, request = *q] { OpenFeed(stream, request); });
+    return stream.get();
+  }
+
+ private:
+  static constexpr size_t kMaxFeeds = 1'000;
+  struct Feed {
+    std::shared_ptr<OutboxReactor<v1::WatchEvent>> stream;  // outlives the feed
+    std::unique_ptr<ChangeFeed> feed;
+  };
+
+  // On the loop. The stream's end is posted later than this, so it finds what it must erase.
+  void OpenFeed(const std::shared_ptr<OutboxReactor<v1::WatchEvent>>& stream,
+                const v1::WatchRequest& request) {
+    if (feeds_.size() >= kMaxFeeds) {
+      return stream->Close(absl::ResourceExhaustedError("too many watchers"));
+    }
+    auto feed = ChangeFeed::Open(env_, rooms_.store, request, *stream);
+    if (!feed.ok()) return stream->Close(feed.status());
+    feeds_.emplace(stream.get(), Feed{stream, *std::move(feed)});
+  }
+
+  const Env env_;
+  const ControlRooms rooms_;
+  const ApiEdge edge_;
+  std::map<void*, Feed> feeds_;  // on the loop
+};
+
+}  // namespace
+
+std::unique_ptr<::grpc::Service> MakeControlService(const Env& env, ControlRooms rooms,
+                                                    edge::Authorizer authorizer) {
+  return std::make_unique<ControlService>(env, rooms, std::move(authorizer));
+}
+
+}  // namespace swarm::manager

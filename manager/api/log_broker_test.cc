@@ -1,0 +1,263 @@
+#include "manager/api/log_broker.h"
+
+#include <map>
+#include <set>
+
+#include "common/strings.h"
+#include "tests/support/api_world.h"
+
+namespace swarm::manager {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using testing::StatusIs;
+
+// Sessions of nodes: who is there, under which fence, and what they were sent.
+class FakeDispatcher : public Dispatcher {
+ public:
+  void Start() override {}
+  SessionId OnOpened(Id, std::string, AgentStream&) override { return 0; }
+  void OnMessage(SessionId, v1::AgentMessage) override {}
+  void OnDrained(SessionId) override {}
+  void OnClosed(SessionId) override {}
+  bool SendToNode(Id node, v1::ManagerMessage message) override {
+    if (!fences.contains(node)) return false;
+    sent.emplace_back(node, message.log_request());
+    return true;
+  }
+  bool FenceIsCurrent(Id node, uint64_t fence) const override {
+    auto it = fences.find(node);
+    return it != fences.end() && it->second == fence;
+  }
+  std::map<Id, uint64_t> fences;
+  std::vector<std::pair<Id, v1::LogRequest>> sent;
+};
+
+struct FakeStream : PublisherStream {
+  void ReadNext() override { ++reads; }
+  void Finish(absl::Status status) override {
+    if (!finished.has_value()) finished = std::move(status);
+  }
+  int reads = 0;
+  std::optional<absl::Status> finished;
+};
+
+class LogBrokerTest : public ::testing::Test, public ApiWorld {
+ protected:
+  LogBrokerTest() {
+    broker.Start();
+    node = AddNode("n1", v1::NodeStatus::STATE_READY);
+    dispatcher.fences[node] = 7;
+    web = AddService("web", 2);
+  }
+  absl::StatusOr<LogBroker::SubscriptionId> Subscribe(bool follow) {
+    v1::SubscribeLogsRequest request;
+    request.set_service_ref("web");
+    request.mutable_options()->set_follow(follow);
+    auto id = broker.Subscribe(request, sink);
+    loop.RunUntilIdle();
+    return id;
+  }
+  // As the node would: a stream with its first message.
+  LogBroker::PublisherId Publish(FakeStream& stream, Id task, const std::string& line,
+                                 bool finished, uint64_t fence = 7) {
+    const auto id = broker.OnPublisherOpened(node, stream);
+    Send(id, task, line, finished, fence);
+    return id;
+  }
+  void Send(LogBroker::PublisherId id, Id task, const std::string& line, bool finished,
+            uint64_t fence = 7) {
+    v1::PublishLogsRequest message;
+    message.set_subscription_id(dispatcher.sent.back().second.subscription_id());
+    message.set_fence(fence);
+    v1::LogMessage& log = *message.add_messages();
+    log.set_task_id(task.ToString());
+    log.set_data(line);
+    log.set_service_name("a lie");
+    log.mutable_timestamp()->set_seconds(1'700'000'000);
+    if (finished) message.add_finished_task_ids(task.ToString());
+    broker.OnPublished(id, std::move(message));
+    loop.RunUntilIdle();
+  }
+
+  FakeDispatcher dispatcher;
+  LogBroker broker{env, *store, dispatcher};
+  FakeSink<v1::LogMessage> sink;
+  Id node;
+  Ref<Service> web;
+};
+
+TEST_F(LogBrokerTest, AsksTheNodesAndEndsWhenAllTasksAreFinished) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  AddTask(*web, 2, TaskState::kPending);  // has no container yet
+  ASSERT_OK(Subscribe(false));
+  ASSERT_THAT(dispatcher.sent, SizeIs(1));
+  EXPECT_THAT(dispatcher.sent[0].second.task_ids(), ::testing::ElementsAre(task.ToString()));
+  FakeStream stream;
+  Publish(stream, task, "hi", true);
+  ASSERT_THAT(sink.messages, SizeIs(1));
+  EXPECT_EQ("hi", sink.messages[0].data());
+  EXPECT_EQ("web", sink.messages[0].service_name());
+  EXPECT_EQ(1u, sink.messages[0].slot());
+  EXPECT_EQ("n1", sink.messages[0].node_hostname());
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_OK(*sink.closed);
+  EXPECT_EQ(0u, broker.subscriptions());
+}
+
+TEST_F(LogBrokerTest, EndsAtOnceWhenThereIsNothingToRead) {
+  ASSERT_OK(Subscribe(false));
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_OK(*sink.closed);
+}
+
+TEST_F(LogBrokerTest, FollowsTasksThatStartLaterAndEndsWithTheService) {
+  ASSERT_OK(Subscribe(true));
+  EXPECT_THAT(dispatcher.sent, IsEmpty());
+  const Id task = AddTask(*web, 1, TaskState::kAssigned, node);
+  EXPECT_THAT(dispatcher.sent, IsEmpty());
+  SetState(task, TaskState::kRunning);
+  ASSERT_THAT(dispatcher.sent, SizeIs(1));
+  FakeStream stream;
+  const auto publisher = Publish(stream, task, "one", false);
+  EXPECT_FALSE(sink.closed.has_value());
+  SetState(task, TaskState::kShutdown);
+  ASSERT_OK(store->Update([&](WriteTx& tx) {
+    tx.RemoveTask(task);
+    tx.RemoveService(Id::ParseOrZero(web->id()));
+    return absl::OkStatus();
+  }));
+  loop.RunUntilIdle();
+  EXPECT_FALSE(sink.closed.has_value()) << "its last lines may still come";
+  Send(publisher, task, "bye", true);
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_OK(*sink.closed);
+}
+
+TEST_F(LogBrokerTest, SaysThatANodeCannotBeReachedAndEnds) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  dispatcher.fences.clear();
+  ASSERT_OK(Subscribe(false));
+  ASSERT_THAT(sink.messages, SizeIs(1));
+  EXPECT_EQ(v1::LogMessage::STREAM_NOTICE, sink.messages[0].stream());
+  EXPECT_EQ("node n1 cannot be reached: logs of 1 task are missing", sink.messages[0].data());
+  EXPECT_TRUE(sink.closed.has_value());
+}
+
+TEST_F(LogBrokerTest, GivesUpOnANodeThatNeverAnswers) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(false));
+  loop.Advance(LogBroker::kAnswerTimeout + absl::Seconds(1));
+  ASSERT_THAT(sink.messages, SizeIs(1));
+  EXPECT_THAT(sink.messages[0].data(), HasSubstr("gave no answer"));
+  EXPECT_TRUE(sink.closed.has_value());
+}
+
+TEST_F(LogBrokerTest, AsksAFollowersNodeAgainFromTheLastLine) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(true));
+  FakeStream stream;
+  const auto publisher = Publish(stream, task, "one", false);
+  broker.OnPublisherClosed(publisher);
+  loop.Advance(absl::Seconds(3));
+  ASSERT_THAT(dispatcher.sent, SizeIs(2));
+  EXPECT_EQ(1'700'000'000'000'000'001, dispatcher.sent[1].second.options().since_unix_nanos());
+  EXPECT_NE(dispatcher.sent[0].second.subscription_id(),
+            dispatcher.sent[1].second.subscription_id());
+}
+
+TEST_F(LogBrokerTest, ReadsNoFurtherFromANodeWhileTheReaderIsSlow) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  auto id = Subscribe(true);
+  ASSERT_OK(id);
+  sink.room = 1;
+  FakeStream stream;
+  const auto publisher = Publish(stream, task, "one", false);
+  EXPECT_EQ(1, stream.reads);
+  Send(publisher, task, "two", false);
+  EXPECT_EQ(1, stream.reads);
+  sink.room = 10;
+  broker.OnDrained(*id);
+  EXPECT_EQ(2, stream.reads);
+  EXPECT_EQ("two", sink.messages[1].data());
+}
+
+TEST_F(LogBrokerTest, EndsTheNodesStreamsWhenTheReaderGoes) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  auto id = Subscribe(true);
+  ASSERT_OK(id);
+  FakeStream stream;
+  const auto publisher = Publish(stream, task, "one", false);
+  broker.Unsubscribe(*id);
+  ASSERT_TRUE(stream.finished.has_value());
+  EXPECT_THAT(*stream.finished, StatusIs(absl::StatusCode::kCancelled));
+  broker.OnPublisherClosed(publisher);
+}
+
+// F10.
+TEST_F(LogBrokerTest, RefusesAStaleFence) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(true));
+  FakeStream stream;
+  Publish(stream, task, "one", false, /*fence=*/6);
+  ASSERT_TRUE(stream.finished.has_value());
+  EXPECT_THAT(*stream.finished, StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(sink.messages, IsEmpty());
+}
+
+// S2.
+TEST_F(LogBrokerTest, BelievesANodeOnlyAboutTasksThatItWasAskedFor) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(true));
+  FakeStream stream;
+  Publish(stream, Id::Make(*random), "forged", false);
+  ASSERT_TRUE(stream.finished.has_value());
+  EXPECT_THAT(*stream.finished, StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(sink.messages, IsEmpty());
+}
+
+TEST_F(LogBrokerTest, GivesARequestToItsOwnNodeAlone) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(true));
+  node = AddNode("n2", v1::NodeStatus::STATE_READY);
+  dispatcher.fences[node] = 7;
+  FakeStream stream;
+  Publish(stream, task, "forged", false);
+  ASSERT_TRUE(stream.finished.has_value());
+  EXPECT_THAT(sink.messages, IsEmpty());
+}
+
+TEST_F(LogBrokerTest, TellsWhyANodeCannotSend) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(false));
+  v1::LogFailure failure;
+  failure.set_subscription_id(dispatcher.sent[0].second.subscription_id());
+  failure.set_error("disk on fire");
+  broker.OnLogFailure(node, failure);
+  ASSERT_THAT(sink.messages, SizeIs(1));
+  EXPECT_THAT(sink.messages[0].data(), HasSubstr("disk on fire"));
+  EXPECT_TRUE(sink.closed.has_value());
+}
+
+TEST_F(LogBrokerTest, ReadsOneTaskByItsName) {
+  const Id task = AddTask(*web, 2, TaskState::kRunning, node);
+  AddTask(*web, 1, TaskState::kRunning, node);
+  v1::SubscribeLogsRequest request;
+  request.set_task_ref("web.2");
+  ASSERT_OK(broker.Subscribe(request, sink));
+  loop.RunUntilIdle();
+  ASSERT_THAT(dispatcher.sent, SizeIs(1));
+  EXPECT_THAT(dispatcher.sent[0].second.task_ids(), ::testing::ElementsAre(task.ToString()));
+}
+
+TEST_F(LogBrokerTest, RefusesUnknownServicesAndEmptyRequests) {
+  v1::SubscribeLogsRequest request;
+  EXPECT_THAT(broker.Subscribe(request, sink), StatusIs(absl::StatusCode::kInvalidArgument));
+  request.set_service_ref("nope");
+  EXPECT_THAT(broker.Subscribe(request, sink), StatusIs(absl::StatusCode::kNotFound));
+}
+
+}  // namespace
+}  // namespace swarm::manager

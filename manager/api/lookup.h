@@ -1,0 +1,26 @@
+// Finding what a `ref` of the API means: an id, a name, or a unique prefix of an id, in this order.
+//
+//   ASSIGN_OR_RETURN(Ref<Service> service, FindService(store.view(), request.ref()));
+//
+// Loop thread. NotFound: "service \"web\" not found"; InvalidArgument when the ref is empty or a
+// prefix fits several ("prefix \"ab\" is ambiguous: 3 services").
+#ifndef SWARM_MANAGER_API_LOOKUP_H_
+#define SWARM_MANAGER_API_LOOKUP_H_
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "manager/store/store.h"
+
+namespace swarm::manager {
+
+// Also finds services that are being removed.
+absl::StatusOr<Ref<Service>> FindService(const View& view, std::string_view ref);
+// The name of a node is its host name; when several have it, that is ambiguous.
+absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref);
+// "web.3" (the newest task of that slot) and "web.3.<id>" are a task's names.
+absl::StatusOr<Ref<Task>> FindTask(const View& view, std::string_view ref);
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_API_LOOKUP_H_

@@ -1,0 +1,69 @@
+#include "manager/api/service_health.h"
+
+#include "common/check.h"
+#include "common/strings.h"
+
+namespace swarm::manager {
+namespace {
+
+bool CountsAsRunning(const Task* task) {
+  return task != nullptr && task->state == TaskState::kRunning &&
+         task->desired == TaskState::kRunning;
+}
+
+}  // namespace
+
+void ServiceHealth::Start() {
+  DCHECK(env_.loop.InLoop());
+  watch_ =
+      store_.Watch(WatchSpeed::kApplied, [this](const ChangeSet& changes) { OnChanges(changes); });
+  store_.view().EachService([&](const Ref<Service>& service) {
+    OnService(nullptr, service.get());
+    return true;
+  });
+  store_.view().EachTask([&](const Ref<Task>& task) {
+    if (CountsAsRunning(task.get())) ++counts_[task->service_id].running;
+    return true;
+  });
+  for (const auto& [id, count] : std::map<Id, Count>(counts_)) Publish(id);
+}
+
+void ServiceHealth::OnChanges(const ChangeSet& changes) {
+  std::set<Id> touched;
+  for (const Change& change : changes.changes) {
+    if (change.Is<Task>()) {
+      Ref<Task> before = change.Before<Task>();
+      Ref<Task> after = change.After<Task>();
+      const int delta = CountsAsRunning(after.get()) - CountsAsRunning(before.get());
+      if (delta == 0) continue;
+      const Id service = after != nullptr ? after->service_id : before->service_id;
+      counts_[service].running += static_cast<uint64_t>(delta);
+      touched.insert(service);
+    } else if (change.Is<Service>()) {
+      Ref<Service> before = change.Before<Service>();
+      Ref<Service> after = change.After<Service>();
+      OnService(before.get(), after.get());
+      touched.insert(Id::ParseOrZero((after != nullptr ? after : before)->id()));
+    }
+  }
+  for (Id service : touched) Publish(service);
+}
+
+void ServiceHealth::OnService(const Service* before, const Service* after) {
+  Count& count = counts_[Id::ParseOrZero((after != nullptr ? after : before)->id())];
+  count.known = after != nullptr && !after->removing();
+  if (after == nullptr) return;
+  count.name = after->spec().name();
+  count.wanted = after->spec().replicated().replicas();
+}
+
+void ServiceHealth::Publish(Id service) {
+  Count& count = counts_[service];
+  std::optional<bool> now;
+  if (count.known) now = count.running >= count.wanted;
+  if (now != count.reported) report_(StrCat("service/", count.name), now);
+  count.reported = now;
+  if (!count.known && count.running == 0) counts_.erase(service);
+}
+
+}  // namespace swarm::manager

@@ -1,0 +1,387 @@
+#include "manager/api/services.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+#include "google/protobuf/util/message_differencer.h"
+#include "manager/api/lookup.h"
+#include "manager/api/paging.h"
+#include "manager/api/render.h"
+#include "manager/api/validation.h"
+
+namespace swarm::manager {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+constexpr std::string_view kCreate = "CreateService";
+constexpr std::string_view kUpdate = "UpdateService";
+
+absl::Status NameTaken(std::string_view name) {
+  return absl::AlreadyExistsError(StrCat("service name \"", name, "\" is already in use"));
+}
+
+absl::Status BeingRemoved(std::string_view name) {
+  return absl::NotFoundError(StrCat("service \"", name, "\" is being removed"));
+}
+
+// What a new service of that name waited for in vain.
+absl::Status StillBeingRemoved(const View& view, std::string_view name) {
+  std::string message = StrCat("service \"", name, "\" is still being removed");
+  std::string waits_for;
+  if (const Ref<Service> service = view.GetServiceByName(name); service != nullptr) {
+    view.EachTaskOfService(Id::ParseOrZero(service->id()), [&](const Ref<Task>& task) {
+      const Ref<Node> node = view.GetNode(task->node_id);
+      const bool is_down = node != nullptr && node->status().state() == v1::NodeStatus::STATE_DOWN;
+      if (is_down) waits_for = node->description().hostname();
+      return !is_down;
+    });
+  }
+  if (!waits_for.empty()) {
+    StrAppend(&message, ": node ", waits_for,
+              " is down with tasks of it; bring the node back or remove it with node rm");
+  }
+  return absl::AbortedError(StrCat(message, "; try again"));
+}
+
+absl::Status Busy() {
+  return absl::ResourceExhaustedError("too many writes are under way; try again in a moment");
+}
+
+absl::Status CheckCreate(const v1::CreateServiceRequest& request) {
+  RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
+  return ValidateServiceSpec(request.spec());
+}
+
+absl::Status CheckUpdate(const v1::UpdateServiceRequest& request) {
+  RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
+  if (request.version() == 0) {
+    return absl::InvalidArgumentError(
+        "version: is required: read the service and send its version");
+  }
+  return ValidateServiceSpec(request.spec());
+}
+
+Revision MakeRevision(Id id, Id service, const v1::ServiceSpec& spec, uint64_t number,
+                      const oci::Reference& reference, const ResolvedImage& image) {
+  Revision record;
+  v1::Revision& revision = *record.mutable_revision();
+  revision.set_id(id.ToString());
+  revision.set_service_id(service.ToString());
+  revision.set_service_name(spec.name());
+  *revision.mutable_service_labels() = spec.labels();
+  revision.set_number(number);
+  *revision.mutable_task() = spec.task();
+  for (const v1::Platform& platform : image.platforms) {
+    *revision.mutable_task()->mutable_placement()->add_platforms() = platform;
+  }
+  revision.set_image_reference(reference.Name());
+  revision.set_image_digest(image.digest);
+  record.set_pending_reason(image.pending_reason);
+  return record;
+}
+
+bool LabelsFit(const v1::ListServicesRequest& request, const v1::ServiceSpec& spec) {
+  return std::all_of(request.labels().begin(), request.labels().end(), [&](const auto& wanted) {
+    auto it = spec.labels().find(wanted.first);
+    return it != spec.labels().end() && (wanted.second.empty() || wanted.second == it->second);
+  });
+}
+
+}  // namespace
+
+Services::Services(const Env& env, Store& store, ImageResolver& images, RequestLog& requests)
+    : env_(env), store_(store), images_(images), requests_(requests) {}
+
+Services::~Services() {
+  for (auto& [id, waiter] : name_waiters_) env_.loop.Cancel(waiter.timer);
+}
+
+void Services::Start() {
+  DCHECK(env_.loop.InLoop());
+  watch_ = store_.Watch(WatchSpeed::kApplied, [this](const ChangeSet& changes) {
+    for (const Change& change : changes.changes) {
+      if (change.Is<Service>() && change.action == Change::Action::kRemove) {
+        OnServiceRemoved(change.Before<Service>()->spec().name());
+      }
+    }
+  });
+}
+
+// Once written, waits for the disk and answers with the service as it is then.
+template <typename Response>
+void Services::Finish(absl::Status written, Id id, std::vector<std::string> warnings,
+                      Reply<Response> reply) {
+  if (!written.ok()) return ReplyWhenDurable<Response>(store_, written, std::move(reply));
+  ReplyWhenDurable<Response>(store_, Answer<Response>(id, std::move(warnings)), std::move(reply));
+}
+
+template <typename Response>
+absl::StatusOr<Response> Services::Answer(Id id, std::vector<std::string> warnings) const {
+  Ref<Service> service = store_.view().GetService(id);
+  if (service == nullptr) {
+    return absl::NotFoundError("the service that this request made was removed since");
+  }
+  Response response;
+  *response.mutable_service() = RenderService(store_.view(), *service);
+  for (std::string& warning : warnings) response.add_warnings(std::move(warning));
+  return response;
+}
+
+// ------------------------------------------------------------------------------------------ create
+
+void Services::Create(v1::CreateServiceRequest request, Reply<v1::CreateServiceResponse> reply) {
+  DCHECK(env_.loop.InLoop());
+  if (absl::Status s = CheckCreate(request); !s.ok()) return reply(s);
+  if (JoinUnderWay(request, reply)) return;
+  if (under_way_ >= kMaxUnderWay) {
+    joined_.erase(request.request_id());
+    return reply(Busy());
+  }
+  ++under_way_;
+  const std::string id = request.request_id();
+  CreateNow(std::move(request), [this, id, reply = std::move(reply)](
+                                    absl::StatusOr<v1::CreateServiceResponse> answer) mutable {
+    --under_way_;
+    auto joined = joined_.extract(id);
+    if (!joined.empty()) {
+      for (auto& other : joined.mapped()) other(answer);
+    }
+    reply(std::move(answer));
+  });
+}
+
+bool Services::JoinUnderWay(const v1::CreateServiceRequest& request,
+                            Reply<v1::CreateServiceResponse>& reply) {
+  if (request.request_id().empty()) return false;
+  absl::StatusOr<std::optional<Id>> seen = requests_.Find(request.request_id(), kCreate);
+  if (!seen.ok() || seen->has_value()) {
+    Finish(seen.status(), seen.ok() ? **seen : Id{}, {}, std::move(reply));
+    return true;
+  }
+  auto [it, first] = joined_.try_emplace(request.request_id());
+  if (first) return false;
+  if (it->second.size() >= kMaxUnderWay) {
+    reply(Busy());
+  } else {
+    it->second.push_back(std::move(reply));
+  }
+  return true;
+}
+
+void Services::CreateNow(v1::CreateServiceRequest request, Reply<v1::CreateServiceResponse> reply) {
+  if (Ref<Service> other = store_.view().GetServiceByName(request.spec().name())) {
+    if (other->removing()) return WaitForName(std::move(request), std::move(reply));
+    return ReplyWhenDurable<v1::CreateServiceResponse>(store_, NameTaken(request.spec().name()),
+                                                       std::move(reply));
+  }
+  auto reference = oci::Reference::Parse(request.spec().task().container().image());
+  if (!reference.ok()) return reply(reference.status());
+  const bool skip = request.spec().no_resolve_image();
+  images_.Resolve(*reference, skip,
+                  [this, request = std::move(request), reference = *reference,
+                   reply = std::move(reply)](absl::StatusOr<ResolvedImage> image) mutable {
+                    CreateResolved(request, reference, std::move(image), std::move(reply));
+                  });
+}
+
+// `stack rm` followed by `stack deploy` must not race: the new service waits for the old one's end.
+void Services::WaitForName(v1::CreateServiceRequest request,
+                           Reply<v1::CreateServiceResponse> reply) {
+  const uint64_t id = ++last_waiter_;
+  NameWaiter& waiter = name_waiters_[id];
+  waiter.name = request.spec().name();
+  waiter.request = std::move(request);
+  waiter.reply = std::move(reply);
+  waiter.timer = env_.loop.RunAfter(kNamePatience, [this, id] {
+    auto late = name_waiters_.extract(id);
+    late.mapped().reply(StillBeingRemoved(store_.view(), late.mapped().name));
+  });
+}
+
+void Services::OnServiceRemoved(const std::string& name) {
+  std::vector<uint64_t> ready;
+  for (const auto& [id, waiter] : name_waiters_) {
+    if (waiter.name == name) ready.push_back(id);
+  }
+  for (uint64_t id : ready) {
+    auto waiter = name_waiters_.extract(id);
+    env_.loop.Cancel(waiter.mapped().timer);
+    CreateNow(std::move(waiter.mapped().request), std::move(waiter.mapped().reply));
+  }
+}
+
+void Services::CreateResolved(const v1::CreateServiceRequest& request,
+                              const oci::Reference& reference, absl::StatusOr<ResolvedImage> image,
+                              Reply<v1::CreateServiceResponse> reply) {
+  if (!image.ok()) return reply(image.status());
+  const Id id = Id::Make(env_.random);
+  absl::Status written =
+      store_.Update([&](WriteTx& tx) { return WriteNew(tx, id, request, reference, *image); });
+  Finish(written, id, std::move(image->warnings), std::move(reply));
+}
+
+absl::Status Services::WriteNew(WriteTx& tx, Id id, const v1::CreateServiceRequest& request,
+                                const oci::Reference& reference, const ResolvedImage& image) {
+  if (tx.view().GetServiceByName(request.spec().name()) != nullptr) {
+    return NameTaken(request.spec().name());
+  }
+  const Id revision = Id::Make(env_.random);
+  Service service;
+  service.set_id(id.ToString());
+  *service.mutable_spec() = request.spec();
+  service.set_revision_id(revision.ToString());
+  RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), 1, reference, image)));
+  RETURN_IF_ERROR(tx.Put(std::move(service)));
+  requests_.Record(tx, request.request_id(), kCreate, id);
+  return absl::OkStatus();
+}
+
+// ------------------------------------------------------------------------------------------ update
+
+absl::StatusOr<Ref<Service>> Services::Updatable(const v1::UpdateServiceRequest& request) const {
+  ASSIGN_OR_RETURN(Ref<Service> service, FindService(store_.view(), request.ref()));
+  if (service->removing()) return BeingRemoved(service->spec().name());
+  if (service->meta().version() != request.version()) {
+    return absl::AbortedError(
+        StrCat("service \"", service->spec().name(), "\" was changed meanwhile: version ",
+               service->meta().version(), ", you read ", request.version(), "; read it again"));
+  }
+  if (service->spec().name() != request.spec().name()) {
+    return absl::InvalidArgumentError(
+        StrCat("name: a service cannot be renamed (it is \"", service->spec().name(), "\")"));
+  }
+  return service;
+}
+
+void Services::Update(v1::UpdateServiceRequest request, Reply<v1::UpdateServiceResponse> reply) {
+  DCHECK(env_.loop.InLoop());
+  if (absl::Status s = CheckUpdate(request); !s.ok()) return reply(s);
+  absl::StatusOr<std::optional<Id>> seen = requests_.Find(request.request_id(), kUpdate);
+  if (!seen.ok() || seen->has_value()) {
+    return Finish(seen.status(), seen.ok() ? **seen : Id{}, {}, std::move(reply));
+  }
+  absl::StatusOr<Ref<Service>> service = Updatable(request);
+  if (!service.ok()) {
+    return ReplyWhenDurable<v1::UpdateServiceResponse>(store_, service.status(), std::move(reply));
+  }
+  auto reference = oci::Reference::Parse(request.spec().task().container().image());
+  if (!reference.ok()) return reply(reference.status());
+  if ((*service)->spec().task().container().image() == request.spec().task().container().image()) {
+    // WriteUpdate takes over what the current revision pins.
+    return UpdateResolved(request, *reference, ResolvedImage{}, std::move(reply));
+  }
+  if (under_way_ >= kMaxUnderWay) return reply(Busy());
+  ++under_way_;
+  const bool skip = request.spec().no_resolve_image();
+  images_.Resolve(*reference, skip,
+                  [this, request = std::move(request), reference = *reference,
+                   reply = std::move(reply)](absl::StatusOr<ResolvedImage> image) mutable {
+                    --under_way_;
+                    UpdateResolved(request, reference, std::move(image), std::move(reply));
+                  });
+}
+
+void Services::UpdateResolved(const v1::UpdateServiceRequest& request,
+                              const oci::Reference& reference, absl::StatusOr<ResolvedImage> image,
+                              Reply<v1::UpdateServiceResponse> reply) {
+  if (!image.ok()) return reply(image.status());
+  // Looked at again: the answer of a registry takes its time, and a retry may have overtaken us.
+  absl::StatusOr<std::optional<Id>> seen = requests_.Find(request.request_id(), kUpdate);
+  if (seen.ok() && seen->has_value()) return Finish(absl::OkStatus(), **seen, {}, std::move(reply));
+  absl::StatusOr<Ref<Service>> service = Updatable(request);
+  if (!service.ok()) {
+    return ReplyWhenDurable<v1::UpdateServiceResponse>(store_, service.status(), std::move(reply));
+  }
+  const Id id = Id::ParseOrZero((*service)->id());
+  absl::Status written = store_.Update(
+      [&](WriteTx& tx) { return WriteUpdate(tx, request, **service, reference, *image); });
+  Finish(written, id, std::move(image->warnings), std::move(reply));
+}
+
+absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& request,
+                                   const Service& current, const oci::Reference& reference,
+                                   const ResolvedImage& image) {
+  const Id id = Id::ParseOrZero(current.id());
+  Service service = current;
+  *service.mutable_spec() = request.spec();
+  requests_.Record(tx, request.request_id(), kUpdate, id);
+  if (MessageDifferencer::Equivalent(current.spec().task(), request.spec().task())) {
+    return tx.Put(std::move(service));
+  }
+  Ref<Revision> before = tx.view().GetRevision(Id::ParseOrZero(current.revision_id()));
+  if (before == nullptr) {
+    return absl::InternalError(StrCat("service ", current.id(), " points at no revision"));
+  }
+  ResolvedImage pinned = image;
+  if (current.spec().task().container().image() == request.spec().task().container().image()) {
+    pinned.digest = before->revision().image_digest();
+    pinned.pending_reason = before->pending_reason();
+    const auto& platforms = before->revision().task().placement().platforms();
+    pinned.platforms.assign(platforms.begin(), platforms.end());
+  }
+  const Id revision = Id::Make(env_.random);
+  service.set_previous_revision_id(current.revision_id());
+  service.set_revision_id(revision.ToString());
+  RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), before->revision().number() + 1,
+                                      reference, pinned)));
+  return tx.Put(std::move(service));
+}
+
+// ---------------------------------------------------------------------------- delete, get and list
+
+void Services::Delete(const v1::DeleteServiceRequest& request,
+                      Reply<v1::DeleteServiceResponse> reply) {
+  DCHECK(env_.loop.InLoop());
+  absl::StatusOr<Ref<Service>> service = FindService(store_.view(), request.ref());
+  absl::Status result = service.status();
+  if (result.ok() && !(*service)->removing()) {
+    result = store_.Update([&](WriteTx& tx) {
+      Service removing = **service;
+      removing.set_removing(true);
+      return tx.Put(std::move(removing));
+    });
+  }
+  absl::StatusOr<v1::DeleteServiceResponse> answer = v1::DeleteServiceResponse();
+  if (!result.ok()) answer = result;
+  ReplyWhenDurable<v1::DeleteServiceResponse>(store_, std::move(answer), std::move(reply));
+}
+
+void Services::Get(const v1::GetServiceRequest& request, Reply<v1::Service> reply) {
+  DCHECK(env_.loop.InLoop());
+  auto find = [&]() -> absl::StatusOr<v1::Service> {
+    ASSIGN_OR_RETURN(Ref<Service> service, FindService(store_.view(), request.ref()));
+    if (service->removing()) return BeingRemoved(service->spec().name());
+    return RenderService(store_.view(), *service);
+  };
+  ReplyWhenDurable<v1::Service>(store_, find(), std::move(reply));
+}
+
+void Services::List(const v1::ListServicesRequest& request, Reply<v1::ListServicesResponse> reply) {
+  DCHECK(env_.loop.InLoop());
+  absl::StatusOr<Page> page = Page::Parse(request.page_size(), request.page_token());
+  if (!page.ok()) return reply(page.status());
+  v1::ListServicesResponse response;
+  size_t visited = 0;
+  store_.view().EachService(
+      [&](const Ref<Service>& service) {
+        if (static_cast<size_t>(response.services_size()) >= page->size ||
+            ++visited > Page::kMostVisited) {
+          response.set_next_page_token(service->id());
+          return false;
+        }
+        if (!service->removing() && LabelsFit(request, service->spec()) &&
+            absl::StartsWith(service->spec().name(), request.name_prefix())) {
+          *response.add_services() = RenderService(store_.view(), *service);
+        }
+        return true;
+      },
+      page->first);
+  ReplyWhenDurable<v1::ListServicesResponse>(store_, std::move(response), std::move(reply));
+}
+
+}  // namespace swarm::manager

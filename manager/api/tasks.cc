@@ -1,0 +1,113 @@
+#include "manager/api/tasks.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "common/status_macros.h"
+#include "manager/api/lookup.h"
+
+namespace swarm::manager {
+namespace {
+
+// Which tasks a list is about; ids of zero mean any.
+struct TaskFilter {
+  Id service;
+  Id node;
+  bool desired_running_only = false;
+
+  bool Fits(const Task& task) const {
+    if (!service.IsZero() && task.service_id != service) return false;
+    if (!node.IsZero() && task.node_id != node) return false;
+    return !desired_running_only || task.desired <= TaskState::kRunning;
+  }
+};
+
+// The walks by index have orders of their own: keep the page's worth with the smallest ids.
+class SmallestIds {
+ public:
+  SmallestIds(Id first, size_t count) : first_(first), count_(count) {}
+  void Add(const Ref<Task>& task) {
+    if (task->id < first_) return;
+    tasks_.push_back(task);
+    if (tasks_.size() >= 2 * count_ + 64) Shrink();
+  }
+  std::vector<Ref<Task>> Take() {
+    Shrink();
+    std::sort(tasks_.begin(), tasks_.end(), ById);
+    return std::move(tasks_);
+  }
+
+ private:
+  static bool ById(const Ref<Task>& a, const Ref<Task>& b) { return a->id < b->id; }
+  void Shrink() {
+    if (tasks_.size() <= count_) return;
+    std::nth_element(tasks_.begin(), tasks_.begin() + static_cast<std::ptrdiff_t>(count_),
+                     tasks_.end(), ById);
+    tasks_.resize(count_);
+  }
+
+  const Id first_;
+  const size_t count_;
+  std::vector<Ref<Task>> tasks_;
+};
+
+void Render(const std::vector<Ref<Task>>& tasks, size_t size, v1::ListTasksResponse& response) {
+  for (size_t i = 0; i < tasks.size() && i < size; ++i) *response.add_tasks() = ToApi(*tasks[i]);
+  if (tasks.size() > size) response.set_next_page_token(tasks[size]->id.ToString());
+}
+
+}  // namespace
+
+void Tasks::Get(const v1::GetTaskRequest& request, Reply<v1::Task> reply) {
+  absl::StatusOr<Ref<Task>> task = FindTask(store_.view(), request.ref());
+  if (!task.ok()) return ReplyWhenDurable<v1::Task>(store_, task.status(), std::move(reply));
+  ReplyWhenDurable<v1::Task>(store_, ToApi(**task), std::move(reply));
+}
+
+void Tasks::List(const v1::ListTasksRequest& request, Reply<v1::ListTasksResponse> reply) {
+  ReplyWhenDurable<v1::ListTasksResponse>(store_, ListNow(request), std::move(reply));
+}
+
+absl::StatusOr<v1::ListTasksResponse> Tasks::ListNow(const v1::ListTasksRequest& request) const {
+  ASSIGN_OR_RETURN(const Page page, Page::Parse(request.page_size(), request.page_token()));
+  TaskFilter filter{.desired_running_only = request.desired_running_only()};
+  if (!request.service_ref().empty()) {
+    ASSIGN_OR_RETURN(Ref<Service> service, FindService(store_.view(), request.service_ref()));
+    filter.service = Id::ParseOrZero(service->id());
+  }
+  if (!request.node_ref().empty()) {
+    ASSIGN_OR_RETURN(Ref<Node> node, FindNode(store_.view(), request.node_ref()));
+    filter.node = Id::ParseOrZero(node->id());
+  }
+  v1::ListTasksResponse response;
+  if (!filter.service.IsZero() || !filter.node.IsZero()) {
+    SmallestIds smallest(page.first, page.size + 1);
+    auto visit = [&](const Ref<Task>& task) {
+      if (filter.Fits(*task)) smallest.Add(task);
+      return true;
+    };
+    if (!filter.service.IsZero()) {
+      store_.view().EachTaskOfService(filter.service, visit);
+    } else {
+      store_.view().EachTaskOfNode(filter.node, visit);
+    }
+    Render(smallest.Take(), page.size, response);
+    return response;
+  }
+  size_t visited = 0;
+  store_.view().EachTask(
+      [&](const Ref<Task>& task) {
+        if (static_cast<size_t>(response.tasks_size()) >= page.size ||
+            ++visited > Page::kMostVisited) {
+          response.set_next_page_token(task->id.ToString());
+          return false;
+        }
+        if (filter.Fits(*task)) *response.add_tasks() = ToApi(*task);
+        return true;
+      },
+      page.first);
+  return response;
+}
+
+}  // namespace swarm::manager

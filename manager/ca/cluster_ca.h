@@ -1,0 +1,77 @@
+// ClusterCa: the cluster's identity. Makes the authority and the join tokens, turns a token into a
+// node with a certificate, renews, and makes certificates for people and programs.
+//
+// Loop thread only. What it changes is in the store; `done` runs on the loop once that is durable,
+// and no certificate leaves before. The authority's key is in the cluster record.
+#ifndef SWARM_MANAGER_CA_CLUSTER_CA_H_
+#define SWARM_MANAGER_CA_CLUSTER_CA_H_
+
+#include <string>
+#include <string_view>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/tls/certificates.h"
+#include "manager/env.h"
+#include "manager/store/store.h"
+#include "swarm/v1/ca.pb.h"
+#include "swarm/v1/control.pb.h"
+
+namespace swarm::manager {
+
+class ClusterCa {
+ public:
+  using IssueDone = absl::AnyInvocable<void(absl::StatusOr<v1::IssueNodeCertificateResponse>)>;
+  using TokensDone = absl::AnyInvocable<void(absl::StatusOr<v1::JoinTokens>)>;
+  using Done = absl::AnyInvocable<void(absl::Status)>;
+
+  struct BootstrapOptions {
+    v1::ClusterSpec spec;
+    std::string advertise_addr;  // host:port of the control port
+    std::string join_addr;       // host:port of the join port
+  };
+
+  ClusterCa(const Env& env, Store& store) : env_(env), store_(store) {}
+
+  // Makes the ClusterRecord with its authority and both tokens. FailedPrecondition when there is
+  // one.
+  void Bootstrap(BootstrapOptions options, Done done);
+
+  // A new node of the token's role. PermissionDenied for a wrong or expired token (the words are
+  // the same for both); FailedPrecondition for the manager token, because high availability is not
+  // built.
+  void IssueForToken(const v1::IssueNodeCertificateRequest& request, IssueDone done);
+  // This manager's own node (made at the first call; later calls issue again for the same id).
+  void IssueForThisManager(const v1::IssueNodeCertificateRequest& request, IssueDone done);
+  // Same id, same role. NotFound once the node was removed.
+  void Renew(Id node, tls::Role role, const v1::RenewNodeCertificateRequest& request,
+             IssueDone done);
+
+  // FailedPrecondition before Bootstrap; so are all below.
+  absl::StatusOr<v1::JoinTokens> Tokens() const;
+  // Nodes that have joined are not touched; the old token is worth nothing from now on.
+  void RotateToken(v1::NodeSpec::Role role, TokensDone done);
+  // Writes nothing. Expiry above 90 days: InvalidArgument.
+  absl::StatusOr<v1::ClientCertificate> IssueClient(
+      const v1::CreateClientCertificateRequest& request) const;
+  absl::StatusOr<std::string> RootPem() const;
+  // Key and certificate for this manager's own servers; a new one at each start, and again before
+  // half of its life is over.
+  absl::StatusOr<tls::KeyPair> IssueServerCertificate() const;
+
+ private:
+  absl::StatusOr<Ref<Cluster>> ClusterOrError() const;
+  absl::Duration NodeCertificateLife(const Cluster& cluster) const;
+  absl::StatusOr<v1::IssueNodeCertificateResponse> Sign(const Cluster& cluster, const Node& node,
+                                                        std::string_view csr_pem) const;
+  // Writes the node, then answers.
+  void PutAndAnswer(Node node, std::string_view csr_pem, IssueDone done);
+
+  const Env env_;
+  Store& store_;
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_CA_CLUSTER_CA_H_

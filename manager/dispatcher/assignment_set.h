@@ -1,0 +1,60 @@
+// AssignmentSet: what one session's agent has been told to hold, and the messages that bring it
+// there.
+//
+//   for (v1::Assignment& part : set.Complete(tasks)) …        // everything, chunked
+//   for (v1::Assignment& part : set.Increment(changed, {})) … // the difference, chained
+//
+// Pure; one per session. Messages are at most about 512 KiB (one revision may make a longer one).
+// Revisions come before the tasks that use them and leave after the last of those; a revision is
+// sent once, not once per task.
+#ifndef SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
+#define SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
+
+#include <cstdint>
+#include <deque>
+
+#include "absl/container/btree_map.h"
+#include "common/ids.h"
+#include "manager/store/store.h"
+#include "swarm/v1/dispatcher.pb.h"
+
+namespace swarm::manager {
+
+// What the agent is asked for. A task that has ended is never asked to run again, whatever it was
+// wanted to be: tasks are one-shot, and an agent that lost its database would start it anew.
+TaskState WantedState(const Task& task);
+
+class AssignmentSet {
+ public:
+  static constexpr size_t kChunkBytes = 512 << 10;
+
+  // Forgets what was sent and begins again. The sequence goes on.
+  std::deque<v1::Assignment> Complete(const std::vector<Ref<Task>>& tasks);
+
+  // `tasks`: by id, null when it is to leave the node. `revisions`: replaced records; those that
+  // the agent does not hold are passed over. Empty when the agent knows it all.
+  std::deque<v1::Assignment> Increment(const absl::btree_map<Id, Ref<Task>>& tasks,
+                                       const absl::btree_map<Id, Ref<Revision>>& revisions);
+
+  bool Holds(Id task) const { return tasks_.contains(task); }
+  bool HoldsRevision(Id revision) const { return revisions_.contains(revision); }
+  size_t size() const { return tasks_.size(); }
+  uint64_t sequence() const { return sequence_; }
+
+ private:
+  struct Sent {
+    Id revision;
+    TaskState desired;
+  };
+  class Chunks;
+
+  void AddTask(const Task& task, Chunks& chunks);
+
+  uint64_t sequence_ = 0;
+  absl::btree_map<Id, Sent> tasks_;
+  absl::btree_map<Id, uint32_t> revisions_;  // how many of `tasks_` use it
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_

@@ -1,0 +1,193 @@
+// What agents are told: assignments out of the durable change feed, and the end of a removed node.
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "manager/dispatcher/fencing_dispatcher.h"
+
+namespace swarm::manager {
+namespace {
+
+constexpr size_t kMaxChangedTasks = 100'000;
+
+}  // namespace
+
+void FencingDispatcher::OnChanges(const ChangeSet& set) {
+  DCHECK(env_.loop.InLoop());
+  for (const Change& change : set.changes) {
+    if (change.Is<Task>()) {
+      OnTaskChange(set.version, change);
+    } else if (change.Is<Node>()) {
+      OnNodeChange(change);
+    } else if (change.Is<Cluster>()) {
+      OnClusterChange(change);
+    } else if (const Ref<Revision> revision = change.After<Revision>();
+               revision != nullptr && change.action == Change::Action::kUpdate) {
+      const Id id = Id::ParseOrZero(revision->revision().id());
+      for (auto& [session_id, session] : sessions_) {
+        if (session->state != SessionState::kActive || set.version <= session->complete_version ||
+            !session->assignment.HoldsRevision(id)) {
+          continue;
+        }
+        session->changed_revisions[id] = revision;
+        WantFlush(*session);
+      }
+    }
+  }
+}
+
+void FencingDispatcher::OnTaskChange(uint64_t version, const Change& change) {
+  const Ref<Task> before = change.Before<Task>();
+  const Ref<Task> after = change.After<Task>();
+  const Id was = before == nullptr ? Id{} : before->node_id;
+  const Id is = after == nullptr ? Id{} : after->node_id;
+  if (!was.IsZero() && was != is) MarkChanged(version, was, before->id, nullptr);
+  if (!is.IsZero()) MarkChanged(version, is, after->id, after->gone ? nullptr : after);
+}
+
+void FencingDispatcher::MarkChanged(uint64_t version, Id node, Id task, Ref<Task> now) {
+  Session* session = Active(node);
+  if (session == nullptr || session->needs_complete || version <= session->complete_version) return;
+  if (session->changed_tasks.size() >= kMaxChangedTasks) {
+    session->needs_complete = true;
+    session->changed_tasks.clear();
+  } else {
+    session->changed_tasks[task] = std::move(now);
+  }
+  WantFlush(*session);
+}
+
+void FencingDispatcher::OnNodeChange(const Change& change) {
+  if (change.action == Change::Action::kCreate) {
+    // Joined, and not seen yet. An agent that was faster than this news is expected already.
+    const Id id = Id::ParseOrZero(change.After<Node>()->id());
+    if (Active(id) == nullptr) liveness_.Expect(id, 2 * Grace());
+  }
+  if (change.action != Change::Action::kRemove) return;
+  const Id id = Id::ParseOrZero(change.Before<Node>()->id());
+  liveness_.Forget(id);
+  auto it = claims_.find(id);
+  if (it == claims_.end()) return;
+  const Claims claims = it->second;
+  for (SessionId session_id : {claims.contender, claims.holder}) {
+    Session* session = Find(session_id);
+    if (session == nullptr) continue;
+    v1::ManagerMessage message;
+    message.mutable_removed();
+    session->stream->Send(std::move(message));
+    Close(*session, absl::NotFoundError("this node was removed from the cluster"));
+  }
+}
+
+void FencingDispatcher::OnClusterChange(const Change& change) {
+  const Ref<Cluster> before = change.Before<Cluster>();
+  const Ref<Cluster> after = change.After<Cluster>();
+  if (after == nullptr || HeartbeatPeriod(before.get()) == HeartbeatPeriod(after.get())) return;
+  for (auto& [id, session] : sessions_) {
+    if (session->state != SessionState::kActive) continue;
+    liveness_.Expect(session->node, Grace());
+    session->config_due = true;
+    WantFlush(*session);
+  }
+}
+
+void FencingDispatcher::WantFlush(Session& session) {
+  to_flush_.insert(session.id);
+  if (flush_posted_) return;
+  flush_posted_ = true;
+  env_.loop.Post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) FlushAll();
+  });
+}
+
+void FencingDispatcher::FlushAll() {
+  flush_posted_ = false;
+  for (SessionId id : std::exchange(to_flush_, {})) {
+    if (Session* session = Find(id); session != nullptr) Flush(*session);
+  }
+}
+
+// All that the stream takes now of what the agent does not know yet.
+void FencingDispatcher::Flush(Session& session) {
+  // When the stream is full, OnDrained goes on.
+  if (session.state != SessionState::kActive || !SendControl(session)) return;
+  if (!session.complete_durable || !SendParts(session)) return;
+  if (session.needs_complete) return BuildComplete(session);
+  if (session.changed_tasks.empty() && session.changed_revisions.empty()) return;
+  session.parts = session.assignment.Increment(session.changed_tasks, session.changed_revisions);
+  session.changed_tasks.clear();
+  session.changed_revisions.clear();
+  if (SendParts(session)) return;
+  // What did not fit is worth less than a fresh picture once there is room.
+  session.parts.clear();
+  session.needs_complete = true;
+}
+
+// Small and urgent things, ahead of assignments.
+bool FencingDispatcher::SendControl(Session& session) {
+  while (!session.acks_due.empty()) {
+    v1::ManagerMessage message;
+    message.mutable_status_ack()->set_sequence(session.acks_due.front());
+    if (!session.stream->Send(std::move(message))) return false;
+    session.acks_due.pop_front();
+  }
+  if (session.config_due) {
+    v1::ManagerMessage message;
+    *message.mutable_config() = ConfigOf(store_.view().GetCluster().get());
+    if (!session.stream->Send(std::move(message))) return false;
+    session.config_due = false;
+  }
+  return true;
+}
+
+bool FencingDispatcher::SendParts(Session& session) {
+  while (!session.parts.empty()) {
+    v1::ManagerMessage message;
+    *message.mutable_assignment() = session.parts.front();
+    if (!session.stream->Send(std::move(message))) return false;
+    session.parts.pop_front();
+  }
+  return true;
+}
+
+void FencingDispatcher::BuildComplete(Session& session) {
+  std::vector<Ref<Task>> tasks;
+  store_.view().EachTaskOfNode(session.node, [&](const Ref<Task>& task) {
+    if (!task->gone) tasks.push_back(task);
+    return true;
+  });
+  session.needs_complete = false;
+  session.changed_tasks.clear();
+  session.changed_revisions.clear();
+  session.parts = session.assignment.Complete(tasks);
+  // It rests on changes that may still be on their way to the disk.
+  session.complete_version = store_.version();
+  session.complete_durable = false;
+  const SessionId id = session.id;
+  const uint64_t version = session.complete_version;
+  store_.WhenDurable(version, [this, id, version, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    Session* session = Find(id);
+    if (session == nullptr || session->complete_version != version) return;
+    session->complete_durable = true;
+    WantFlush(*session);
+  });
+}
+
+void FencingDispatcher::OnDrained(SessionId id) {
+  DCHECK(env_.loop.InLoop());
+  if (Session* session = Find(id); session != nullptr) WantFlush(*session);
+}
+
+bool FencingDispatcher::SendToNode(Id node, v1::ManagerMessage message) {
+  DCHECK(env_.loop.InLoop());
+  Session* session = Active(node);
+  return session != nullptr && session->stream->Send(std::move(message));
+}
+
+bool FencingDispatcher::FenceIsCurrent(Id node, uint64_t fence) const {
+  const Session* session = Active(node);
+  return session != nullptr && session->fence == fence;
+}
+
+}  // namespace swarm::manager

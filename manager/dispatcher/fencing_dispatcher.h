@@ -1,0 +1,128 @@
+// FencingDispatcher: the one implementation of Dispatcher. Private to the room; four files share
+// it: `claims.cc` who holds a node, `upstream.cc` what agents say, `downstream.cc` what they are
+// told, `dispatcher.cc` streams and liveness.
+#ifndef SWARM_MANAGER_DISPATCHER_FENCING_DISPATCHER_H_
+#define SWARM_MANAGER_DISPATCHER_FENCING_DISPATCHER_H_
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "manager/dispatcher/dispatcher.h"
+#include "manager/dispatcher/node_liveness.h"
+#include "manager/dispatcher/session.h"
+
+namespace swarm::manager {
+
+// Of the cluster's spec, or 5 s; between 100 ms and 10 min.
+absl::Duration HeartbeatPeriod(const Cluster* cluster);
+v1::SessionConfig ConfigOf(const Cluster* cluster);
+
+// FailedPrecondition "fenced: why": the word that agents and people look for.
+absl::Status Fenced(std::string_view why);
+
+inline constexpr int kMissedHeartbeats = 3;
+inline constexpr size_t kMaxDescriptionBytes = 1 << 20;
+
+class FencingDispatcher : public Dispatcher {
+ public:
+  FencingDispatcher(const Env& env, Store& store)
+      : env_(env),
+        store_(store),
+        liveness_(env.loop, [this](Id node, absl::Duration silent) { OnSilent(node, silent); }) {
+    watch_ = store_.Watch(WatchSpeed::kDurable, [this](const ChangeSet& set) { OnChanges(set); });
+  }
+  ~FencingDispatcher() override;
+
+  void Start() override;
+  SessionId OnOpened(Id node, std::string peer_addr, AgentStream& stream) override;
+  void OnMessage(SessionId session, v1::AgentMessage message) override;
+  void OnDrained(SessionId session) override;
+  void OnClosed(SessionId session) override;
+  bool SendToNode(Id node, v1::ManagerMessage message) override;
+  bool FenceIsCurrent(Id node, uint64_t fence) const override;
+  void SetLogFailureHandler(LogFailureHandler handler) override {
+    on_log_failure_ = std::move(handler);
+  }
+
+ private:
+  // The sessions of one node that matter: who holds it, and who asks for it.
+  struct Claims {
+    SessionId holder = 0;
+    SessionId contender = 0;
+  };
+
+  Session* Find(SessionId id) {
+    auto it = sessions_.find(id);
+    return it == sessions_.end() ? nullptr : it->second.get();
+  }
+  Session* Active(Id node);
+  const Session* Active(Id node) const {
+    return const_cast<FencingDispatcher*>(this)->Active(node);
+  }
+  absl::Duration Grace() const {
+    return kMissedHeartbeats * HeartbeatPeriod(store_.view().GetCluster().get());
+  }
+  // Runs `fn` on the session `id` after `delay` when it is still there.
+  TimerId After(absl::Duration delay, SessionId id, void (FencingDispatcher::*fn)(Session&));
+
+  // Claims.
+  void OnHello(Session& session, v1::Hello hello);
+  absl::Status CheckClaim(const Session& session) const;
+  void Contend(Session& session, Session& holder);
+  void OnProbeTimeout(Session& contender);
+  void OnHolderLives(Session& holder);
+  void Grant(Session& session);
+  void OnGranted(Session& session);
+  void OnConfirm(Session& session);
+  void OnTooSlow(Session& session);
+  void Close(Session& session, absl::Status status);
+  void LetGo(Session& session);
+
+  // Up.
+  void OnActiveMessage(Session& session, v1::AgentMessage message);
+  void OnStatuses(Session& session, v1::StatusBatch batch);
+  void Acknowledge(Session& session, uint64_t sequence);
+  bool TryApply(Session& session, const v1::StatusBatch& batch);
+  static void ApplyReports(WriteTx& tx, Id node,
+                           const google::protobuf::RepeatedPtrField<v1::TaskReport>& reports,
+                           int64_t now_unix_ms);
+  void RetryBatches(Session& session);
+  void OnDescription(Session& session, v1::NodeDescription description);
+  void OnLeaving(Session& session);
+
+  // Down.
+  void OnChanges(const ChangeSet& set);
+  void OnTaskChange(uint64_t version, const Change& change);
+  void OnNodeChange(const Change& change);
+  void OnClusterChange(const Change& change);
+  void MarkChanged(uint64_t version, Id node, Id task, Ref<Task> now);
+  void WantFlush(Session& session);
+  void FlushAll();
+  void Flush(Session& session);
+  void BuildComplete(Session& session);
+  bool SendControl(Session& session);
+  bool SendParts(Session& session);
+
+  // Liveness.
+  void OnSilent(Id node, absl::Duration silent_for);
+  void SetState(Id node, v1::NodeStatus::State state, const std::string& message);
+
+  const Env env_;
+  Store& store_;
+  NodeLiveness liveness_;
+  std::unique_ptr<WatchHandle> watch_;
+  LogFailureHandler on_log_failure_;
+  SessionId last_session_ = 0;
+  absl::btree_map<SessionId, std::unique_ptr<Session>> sessions_;
+  absl::btree_map<Id, Claims> claims_;
+  absl::btree_set<SessionId> to_flush_;
+  bool flush_posted_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_DISPATCHER_FENCING_DISPATCHER_H_

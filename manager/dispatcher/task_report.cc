@@ -1,0 +1,78 @@
+#include "manager/dispatcher/task_report.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace swarm::manager {
+namespace {
+
+constexpr size_t kMessageLimit = 1024;
+constexpr size_t kErrorLimit = 4096;
+
+std::string Cut(const std::string& text, size_t limit) {
+  if (text.size() <= limit) return text;
+  size_t end = limit;
+  while (end > 0 && (text[end] & 0xc0) == 0x80) --end;  // never inside a UTF-8 character
+  return text.substr(0, end);
+}
+
+std::shared_ptr<const TaskDetail> DetailOf(const v1::TaskStatus& report) {
+  TaskDetail detail;
+  detail.message = Cut(report.message(), kMessageLimit);
+  detail.error = Cut(report.error(), kErrorLimit);
+  detail.pid = report.container().pid();
+  detail.exit_code = report.container().exit_code();
+  detail.oom_killed = report.oom_killed();
+  const bool says_something = !detail.message.empty() || !detail.error.empty() || detail.pid != 0 ||
+                              detail.exit_code != 0 || detail.oom_killed;
+  return says_something ? std::make_shared<const TaskDetail>(std::move(detail)) : nullptr;
+}
+
+bool SameDetail(const TaskDetail* a, const TaskDetail* b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return a->message == b->message && a->error == b->error && a->pid == b->pid &&
+         a->exit_code == b->exit_code && a->oom_killed == b->oom_killed;
+}
+
+bool AgentMayWrite(TaskState state) {
+  return state >= TaskState::kAccepted && state <= TaskState::kRejected;
+}
+
+int64_t UnixMillis(const v1::TaskStatus& report, int64_t now_unix_ms) {
+  if (report.timestamp().seconds() <= 0) return now_unix_ms;
+  return report.timestamp().seconds() * 1000 + report.timestamp().nanos() / 1'000'000;
+}
+
+}  // namespace
+
+std::optional<ReportedTask> ApplyReport(const Task& current, const v1::TaskStatus& report,
+                                        int64_t now_unix_ms) {
+  const TaskState state = TaskStateFromProto(report.state());
+  ReportedTask result{current, false};
+  if (state == TaskState::kRemove) {
+    if (current.gone) return std::nullopt;
+    result.task.gone = true;
+    result.durable = true;
+    if (!IsTerminal(current.state)) {
+      result.task.state = TaskState::kShutdown;
+      result.task.status_unix_ms = UnixMillis(report, now_unix_ms);
+      result.task.detail = DetailOf(report);
+    }
+    return result;
+  }
+  if (!AgentMayWrite(state) || IsTerminal(current.state) || current.gone || state < current.state) {
+    return std::nullopt;
+  }
+  std::shared_ptr<const TaskDetail> detail = DetailOf(report);
+  if (state == current.state && SameDetail(detail.get(), current.detail.get())) {
+    return std::nullopt;
+  }
+  result.task.state = state;
+  result.task.detail = std::move(detail);
+  result.task.status_unix_ms = UnixMillis(report, now_unix_ms);
+  result.durable = state >= TaskState::kRunning && state != current.state;
+  return result;
+}
+
+}  // namespace swarm::manager

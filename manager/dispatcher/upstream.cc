@@ -1,0 +1,133 @@
+// What agents say: statuses, descriptions, goodbyes.
+#include <google/protobuf/util/message_differencer.h>
+
+#include <utility>
+
+#include "common/strings.h"
+#include "manager/dispatcher/fencing_dispatcher.h"
+#include "manager/dispatcher/task_report.h"
+
+namespace swarm::manager {
+namespace {
+
+constexpr absl::Duration kJournalRetry = absl::Milliseconds(250);
+constexpr size_t kMaxDelayedBatches = 64;
+constexpr size_t kMaxAcksDue = 1024;
+
+bool SameDescription(const v1::NodeDescription& a, const v1::NodeDescription& b) {
+  return google::protobuf::util::MessageDifferencer::Equals(a, b);
+}
+
+}  // namespace
+
+void FencingDispatcher::OnActiveMessage(Session& session, v1::AgentMessage message) {
+  switch (message.kind_case()) {
+    case v1::AgentMessage::kStatuses:
+      return OnStatuses(session, std::move(*message.mutable_statuses()));
+    case v1::AgentMessage::kDescription:
+      return OnDescription(session, std::move(*message.mutable_description()));
+    case v1::AgentMessage::kLogFailure:
+      if (on_log_failure_ != nullptr) on_log_failure_(session.node, message.log_failure());
+      return;
+    case v1::AgentMessage::kProbeReply:
+      if (session.nonce != 0 && message.probe_reply().nonce() == session.nonce) {
+        OnHolderLives(session);
+      }
+      return;
+    case v1::AgentMessage::kLeaving:
+      return OnLeaving(session);
+    default:
+      return;  // heartbeats; a second Confirm; what a newer agent may say
+  }
+}
+
+void FencingDispatcher::OnStatuses(Session& session, v1::StatusBatch batch) {
+  if (session.delayed_batches.empty() && TryApply(session, batch)) return;
+  if (session.delayed_batches.size() >= kMaxDelayedBatches) {
+    return Close(session, absl::UnavailableError("the manager's disk is too slow"));
+  }
+  session.delayed_batches.push_back(std::move(batch));
+  if (session.retry_timer == 0) {
+    session.retry_timer = After(kJournalRetry, session.id, &FencingDispatcher::RetryBatches);
+  }
+}
+
+void FencingDispatcher::RetryBatches(Session& session) {
+  session.retry_timer = 0;
+  while (!session.delayed_batches.empty() && TryApply(session, session.delayed_batches.front())) {
+    session.delayed_batches.pop_front();
+  }
+  if (!session.delayed_batches.empty()) {
+    session.retry_timer = After(kJournalRetry, session.id, &FencingDispatcher::RetryBatches);
+  }
+}
+
+// False when the journal has no room just now.
+bool FencingDispatcher::TryApply(Session& session, const v1::StatusBatch& batch) {
+  const SessionId id = session.id;
+  const int64_t now = absl::ToUnixMillis(env_.clock.WallNow());
+  absl::Status status = store_.Update(
+      [&](WriteTx& tx) {
+        ApplyReports(tx, session.node, batch.tasks(), now);
+        return absl::OkStatus();
+      },
+      [this, id, sequence = batch.sequence(),
+       alive = std::weak_ptr<bool>(alive_)](absl::Status durable) {
+        if (alive.expired() || !durable.ok()) return;
+        Session* session = Find(id);
+        if (session == nullptr || session->state != SessionState::kActive) return;
+        Acknowledge(*session, sequence);
+      });
+  return status.ok();
+}
+
+void FencingDispatcher::Acknowledge(Session& session, uint64_t sequence) {
+  if (session.acks_due.size() >= kMaxAcksDue) {
+    return Close(session,
+                 absl::ResourceExhaustedError("the agent does not read its acknowledgements"));
+  }
+  session.acks_due.push_back(sequence);
+  WantFlush(session);
+}
+
+void FencingDispatcher::ApplyReports(
+    WriteTx& tx, Id node, const google::protobuf::RepeatedPtrField<v1::TaskReport>& reports,
+    int64_t now_unix_ms) {
+  for (const v1::TaskReport& report : reports) {
+    auto id = Id::Parse(report.task_id());
+    if (!id.ok()) continue;
+    const Ref<Task> task = tx.view().GetTask(*id);
+    if (task == nullptr || task->node_id != node) continue;  // S2: its own tasks alone
+    std::optional<ReportedTask> reported = ApplyReport(*task, report.status(), now_unix_ms);
+    if (!reported.has_value()) continue;
+    if (reported->durable) {
+      tx.Put(std::move(reported->task));
+    } else {
+      tx.PutSoft(std::move(reported->task));
+    }
+  }
+}
+
+void FencingDispatcher::OnDescription(Session& session, v1::NodeDescription description) {
+  if (description.ByteSizeLong() > kMaxDescriptionBytes) {
+    return Close(session, absl::InvalidArgumentError("the node's description is above 1 MiB"));
+  }
+  const Ref<Node> before = store_.view().GetNode(session.node);
+  if (before == nullptr || SameDescription(before->description(), description)) return;
+  Node node = *before;
+  *node.mutable_description() = std::move(description);
+  absl::Status status = store_.Update([&](WriteTx& tx) { return tx.Put(std::move(node)); });
+  if (!status.ok()) {
+    Close(session,
+          absl::UnavailableError(StrCat("cannot keep the description: ", status.message())));
+  }
+}
+
+void FencingDispatcher::OnLeaving(Session& session) {
+  const Id node = session.node;
+  liveness_.Forget(node);
+  SetState(node, v1::NodeStatus::STATE_DOWN, "the node left the cluster");
+  Close(session, absl::OkStatus());
+}
+
+}  // namespace swarm::manager

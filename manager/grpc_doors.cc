@@ -1,0 +1,136 @@
+#include "manager/grpc_doors.h"
+
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <utility>
+#include <vector>
+
+#include "common/grpc/endpoints.h"
+#include "common/grpc/listener.h"
+#include "common/grpc/reflection.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+#include "manager/api/control_service.h"
+#include "manager/api/logs_service.h"
+#include "manager/api/role_table.h"
+#include "manager/ca/ca_service.h"
+#include "manager/dispatcher/dispatcher_reactor.h"
+#include "manager/on_loop.h"
+
+namespace swarm::manager {
+namespace {
+
+constexpr absl::Duration kGrace = absl::Seconds(1);
+
+struct Door {
+  std::unique_ptr<edge::Listener> listener;
+  std::unique_ptr<edge::ReflectionService> reflection;  // null: none here
+  std::unique_ptr<::grpc::Server> server;
+};
+
+class GrpcDoors final : public Doors {
+ public:
+  GrpcDoors() : health_(edge::MakeHealthService()) {}
+  ~GrpcDoors() override { Close(); }
+
+  absl::Status Listen(const ManagerOptions& options) {
+    ASSIGN_OR_RETURN(control_.listener, edge::ListenTcp(options.listen_addr, {}));
+    ASSIGN_OR_RETURN(join_.listener,
+                     edge::ListenTcp(options.join_listen_addr, edge::JoinPortLimits()));
+    edge::UnixSocketOptions local{.path = StrCat(options.run_dir, "/manager.sock"),
+                                  .group = options.socket_group};
+    ASSIGN_OR_RETURN(local_.listener, edge::ListenUnix(std::move(local), {}));
+    addresses_ = {control_.listener->address(), join_.listener->address(),
+                  local_.listener->address()};
+    return absl::OkStatus();
+  }
+
+  const Manager::Addresses& addresses() const override { return addresses_; }
+  edge::HealthService& health() override { return *health_; }
+
+  absl::Status Serve(const Env& env, Rooms& rooms, std::shared_ptr<edge::TlsSource> tls) override {
+    loop_ = &env.loop;
+    auto add = [this](std::unique_ptr<::grpc::Service> service) {
+      return services_.emplace_back(std::move(service)).get();
+    };
+    ::grpc::Service* ca = add(MakeCertificateAuthorityService(env, *rooms.ca, Authorize));
+    std::vector<::grpc::Service*> all = {
+        add(MakeControlService(
+            env, {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services, *rooms.tasks},
+            Authorize)),
+        add(MakeDispatcherService(env.loop, *rooms.dispatcher, Authorize)),
+        add(MakeLogsService(env, *rooms.logs, Authorize)),
+        add(MakeLogPublisherService(env, *rooms.logs, Authorize)),
+        add(MakeCertificateRenewalService(env, *rooms.ca, Authorize)),
+        &health_->service(),
+    };
+    std::vector<std::string> names = {
+        "swarm.v1.Control",      "swarm.v1.Dispatcher",         "swarm.v1.Logs",
+        "swarm.v1.LogPublisher", "swarm.v1.CertificateRenewal", "grpc.health.v1.Health"};
+    RETURN_IF_ERROR(Build(control_, edge::ServerKind::kControl,
+                          edge::MutualTlsServerCredentials(tls), all, names));
+    RETURN_IF_ERROR(
+        Build(join_, edge::ServerKind::kJoin, edge::ServerTlsCredentials(tls), {ca}, {}));
+    all.push_back(ca);
+    names.push_back("swarm.v1.CertificateAuthority");
+    return Build(local_, edge::ServerKind::kLocal, edge::LocalServerCredentials(), all, names);
+  }
+
+  void Close() override {
+    for (Door* door : {&join_, &control_, &local_}) {
+      if (door->listener != nullptr) door->listener->Stop();
+    }
+    health_->SetAllNotServing();
+    for (Door* door : {&join_, &control_, &local_}) {
+      if (door->server != nullptr) edge::ShutdownServer(*door->server, kGrace);
+      door->server.reset();
+      door->listener.reset();
+    }
+    if (loop_ == nullptr) return;
+    RunOnLoop(*std::exchange(loop_, nullptr), [this] {
+      services_.clear();
+      return true;
+    });
+  }
+
+ private:
+  // Without names: no reflection.
+  static absl::Status Build(Door& door, edge::ServerKind kind,
+                            std::shared_ptr<::grpc::ServerCredentials> credentials,
+                            const std::vector<::grpc::Service*>& services,
+                            const std::vector<std::string>& names) {
+    ::grpc::ServerBuilder builder;
+    edge::ConfigureServer(builder, kind);
+    for (::grpc::Service* service : services) builder.RegisterService(service);
+    if (!names.empty()) {
+      door.reflection = edge::MakeReflectionService(names);
+      door.reflection->RegisterOn(builder);
+    }
+    door.listener->AttachTo(builder, std::move(credentials));
+    door.server = builder.BuildAndStart();
+    if (door.server == nullptr) {
+      return absl::InternalError(StrCat("gRPC does not start at ", door.listener->address()));
+    }
+    door.listener->Start();
+    return absl::OkStatus();
+  }
+
+  const std::unique_ptr<edge::HealthService> health_;
+  Manager::Addresses addresses_;
+  EventLoop* loop_ = nullptr;  // set while services exist
+  std::vector<std::unique_ptr<::grpc::Service>> services_;
+  Door control_;
+  Door join_;
+  Door local_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Doors>> Doors::Bind(const ManagerOptions& options) {
+  auto doors = std::make_unique<GrpcDoors>();
+  RETURN_IF_ERROR(doors->Listen(options));
+  return doors;
+}
+
+}  // namespace swarm::manager

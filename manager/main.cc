@@ -1,0 +1,172 @@
+// swarm-manager: desired state, API, scheduling, CA. Needs no root and runs no containers.
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "common/clock.h"
+#include "common/event_loop.h"
+#include "common/file_system.h"
+#include "common/grpc/credentials.h"
+#include "common/log.h"
+#include "common/quantity.h"
+#include "common/random.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+#include "common/version.h"
+#include "common/worker_pool.h"
+#include "manager/manager.h"
+#include "manager/on_loop.h"
+
+namespace swarm::manager {
+namespace {
+
+constexpr int kJournalFailed = 70;  // EX_SOFTWARE
+constexpr size_t kPoolThreads = 4;
+constexpr size_t kPoolQueue = 1'000;
+
+struct Flags {
+  ManagerOptions manager{.state_dir = "/var/lib/swarm/manager", .run_dir = "/run/swarm/manager"};
+  std::string heartbeat_period;
+  std::string log_level = "info";
+  int ready_fd = -1;
+};
+
+void Declare(CLI::App& app, Flags& flags) {
+  ManagerOptions& m = flags.manager;
+  app.add_option("--state-dir", m.state_dir, "Where the cluster's state is kept")
+      ->capture_default_str();
+  app.add_option("--run-dir", m.run_dir, "Where the socket and the pid file are")
+      ->capture_default_str();
+  app.add_option("--listen", m.listen_addr, "HOST:PORT of the control API")->capture_default_str();
+  app.add_option("--join-listen", m.join_listen_addr, "HOST:PORT where nodes join")
+      ->capture_default_str();
+  app.add_option("--advertise", m.advertise_addr,
+                 "HOST:PORT of the control API, as others reach it");
+  app.add_option("--advertise-join", m.advertise_join_addr,
+                 "HOST:PORT to join at, as others reach it");
+  app.add_flag("--init", m.initialise, "Make a cluster if there is none");
+  app.add_option("--insecure-registry", m.registry.insecure_registries,
+                 "HOST[:PORT] of a registry that is spoken to over HTTP (repeat)");
+  app.add_option("--registry-ca", m.registry.ca_file,
+                 "File of the authorities that sign registries");
+  app.add_option("--socket-group", m.socket_group, "Group that may use the local socket")
+      ->capture_default_str();
+  app.add_option("--heartbeat-period", flags.heartbeat_period,
+                 "How often agents report, such as 5s");
+  app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
+      ->capture_default_str();
+  app.add_option("--ready-fd", flags.ready_fd,
+                 "File descriptor to write \"ready\" to once it serves");
+  app.set_version_flag("--version", std::string(kVersion));
+}
+
+// One line to whoever started this process and waits.
+void Tell(int ready_fd, const std::string& line) {
+  if (ready_fd < 0) return;
+  const std::string text = line + "\n";
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t n = ::write(ready_fd, text.data() + done, text.size() - done);
+    if (n <= 0) break;
+    done += static_cast<size_t>(n);
+  }
+  ::close(ready_fd);
+}
+
+std::string OneLine(std::string_view text) {
+  std::string line(text);
+  for (char& c : line) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  return line;
+}
+
+int Fail(int ready_fd, const absl::Status& status) {
+  const std::string line = StrCat("error: ", OneLine(ToStd(status.message())));
+  Tell(ready_fd, line);
+  ::dprintf(STDERR_FILENO, "%s\n", line.c_str());
+  return 1;
+}
+
+[[noreturn]] void EndAtOnce(const absl::Status& status) {
+  LogError("manager", StrCat("the journal failed, ending: ", status.message()));
+  ::_exit(kJournalFailed);
+}
+
+// Between Start and Stop: serves until a signal asks it to end.
+int Serve(const Flags& flags, const Env& env, Awaited<bool>& terminated) {
+  auto manager = Manager::Start(flags.manager, env, EndAtOnce);
+  if (!manager.ok()) return Fail(flags.ready_fd, manager.status());
+  const std::string pid_file = StrCat(flags.manager.run_dir, "/manager.pid");
+  absl::Status written = WriteFileAtomically(pid_file, StrCat(::getpid(), "\n"), 0644);
+  if (!written.ok()) {
+    (*manager)->Stop();
+    return Fail(flags.ready_fd, Annotate(written, "pid file"));
+  }
+  const Manager::Addresses& at = (*manager)->addresses();
+  LogInfo("manager",
+          StrCat("control at ", at.control, ", join at ", at.join, ", local at ", at.socket));
+  Tell(flags.ready_fd, "ready");
+  terminated.Wait();
+  LogInfo("manager", "stopping");
+  (*manager)->Stop();
+  ::unlink(pid_file.c_str());
+  return 0;
+}
+
+void BlockTerminationSignals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+int Run(Flags flags) {
+  if (!flags.heartbeat_period.empty()) {
+    auto period = ParseDuration(flags.heartbeat_period);
+    if (!period.ok() || *period < absl::Milliseconds(100) || *period > absl::Hours(1)) {
+      return Fail(flags.ready_fd,
+                  absl::InvalidArgumentError("--heartbeat-period: is not between 100ms and 1h"));
+    }
+    flags.manager.heartbeat_period = *period;
+  }
+  auto clock = MakeSystemClock();
+  auto random = MakeSystemRandom();
+  auto loop = MakeAsioLoop();
+  Awaited<bool> terminated;
+  loop->OnTerminationSignal([&terminated] { terminated.Set(true); });
+  std::thread loop_thread([&loop] { loop->Run(); });
+  int exit_code = 0;
+  {
+    auto pool = MakeThreadPool("manager-pool", kPoolThreads, kPoolQueue);
+    exit_code = Serve(flags, Env{*loop, *clock, *random, *pool}, terminated);
+  }
+  loop->Stop();
+  loop_thread.join();
+  return exit_code;
+}
+
+}  // namespace
+}  // namespace swarm::manager
+
+int main(int argc, char** argv) {
+  // Before gRPC makes threads: each of them would take the signal and end the process.
+  swarm::manager::BlockTerminationSignals();
+  swarm::edge::InitGrpcForTls13();
+  ::signal(SIGPIPE, SIG_IGN);
+  CLI::App app("swarm-manager: keeps a cluster's desired state and tells its nodes what to run");
+  swarm::manager::Flags flags;
+  swarm::manager::Declare(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  swarm::InitLog("swarm-manager", swarm::ParseLogLevel(flags.log_level));
+  return swarm::manager::Run(std::move(flags));
+}

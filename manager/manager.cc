@@ -1,0 +1,181 @@
+#include <string_view>
+#include <utility>
+
+#include "common/file_system.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+#include "common/tls/certificates.h"
+#include "manager/advertise.h"
+#include "manager/grpc_doors.h"
+#include "manager/manager.h"
+#include "manager/on_loop.h"
+#include "manager/rooms.h"
+
+namespace swarm::manager {
+namespace {
+
+constexpr absl::Duration kJournalPatience = absl::Seconds(5);
+constexpr absl::Duration kCertificateRetry = absl::Minutes(5);
+constexpr std::string_view kRoomNames[] = {"store", "journal",    "orchestrator", "scheduler",
+                                           "ca",    "dispatcher", "allocator",    "api"};
+
+void SetDuration(absl::Duration from, google::protobuf::Duration& to) {
+  to.set_seconds(absl::IDivDuration(from, absl::Seconds(1), &from));
+  to.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(from)));
+}
+
+class GrpcManager final : public Manager {
+ public:
+  GrpcManager(ManagerOptions options, const Env& env)
+      : options_(std::move(options)), env_(env), registry_(oci::MakeRegistry(options_.registry)) {}
+  ~GrpcManager() override { Stop(); }
+
+  absl::Status Begin(FatalCallback on_fatal) {
+    RETURN_IF_ERROR(Annotate(MakeDirectories(options_.state_dir, 0700), "state folder"));
+    RETURN_IF_ERROR(Annotate(MakeDirectories(options_.run_dir, 0755), "run folder"));
+    ASSIGN_OR_RETURN(doors_, Doors::Bind(options_));
+    RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return OpenRooms(std::move(on_fatal)); }));
+    RETURN_IF_ERROR(MakeCluster());
+    RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return StartRooms(); }));
+    return doors_->Serve(env_, *rooms_, tls_);
+  }
+
+  void Stop() override {
+    if (std::exchange(stopped_, true)) return;
+    if (doors_ != nullptr) doors_->Close();
+    WaitForJournal();
+    RunOnLoop(env_.loop, [this] {
+      env_.loop.Cancel(certificate_timer_);
+      rooms_.reset();
+      return true;
+    });
+  }
+
+  const Addresses& addresses() const override { return doors_->addresses(); }
+
+ private:
+  absl::Status OpenRooms(FatalCallback on_fatal) {
+    auto fatal = [this, on_fatal = std::move(on_fatal)](absl::Status status) mutable {
+      failed_ = true;
+      on_fatal(std::move(status));
+    };
+    ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(fatal)));
+    if (rooms_->store->view().GetCluster() != nullptr || options_.initialise) {
+      return absl::OkStatus();
+    }
+    return absl::FailedPreconditionError(
+        StrCat("there is no cluster in ", options_.state_dir, ": make one with --init"));
+  }
+
+  // Returns once the cluster that was made is durable.
+  absl::Status MakeCluster() {
+    auto made = std::make_shared<Awaited<absl::Status>>();
+    env_.loop.Post([this, made] {
+      if (rooms_->store->view().GetCluster() != nullptr) return made->Set(absl::OkStatus());
+      ClusterCa::BootstrapOptions bootstrap{.spec = options_.spec};
+      bootstrap.advertise_addr =
+          Advertised(options_.advertise_addr, "", doors_->addresses().control);
+      bootstrap.join_addr = Advertised(options_.advertise_join_addr, "", doors_->addresses().join);
+      rooms_->ca->Bootstrap(std::move(bootstrap),
+                            [made](absl::Status status) { made->Set(std::move(status)); });
+    });
+    return Annotate(made->Wait(), "make the cluster");
+  }
+
+  // What was asked for, else the address that is bound if it says something, else what was used
+  // before.
+  static std::string Advertised(const std::string& asked, const std::string& before,
+                                const std::string& bound) {
+    if (!asked.empty()) return asked;
+    if (!before.empty() && IsWildcard(bound)) return before;
+    return DefaultAdvertiseAddress(bound);
+  }
+
+  absl::Status StartRooms() {
+    RETURN_IF_ERROR(AdoptFlags());
+    RETURN_IF_ERROR(RenewCertificate());
+    edge::HealthService& health = doors_->health();
+    rooms_->Start(registry_, [&health](const std::string& name, std::optional<bool> serving) {
+      if (serving.has_value()) {
+        health.Set(name, *serving);
+      } else {
+        health.Forget(name);
+      }
+    });
+    for (std::string_view room : kRoomNames) health.Set(StrCat("manager/", room), true);
+    health.Set("", true);
+    return absl::OkStatus();
+  }
+
+  // What this start was told about the cluster and an earlier one was not.
+  absl::Status AdoptFlags() {
+    Cluster cluster = *rooms_->store->view().GetCluster();
+    const std::string before = cluster.SerializeAsString();
+    cluster.set_advertise_addr(
+        Advertised(options_.advertise_addr, cluster.advertise_addr(), doors_->addresses().control));
+    cluster.set_join_addr(
+        Advertised(options_.advertise_join_addr, cluster.join_addr(), doors_->addresses().join));
+    if (options_.heartbeat_period.has_value()) {
+      SetDuration(*options_.heartbeat_period, *cluster.mutable_spec()->mutable_heartbeat_period());
+    }
+    if (cluster.SerializeAsString() == before) return absl::OkStatus();
+    return rooms_->store->Update([&](WriteTx& tx) { return tx.Put(std::move(cluster)); });
+  }
+
+  // The servers' own certificate: a new one now and at each half of its life.
+  absl::Status RenewCertificate() {
+    ASSIGN_OR_RETURN(tls::KeyPair pair, rooms_->ca->IssueServerCertificate());
+    ASSIGN_OR_RETURN(std::string root, rooms_->ca->RootPem());
+    ASSIGN_OR_RETURN(tls::Lifetime life, tls::CertificateLifetime(pair.certificate_pem));
+    edge::TlsMaterial material{std::move(root), std::move(pair.certificate_pem),
+                               std::move(pair.key_pem)};
+    if (tls_ == nullptr) {
+      tls_ = std::make_shared<edge::TlsSource>(std::move(material));
+    } else {
+      tls_->Set(std::move(material));
+    }
+    RenewCertificateAfter((life.not_after - env_.clock.WallNow()) / 2);
+    return absl::OkStatus();
+  }
+  void RenewCertificateAfter(absl::Duration delay) {
+    certificate_timer_ = env_.loop.RunAfter(delay, [this] {
+      absl::Status renewed = RenewCertificate();
+      if (renewed.ok()) return;
+      LogError("manager", StrCat("renew the servers' certificate: ", renewed.message()));
+      RenewCertificateAfter(kCertificateRetry);
+    });
+  }
+
+  void WaitForJournal() {
+    auto durable = std::make_shared<Awaited<bool>>();
+    env_.loop.Post([this, durable] {
+      if (rooms_ == nullptr || failed_) return durable->Set(false);
+      rooms_->store->WhenDurable(rooms_->store->version(), [durable] { durable->Set(true); });
+      env_.loop.RunAfter(kJournalPatience, [durable] { durable->Set(false); });
+    });
+    durable->Wait();
+  }
+
+  const ManagerOptions options_;
+  const Env env_;
+  const std::shared_ptr<oci::Registry> registry_;
+  std::unique_ptr<Doors> doors_;
+  std::unique_ptr<Rooms> rooms_;          // on the loop
+  std::shared_ptr<edge::TlsSource> tls_;  // made on the loop before the doors open
+  TimerId certificate_timer_ = 0;         // on the loop
+  bool failed_ = false;                   // on the loop
+  bool stopped_ = false;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Manager>> Manager::Start(ManagerOptions options, const Env& env,
+                                                        FatalCallback on_fatal) {
+  auto manager = std::make_unique<GrpcManager>(std::move(options), env);
+  // Destroyed when it fails, which takes down what had started.
+  RETURN_IF_ERROR(manager->Begin(std::move(on_fatal)));
+  return manager;
+}
+
+}  // namespace swarm::manager

@@ -1,0 +1,73 @@
+// Slots: the tasks of one service by slot number, and which slots go or come when it is scaled.
+// Pure.
+#ifndef SWARM_MANAGER_ORCHESTRATOR_SLOTS_H_
+#define SWARM_MANAGER_ORCHESTRATOR_SLOTS_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "manager/store/store.h"
+
+namespace swarm::manager {
+
+// Wanted to run now or soon. At most one of a slot.
+inline bool IsActive(const Task& task) { return task.desired <= TaskState::kRunning; }
+inline bool IsRemoved(const Task& task) { return task.desired >= TaskState::kRemove; }
+// Nothing more will happen to it; kept to be shown.
+inline bool IsHistory(const Task& task) {
+  return !IsActive(task) && !IsRemoved(task) && IsTerminal(task.state);
+}
+
+// Later in its slot: tasks of one slot are created at increasing times.
+bool IsNewer(const Task& a, const Task& b);
+
+// All tasks of one slot, oldest first.
+class SlotTasks {
+ public:
+  SlotTasks(const View& view, Id service, uint32_t slot);
+
+  const std::vector<Ref<Task>>& tasks() const { return tasks_; }
+  // Has a task that is not to be removed.
+  bool InService() const;
+  // The newest active task, or null.
+  Ref<Task> Active() const;
+  // What the slot runs or ran last, of what is not to be removed; null when not in service.
+  Ref<Task> Newest() const;
+  int64_t NewestCreatedUnixMs() const {
+    return tasks_.empty() ? 0 : tasks_.back()->created_unix_ms;
+  }
+
+ private:
+  std::vector<Ref<Task>> tasks_;
+};
+
+// One slot as a look at the whole service finds it.
+struct SlotCensus {
+  bool in_service = false;
+  Ref<Task> active;  // newest active, or null
+  Ref<Task> newest;  // newest in service, or null
+  size_t actives = 0;
+  size_t history = 0;
+  Ref<Task> oldest;  // oldest in service, or null
+  bool has_removed_and_gone = false;
+};
+using Census = absl::btree_map<uint32_t, SlotCensus>;
+
+void CountTask(const Ref<Task>& task, Census& census);
+
+struct ScalePlan {
+  std::vector<uint32_t> create;  // the lowest free numbers, rising
+  std::vector<uint32_t> remove;
+};
+// Removes unassigned and finished slots first, then from the node with most slots of the service,
+// non-running before running, higher numbers before lower.
+ScalePlan PlanScale(const Census& census, uint64_t replicas);
+
+// Tasks of the slot's history over `limit`, oldest first. The last task that keeps a slot in
+// service stays whatever the limit.
+std::vector<Ref<Task>> HistoryOverLimit(const SlotTasks& slot, size_t limit);
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_ORCHESTRATOR_SLOTS_H_

@@ -1,0 +1,59 @@
+// Turn: one turn of the orchestrator: a transaction, the time, and how much may still be written.
+// Everything that the orchestrator writes goes through here, so that the rules about single tasks
+// stand in one place. Lives inside one Store::Update.
+#ifndef SWARM_MANAGER_ORCHESTRATOR_TURN_H_
+#define SWARM_MANAGER_ORCHESTRATOR_TURN_H_
+
+#include <string_view>
+
+#include "absl/time/time.h"
+#include "manager/env.h"
+#include "manager/store/store.h"
+
+namespace swarm::manager {
+
+class Turn {
+ public:
+  Turn(const Env& env, WriteTx& tx, size_t budget);
+
+  // Sees what this turn wrote.
+  const View& view() const { return tx_.view(); }
+  WriteTx& tx() { return tx_; }
+  absl::Duration now() const { return now_; }
+  absl::Time wall_now() const { return wall_now_; }
+  int64_t now_unix_ms() const { return now_unix_ms_; }
+  // Begun work is finished, new work waits for the next turn.
+  bool Exhausted() const { return writes_ >= budget_; }
+  size_t writes() const { return writes_; }
+
+  // A NEW task. Its creation time is after `after_unix_ms`, the newest of its slot, whatever the
+  // clock.
+  Id Create(Id service, Ref<Revision> revision, uint32_t slot, TaskState desired,
+            int64_t after_unix_ms);
+  // SHUTDOWN or REMOVE. What never got to a node is over at once (SHUTDOWN, gone), and a task that
+  // is gone and not wanted any more loses its record. `reason` (may be empty) goes into its error.
+  void Stop(const Task& task, TaskState desired, std::string_view reason);
+  // READY → RUNNING.
+  void Promote(const Task& task);
+  // Nobody will ever report about it again.
+  void Orphan(const Task& task, std::string_view reason);
+  void Remove(Id task);
+  // Logs a refusal (none is expected: the name does not change).
+  void Put(Service service);
+  void Put(RestartHistory history);
+  void RemoveServiceRecords(Id service);
+  void RemoveRevision(Id revision);
+
+ private:
+  const Env& env_;
+  WriteTx& tx_;
+  const size_t budget_;
+  size_t writes_ = 0;
+  const absl::Duration now_;
+  const absl::Time wall_now_;
+  const int64_t now_unix_ms_;
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_ORCHESTRATOR_TURN_H_

@@ -1,0 +1,48 @@
+#include "manager/rooms.h"
+
+#include <utility>
+
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::manager {
+
+absl::StatusOr<std::unique_ptr<Rooms>> Rooms::Open(
+    const Env& env, const std::string& state_dir, absl::AnyInvocable<void(absl::Status)> on_fatal) {
+  auto rooms = std::make_unique<Rooms>(env);
+  ASSIGN_OR_RETURN(rooms->journal,
+                   OpenSqliteJournal({.path = StrCat(state_dir, "/journal.db")}, env.loop));
+  Store::Options options;
+  options.on_fatal = std::move(on_fatal);
+  ASSIGN_OR_RETURN(rooms->store,
+                   OpenStore(env.loop, env.clock, *rooms->journal, std::move(options)));
+  rooms->ca = std::make_unique<ClusterCa>(env, *rooms->store);
+  return rooms;
+}
+
+void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report report) {
+  dispatcher = MakeDispatcher(env, *store);
+  orchestrator = MakeOrchestrator(env, *store);
+  allocator = MakeAllocator(env, *store);
+  scheduler = MakeScheduler(env, *store);
+  images = std::make_unique<ImageResolver>(env, *store, std::move(registry));
+  requests = std::make_unique<RequestLog>(env, *store);
+  clusters = std::make_unique<Clusters>(env, *store, *ca);
+  nodes = std::make_unique<Nodes>(env, *store);
+  services = std::make_unique<Services>(env, *store, *images, *requests);
+  tasks = std::make_unique<Tasks>(*store);
+  logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
+  health = std::make_unique<ServiceHealth>(env, *store, std::move(report));
+
+  dispatcher->Start();
+  orchestrator->Start();
+  allocator->Start();
+  scheduler->Start();
+  images->Start();
+  requests->Start();
+  services->Start();
+  logs->Start();
+  health->Start();
+}
+
+}  // namespace swarm::manager

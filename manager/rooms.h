@@ -1,0 +1,64 @@
+// Rooms: everything of a manager that lives on the loop, in the order in which it is built.
+//
+// Loop thread only: construction, use and destruction.
+#ifndef SWARM_MANAGER_ROOMS_H_
+#define SWARM_MANAGER_ROOMS_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "common/oci/registry.h"
+#include "manager/allocator/allocator.h"
+#include "manager/api/clusters.h"
+#include "manager/api/image_resolver.h"
+#include "manager/api/log_broker.h"
+#include "manager/api/nodes.h"
+#include "manager/api/request_log.h"
+#include "manager/api/service_health.h"
+#include "manager/api/services.h"
+#include "manager/api/tasks.h"
+#include "manager/ca/cluster_ca.h"
+#include "manager/dispatcher/dispatcher.h"
+#include "manager/env.h"
+#include "manager/journal/journal.h"
+#include "manager/orchestrator/orchestrator.h"
+#include "manager/scheduler/scheduler.h"
+#include "manager/store/store.h"
+
+namespace swarm::manager {
+
+struct Rooms {
+  // Opens the journal in `state_dir` and loads the store; starts nothing.
+  static absl::StatusOr<std::unique_ptr<Rooms>> Open(
+      const Env& env, const std::string& state_dir,
+      absl::AnyInvocable<void(absl::Status)> on_fatal);
+  // Builds and starts the rest, over a store that holds a cluster.
+  void Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report health);
+
+  explicit Rooms(const Env& environment) : env(environment) {}
+
+  const Env env;
+  std::unique_ptr<Journal> journal;
+  std::unique_ptr<Store> store;
+  std::unique_ptr<ClusterCa> ca;
+
+  std::unique_ptr<Dispatcher> dispatcher;
+  std::unique_ptr<Orchestrator> orchestrator;
+  std::unique_ptr<Allocator> allocator;
+  std::unique_ptr<Scheduler> scheduler;
+
+  std::unique_ptr<ImageResolver> images;
+  std::unique_ptr<RequestLog> requests;
+  std::unique_ptr<Clusters> clusters;
+  std::unique_ptr<Nodes> nodes;
+  std::unique_ptr<Services> services;
+  std::unique_ptr<Tasks> tasks;
+  std::unique_ptr<LogBroker> logs;
+  std::unique_ptr<ServiceHealth> health;
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_ROOMS_H_

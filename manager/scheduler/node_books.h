@@ -1,0 +1,82 @@
+// NodeBooks: what the scheduler knows of each node without asking the store: its facts, what is
+// reserved on it and how many tasks of which service it has. Kept by adding and subtracting single
+// tasks, so that a change costs what it changed. Pure; one thread.
+#ifndef SWARM_MANAGER_SCHEDULER_NODE_BOOKS_H_
+#define SWARM_MANAGER_SCHEDULER_NODE_BOOKS_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/time/time.h"
+#include "common/constraint.h"
+#include "common/ids.h"
+#include "manager/placement.h"
+#include "manager/store/store.h"
+
+namespace swarm::manager {
+
+// Tasks of one service and revision are placed together.
+struct GroupKey {
+  Id service;
+  Id revision;
+  friend auto operator<=>(const GroupKey&, const GroupKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const GroupKey& key) {
+    return H::combine(std::move(h), key.service, key.revision);
+  }
+};
+
+class NodeInfo {
+ public:
+  // A group that failed this often here within this time ranks last here.
+  static constexpr size_t kFailuresThatMatter = 5;
+  static constexpr absl::Duration kFailuresKept = absl::Minutes(5);
+
+  Id id;
+  Ref<Node> node;
+  bool takes_new_tasks = false;
+  ConstraintSubject subject;
+  Reservation capacity;
+  Reservation taken;
+  uint32_t tasks = 0;
+
+  uint32_t TasksOf(Id service) const;
+  void Count(Id service, const Reservation& reservation);
+  void Discount(Id service, const Reservation& reservation);
+  void NoteFailure(const GroupKey& group, absl::Duration now);
+  bool FailsOften(const GroupKey& group, absl::Duration now) const;
+
+ private:
+  absl::flat_hash_map<Id, uint32_t> tasks_of_service_;
+  // Newest last, at most kFailuresThatMatter of each; looked up, never iterated in order.
+  absl::flat_hash_map<GroupKey, std::deque<absl::Duration>> failures_;
+};
+
+class NodeBooks {
+ public:
+  using Map = absl::btree_map<Id, std::unique_ptr<NodeInfo>>;
+
+  // New or changed facts. What is counted on the node stays.
+  void PutNode(Id id, Ref<Node> node);
+  void RemoveNode(Id id) { nodes_.erase(id); }
+  // Null when there is none.
+  NodeInfo* Find(Id id);
+  const Map& nodes() const { return nodes_; }
+
+  // A task is on the books of its node while it is assigned and runnable.
+  static bool Counts(const Task& task) { return !task.node_id.IsZero() && IsRunnable(task); }
+  // Only tasks that Counts(); those of unknown nodes change nothing.
+  void Add(const Task& task);
+  void Subtract(const Task& task);
+
+ private:
+  Map nodes_;
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_SCHEDULER_NODE_BOOKS_H_

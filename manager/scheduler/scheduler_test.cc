@@ -1,0 +1,288 @@
+#include "manager/scheduler/scheduler.h"
+
+#include <cstdio>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "common/clock.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "manager/scheduler/group_placer.h"
+#include "tests/support/store_world.h"
+
+namespace swarm::manager {
+namespace {
+
+using ::swarm::testing::StoreWorld;
+using ::testing::Each;
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
+
+class SchedulerTest : public ::testing::Test {
+ protected:
+  void Start() {
+    scheduler_ = MakeScheduler(world_.env(), world_.store());
+    scheduler_->Start();
+    Run();
+  }
+  void Run() { world_.loop().Advance(absl::Seconds(1)); }
+
+  // PENDING tasks of the service's revision, in the next slots.
+  std::vector<Id> AddTasks(Id service, size_t count, TaskState desired = TaskState::kRunning) {
+    const Ref<Revision> revision = world_.view().GetRevision(
+        Id::ParseOrZero(world_.view().GetService(service)->revision_id()));
+    std::vector<Id> ids;
+    world_.MustWrite([&](WriteTx& tx) {
+      for (size_t i = 0; i < count; ++i) {
+        Task task;
+        task.id = Id::Make(world_.random());
+        task.service_id = service;
+        task.revision = revision;
+        task.slot = ++last_slot_;
+        task.state = TaskState::kPending;
+        task.desired = desired;
+        ids.push_back(task.id);
+        tx.Put(std::move(task));
+      }
+      return absl::OkStatus();
+    });
+    return ids;
+  }
+  Ref<Task> Get(Id task) { return world_.view().GetTask(task); }
+  std::string ErrorOf(Id task) { return Get(task)->error(); }
+  std::map<Id, size_t> PerNode(Id service) {
+    std::map<Id, size_t> counts;
+    for (const Task& task : world_.TasksOf(service)) {
+      if (IsRunnable(task) && !task.node_id.IsZero()) ++counts[task.node_id];
+    }
+    return counts;
+  }
+  void Constrain(v1::ServiceSpec& spec, const std::string& constraint) {
+    spec.mutable_task()->mutable_placement()->add_constraints(constraint);
+  }
+  static void ReserveCpu(v1::ServiceSpec& spec, double cores) {
+    spec.mutable_task()->mutable_resources()->mutable_reservations()->set_nano_cpus(
+        static_cast<int64_t>(cores * 1e9));
+  }
+
+  StoreWorld world_;
+  std::unique_ptr<Scheduler> scheduler_;
+  uint32_t last_slot_ = 0;
+};
+
+TEST_F(SchedulerTest, SpreadsAServiceEvenlyOverNodes) {
+  for (const char* name : {"a", "b", "c"}) world_.AddNode(name);
+  const Id web = world_.AddService("web", 12);
+  AddTasks(web, 12);
+  Start();
+  std::vector<size_t> counts;
+  for (const auto& [node, count] : PerNode(web)) counts.push_back(count);
+  EXPECT_THAT(counts, ElementsAre(4, 4, 4));
+}
+
+TEST_F(SchedulerTest, PrefersNodeWithFewerTasksOfTheServiceThenWithFewerTasks) {
+  const Id a = world_.AddNode("a");
+  const Id web = world_.AddService("web", 2);
+  const Id db = world_.AddService("db", 2);
+  AddTasks(db, 2);
+  Start();  // both of db on a
+  const Id b = world_.AddNode("b");
+  AddTasks(web, 1);
+  Run();
+  EXPECT_THAT(PerNode(web), ElementsAre(std::pair(b, 1)));
+  AddTasks(web, 1);
+  Run();
+  EXPECT_THAT(PerNode(web), UnorderedElementsAre(std::pair(a, 1), std::pair(b, 1)));
+}
+
+TEST_F(SchedulerTest, SchedulesReplacementsThatAreToWait) {
+  world_.AddNode("a");
+  const Id task = AddTasks(world_.AddService("web", 1), 1, TaskState::kReady)[0];
+  Start();
+  EXPECT_EQ(Get(task)->state, TaskState::kAssigned);
+  EXPECT_EQ(Get(task)->desired, TaskState::kReady);
+}
+
+TEST_F(SchedulerTest, SaysWithoutAnyNodeThatThereIsNoSuitableOne) {
+  const Id task = AddTasks(world_.AddService("web", 1), 1)[0];
+  Start();
+  EXPECT_EQ(Get(task)->state, TaskState::kPending);
+  EXPECT_EQ(ErrorOf(task), "no suitable node");
+}
+
+TEST_F(SchedulerTest, ExplainsEveryFilterInWordsThatSwarmUsersKnow) {
+  world_.SetAvailability(world_.AddNode("drained"), v1::NodeSpec::AVAILABILITY_DRAIN);
+  world_.SetNodeState(world_.AddNode("down"), v1::NodeStatus::STATE_DOWN);
+  world_.ChangeNode(world_.AddNode("small"), [](Node& node) {
+    node.mutable_description()->mutable_resources()->set_nano_cpus(1);
+  });
+  const Id task =
+      AddTasks(world_.AddService("web", 1, [](auto& spec) { ReserveCpu(spec, 2); }), 1)[0];
+  Start();
+  EXPECT_EQ(ErrorOf(task),
+            "no suitable node (2 nodes not available for new tasks; insufficient resources on 1 "
+            "node)");
+}
+
+TEST_F(SchedulerTest, ExplainsConstraintsPlatformAndReplicasPerNode) {
+  world_.AddNode("a", {{"zone", "a"}});
+  const Id b = world_.AddNode("b", {{"zone", "b"}});
+  world_.ChangeNode(world_.AddNode("c", {{"zone", "b"}}), [](Node& node) {
+    node.mutable_description()->mutable_platform()->set_architecture("arm64");
+  });
+  const Id web = world_.AddService("web", 2, [this](v1::ServiceSpec& spec) {
+    Constrain(spec, "node.labels.zone==b");
+    spec.mutable_task()->mutable_placement()->set_max_replicas_per_node(1);
+    spec.mutable_task()->mutable_placement()->add_platforms()->set_architecture("amd64");
+  });
+  const std::vector<Id> tasks = AddTasks(web, 2);
+  Start();
+  EXPECT_EQ(Get(tasks[0])->node_id, b);
+  EXPECT_EQ(ErrorOf(tasks[0]), "");
+  EXPECT_EQ(ErrorOf(tasks[1]),
+            "no suitable node (scheduling constraints not satisfied on 1 node; unsupported "
+            "platform on 1 node; max replicas per node limit reached on 1 node)");
+}
+
+TEST_F(SchedulerTest, NeverReservesMoreThanANodeHas) {
+  world_.AddNode("a");
+  const Id web = world_.AddService("web", 5, [](auto& spec) { ReserveCpu(spec, 1.5); });
+  const std::vector<Id> tasks = AddTasks(web, 3);
+  Start();
+  EXPECT_EQ(Get(tasks[1])->state, TaskState::kAssigned);
+  EXPECT_EQ(ErrorOf(tasks[2]), "no suitable node (insufficient resources on 1 node)");
+}
+
+TEST_F(SchedulerTest, TriesAgainWhenATaskEnds) {
+  world_.AddNode("a");
+  const Id web = world_.AddService("web", 2, [](auto& spec) { ReserveCpu(spec, 4); });
+  const std::vector<Id> tasks = AddTasks(web, 2);
+  Start();
+  world_.Report(tasks[0], TaskState::kFailed);
+  Run();
+  EXPECT_EQ(Get(tasks[1])->state, TaskState::kAssigned);
+  EXPECT_EQ(ErrorOf(tasks[1]), "");
+}
+
+TEST_F(SchedulerTest, TriesAgainWhenANodeChanges) {
+  const Id node = world_.AddNode("a");
+  world_.SetNodeState(node, v1::NodeStatus::STATE_DOWN);
+  const Id task = AddTasks(world_.AddService("web", 1), 1)[0];
+  Start();
+  EXPECT_EQ(ErrorOf(task), "no suitable node (1 node not available for new tasks)");
+  world_.SetNodeState(node, v1::NodeStatus::STATE_READY);
+  Run();
+  EXPECT_EQ(Get(task)->node_id, node);
+}
+
+TEST_F(SchedulerTest, WaitsWithTheRevisionsReasonUntilItsImageIsResolved) {
+  world_.AddNode("a");
+  world_.HoldImages("registry: connection refused");
+  const Id task = AddTasks(world_.AddService("web", 1), 1)[0];
+  Start();
+  EXPECT_EQ(Get(task)->state, TaskState::kPending);
+  EXPECT_EQ(ErrorOf(task), "registry: connection refused");
+  world_.ResolveImages();
+  Run();
+  EXPECT_EQ(Get(task)->state, TaskState::kAssigned);
+  EXPECT_FALSE(Get(task)->revision->revision().image_digest().empty());
+}
+
+TEST_F(SchedulerTest, WritesAnUnchangedReasonOnlyOnce) {
+  const Id node = world_.AddNode("a");
+  world_.SetNodeState(node, v1::NodeStatus::STATE_DOWN);
+  const Id task = AddTasks(world_.AddService("web", 1), 1)[0];
+  Start();
+  const uint64_t version = Get(task)->version;
+  world_.ChangeNode(node, [](Node& n) { (*n.mutable_spec()->mutable_labels())["x"] = "y"; });
+  Run();
+  EXPECT_EQ(Get(task)->version, version);
+  world_.SetNodeState(world_.AddNode("b"), v1::NodeStatus::STATE_DOWN);
+  Run();
+  EXPECT_EQ(ErrorOf(task), "no suitable node (2 nodes not available for new tasks)");
+}
+
+TEST_F(SchedulerTest, RanksANodeLastWhereTheRevisionFailedFiveTimesInFiveMinutes) {
+  const Id web = world_.AddService("web", 1);
+  const Id bad = world_.AddNode("bad");
+  Start();
+  for (size_t i = 0; i < NodeInfo::kFailuresThatMatter; ++i) {
+    const Id task = AddTasks(web, 1)[0];
+    Run();
+    ASSERT_EQ(Get(task)->node_id, bad);
+    world_.Report(task, TaskState::kFailed);
+  }
+  const Id good = world_.AddNode("good");
+  AddTasks(web, 3);
+  Run();
+  EXPECT_THAT(PerNode(web), ElementsAre(std::pair(good, 3)));
+  world_.loop().Advance(absl::Minutes(6));
+  AddTasks(web, 3);
+  Run();
+  EXPECT_THAT(PerNode(web), UnorderedElementsAre(std::pair(good, 3), std::pair(bad, 3)));
+}
+
+TEST_F(SchedulerTest, CountsAfterARestartWhatIsOnNodes) {
+  const Id a = world_.AddNode("a");
+  const Id web = world_.AddService("web", 3, [](auto& spec) { ReserveCpu(spec, 2); });
+  AddTasks(web, 2);
+  Start();
+  scheduler_.reset();
+  world_.Restart();
+  const Id task = AddTasks(web, 1)[0];
+  world_.SetNodeState(a, v1::NodeStatus::STATE_READY);
+  Start();
+  EXPECT_EQ(ErrorOf(task), "no suitable node (insufficient resources on 1 node)");
+}
+
+TEST_F(SchedulerTest, DoesNotPlaceATaskThatWasStoppedInTheSameTurn) {
+  world_.AddNode("a");
+  const Id web = world_.AddService("web", 1);
+  Start();
+  const Id task = AddTasks(web, 1)[0];
+  world_.MustWrite([&](WriteTx& tx) {
+    Task stopped = *tx.view().GetTask(task);
+    stopped.desired = TaskState::kShutdown;
+    tx.Put(stopped);
+    return absl::OkStatus();
+  });
+  Run();
+  EXPECT_EQ(Get(task)->state, TaskState::kPending);
+}
+
+TEST_F(SchedulerTest, DoesNotPlaceOnANodeThatWentDownInTheSameTurn) {
+  const Id node = world_.AddNode("a");
+  const Id web = world_.AddService("web", 1);
+  Start();
+  const Id task = AddTasks(web, 1)[0];
+  world_.SetNodeState(node, v1::NodeStatus::STATE_DOWN);
+  Run();
+  EXPECT_EQ(Get(task)->state, TaskState::kPending);
+  EXPECT_EQ(ErrorOf(task), "no suitable node (1 node not available for new tasks)");
+}
+
+// Asserts balance; the time is printed for people.
+TEST_F(SchedulerTest, SpreadsAHundredThousandTasksEvenlyOverAThousandNodes) {
+  for (int i = 0; i < 1'000; ++i) world_.AddNode("n" + std::to_string(i));
+  const Id web = world_.AddService("web", 60'000);
+  const Id db = world_.AddService("db", 40'000);
+  AddTasks(web, 60'000);
+  AddTasks(db, 40'000);
+  const std::unique_ptr<Clock> clock = MakeSystemClock();
+  const absl::Duration begin = clock->MonotonicNow();
+  Start();
+  std::printf("100,000 tasks on 1,000 nodes in %s\n",
+              absl::FormatDuration(clock->MonotonicNow() - begin).c_str());
+  std::vector<size_t> webs, dbs;
+  for (const auto& [node, count] : PerNode(web)) webs.push_back(count);
+  for (const auto& [node, count] : PerNode(db)) dbs.push_back(count);
+  EXPECT_EQ(webs.size(), 1'000);
+  EXPECT_THAT(webs, Each(60));
+  EXPECT_EQ(dbs.size(), 1'000);
+  EXPECT_THAT(dbs, Each(40));
+}
+
+}  // namespace
+}  // namespace swarm::manager

@@ -1,0 +1,191 @@
+// Store: the manager's state, in memory, made durable by the journal; rooms change it and watch it.
+//
+//   absl::Status s = store.Update([&](WriteTx& tx) -> absl::Status {
+//     const auto* service = tx.view().Services().Get(id)…;
+//     tx.Put(std::move(task));
+//     return absl::OkStatus();
+//   }, [](absl::Status durable) { … });
+//   auto watch = store.Watch([this](const ChangeSet& changes) { … });
+//
+// Loop thread only, all of it. Update runs its function at once. When the function returns OK the
+// changes are in memory at once, every later read sees them, and one batch is on its way to the
+// journal; when it returns an error nothing happened. Watchers are told in a callback of their own
+// (posted, never from inside Update), in version order, each Update exactly once.
+//
+// Two speeds of watching. Rooms that only change the store again watch with kApplied: their writes
+// come later in the journal than what they rest on. Whatever lets an effect out of the process (a
+// reply, a push to an agent) watches with kDurable or asks WhenDurable.
+//
+// A commit that fails means that memory is ahead of the disk: the store calls `on_fatal` once and
+// the process must end.
+#ifndef SWARM_MANAGER_STORE_STORE_H_
+#define SWARM_MANAGER_STORE_STORE_H_
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "common/clock.h"
+#include "common/event_loop.h"
+#include "common/ids.h"
+#include "manager/journal/journal.h"
+#include "manager/store/objects.h"
+
+namespace swarm::manager {
+
+template <typename T>
+using Ref = std::shared_ptr<const T>;
+
+struct Change {
+  enum class Action : uint8_t { kCreate, kUpdate, kRemove };
+  Action action;
+  // Before (null on create) and after (null on remove); both hold the same alternative.
+  std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>> before;
+  std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>> after;
+
+  // changes.before/after as T, or null.
+  template <typename T>
+  Ref<T> Before() const {
+    auto* p = std::get_if<Ref<T>>(&before);
+    return p ? *p : nullptr;
+  }
+  template <typename T>
+  Ref<T> After() const {
+    auto* p = std::get_if<Ref<T>>(&after);
+    return p ? *p : nullptr;
+  }
+  template <typename T>
+  bool Is() const {
+    return std::holds_alternative<Ref<T>>(after);
+  }
+};
+
+// What one Update changed.
+struct ChangeSet {
+  uint64_t version = 0;
+  absl::Time at;
+  std::vector<Change> changes;
+};
+
+// Everything there is, read only. Pointers stay valid while the caller holds the shared_ptr;
+// iteration order is by id (services: by id too; names have an index of their own).
+class View {
+ public:
+  virtual ~View() = default;
+  virtual Ref<Cluster> GetCluster() const = 0;  // null before init
+  virtual Ref<Node> GetNode(Id id) const = 0;
+  virtual Ref<Service> GetService(Id id) const = 0;
+  virtual Ref<Service> GetServiceByName(std::string_view name) const = 0;
+  virtual Ref<Revision> GetRevision(Id id) const = 0;
+  virtual Ref<Task> GetTask(Id id) const = 0;
+  virtual std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
+                                                          uint32_t slot) const = 0;
+  virtual std::optional<Request> GetRequest(std::string_view request_id) const = 0;
+  virtual void EachRequest(absl::FunctionRef<bool(const Request&)> each) const = 0;
+
+  // In id order from `first` (inclusive) while `each` returns true.
+  virtual void EachNode(absl::FunctionRef<bool(const Ref<Node>&)> each, Id first = {}) const = 0;
+  virtual void EachService(absl::FunctionRef<bool(const Ref<Service>&)> each,
+                           Id first = {}) const = 0;
+  virtual void EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first = {}) const = 0;
+  virtual void EachRevisionOfService(Id service,
+                                     absl::FunctionRef<bool(const Ref<Revision>&)> each) const = 0;
+  virtual void EachTaskOfService(Id service,
+                                 absl::FunctionRef<bool(const Ref<Task>&)> each) const = 0;
+  virtual void EachTaskOfSlot(Id service, uint32_t slot,
+                              absl::FunctionRef<bool(const Ref<Task>&)> each) const = 0;
+  virtual void EachTaskOfNode(Id node, absl::FunctionRef<bool(const Ref<Task>&)> each) const = 0;
+  virtual size_t CountNodes() const = 0;
+  virtual size_t CountServices() const = 0;
+  virtual size_t CountTasks() const = 0;
+};
+
+class WriteTx {
+ public:
+  virtual ~WriteTx() = default;
+  // Sees this transaction's own writes.
+  virtual const View& view() const = 0;
+
+  // Creates or replaces; sets meta.version (Task::version) to this transaction's version,
+  // created_at on create and updated_at. A service name that another service has is AlreadyExists
+  // at once, from Put.
+  virtual absl::Status Put(Cluster cluster) = 0;
+  virtual absl::Status Put(Node node) = 0;
+  virtual absl::Status Put(Service service) = 0;
+  virtual absl::Status Put(Revision revision) = 0;
+  virtual void Put(Task task) = 0;
+  // As Put, in memory and to watchers but not to the journal: transient task states, node liveness.
+  // The object's version still grows, so that resumed watches see it.
+  virtual void PutSoft(Task task) = 0;
+  virtual void PutSoft(Node node) = 0;
+  // Unknown ids are fine. Removing a service does not remove its tasks or revisions.
+  virtual void RemoveNode(Id id) = 0;
+  virtual void RemoveService(Id id) = 0;
+  virtual void RemoveRevision(Id id) = 0;
+  virtual void RemoveTask(Id id) = 0;
+  virtual void PutRestartHistory(RestartHistory history) = 0;
+  virtual void RemoveRestartHistories(Id service) = 0;
+  virtual void PutRequest(Request request) = 0;
+  virtual void RemoveRequest(std::string_view request_id) = 0;
+};
+
+enum class WatchSpeed { kApplied, kDurable };
+
+// Ends the watch when destroyed (on the loop).
+class WatchHandle {
+ public:
+  virtual ~WatchHandle() = default;
+};
+
+class Store {
+ public:
+  struct Options {
+    // ChangeSets kept so that watches can resume; the oldest go first.
+    size_t history_limit = 10'000;
+    absl::AnyInvocable<void(absl::Status)> on_fatal;
+  };
+  using ChangeCallback = absl::AnyInvocable<void(const ChangeSet&)>;
+  using DurableCallback = absl::AnyInvocable<void(absl::Status)>;
+
+  virtual ~Store() = default;
+
+  virtual const View& view() const = 0;
+  // Of the newest applied change; 0 in an empty store.
+  virtual uint64_t version() const = 0;
+  virtual uint64_t durable_version() const = 0;
+
+  // `durable` (may be null) runs on the loop once everything up to this Update is durable. When
+  // `fn` fails it is not called. Transactions do not nest.
+  virtual absl::Status Update(absl::FunctionRef<absl::Status(WriteTx&)> fn,
+                              DurableCallback durable = nullptr) = 0;
+  // Runs `done` once `version` is durable; posted, never from inside this call.
+  virtual void WhenDurable(uint64_t version, absl::AnyInvocable<void()> done) = 0;
+
+  virtual std::unique_ptr<WatchHandle> Watch(WatchSpeed speed, ChangeCallback callback) = 0;
+  // As Watch, beginning after `version`; OutOfRange when that is no longer kept (list again).
+  virtual absl::StatusOr<std::unique_ptr<WatchHandle>> WatchFrom(uint64_t version, WatchSpeed speed,
+                                                                 ChangeCallback callback) = 0;
+};
+
+// Loads everything from the journal. DataLoss names the table and key of a record that does not
+// parse or that points at nothing.
+absl::StatusOr<std::unique_ptr<Store>> OpenStore(EventLoop& loop, const Clock& clock,
+                                                 Journal& journal, Store::Options options);
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_STORE_STORE_H_
