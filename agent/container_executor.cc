@@ -1,0 +1,309 @@
+#include "agent/container_executor.h"
+
+#include <signal.h>
+
+#include <utility>
+
+#include "agent/on_pool.h"
+#include "agent/runtime/image_config.h"
+#include "agent/runtime/oci_config.h"
+#include "agent/signal_name.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::agent {
+namespace {
+
+constexpr char kComponent[] = "executor";
+constexpr absl::Duration kExitRetry = absl::Milliseconds(20);
+constexpr absl::Duration kReleaseRetry = absl::Seconds(1);
+
+// On the transfers' pool.
+absl::Status PullAndUnpack(ImageStore& images, const v1::Revision& revision,
+                           const std::atomic<bool>& cancelled, bool* brought) {
+  const std::string& digest = revision.image_digest();
+  if (!images.Find(digest).ok()) {
+    ASSIGN_OR_RETURN(oci::Reference reference, oci::Reference::Parse(revision.image_reference()));
+    RETURN_IF_ERROR(images.Pull(reference, digest, nullptr, cancelled).status());
+    *brought = true;
+  }
+  return images.Unpack(digest).status();
+}
+
+absl::Status PrepareContainer(Runtime& runtime, ImageStore& images, const TaskSpecOnNode& task,
+                              const NodeFacts& facts) {
+  ASSIGN_OR_RETURN(UnpackedImage image, images.Unpack(task.revision->image_digest()));
+  OciConfigInput input;
+  input.task_id = task.task_id;
+  input.slot = task.slot;
+  input.revision = task.revision.get();
+  input.image_config_json = std::move(image.config_json);
+  input.node_id = facts.node_id;
+  input.node_hostname = facts.hostname;
+  input.node_platform = facts.platform;
+  RuntimeContainerSpec spec;
+  spec.id = task.task_id;
+  ASSIGN_OR_RETURN(spec.config_json, BuildOciConfig(input));
+  spec.lower_dirs = std::move(image.lower_dirs);
+  spec.image_digest = task.revision->image_digest();
+  // What an agent before us, or another boot, left half-made under this name.
+  if (runtime.State(spec.id).ok()) RETURN_IF_ERROR(runtime.Remove(spec.id));
+  return runtime.Prepare(spec);
+}
+
+// The task's, else the image's, else SIGTERM. A bad name in an image is the image's fault, not
+// ours.
+int StopSignal(ImageStore& images, const TaskSpecOnNode& task) {
+  if (task.revision == nullptr) return SIGTERM;
+  std::string name = task.revision->task().container().stop_signal();
+  if (name.empty()) {
+    auto image = images.Unpack(task.revision->image_digest());
+    if (image.ok()) {
+      auto config = ParseImageConfig(image->config_json);
+      if (config.ok()) name = config->stop_signal;
+    }
+  }
+  return name.empty() ? SIGTERM : ParseSignal(name).value_or(SIGTERM);
+}
+
+ContainerExit ExitOf(const RuntimeExit& exit) {
+  ContainerExit out;
+  out.exit_code = exit.exit_code;
+  out.oom_killed = exit.oom_killed;
+  if (exit.supervisor_lost) out.error = "supervisor lost";
+  return out;
+}
+
+FoundContainer ToFound(const RuntimeContainer& container) {
+  FoundContainer found;
+  found.task_id = container.id;
+  found.running = container.phase == RuntimeContainer::Phase::kRunning;
+  found.created = container.phase == RuntimeContainer::Phase::kCreated;
+  found.process.shim = {container.shim.pid, container.shim.start_ticks};
+  found.process.init = {container.init.pid, container.init.start_ticks};
+  found.exit = ExitOf(container.exit);
+  return found;
+}
+
+}  // namespace
+
+ContainerExecutor::ContainerExecutor(const Env& env, WorkerPool& transfers, Runtime& runtime,
+                                     ImageStore& images)
+    : env_(env), transfers_pool_(transfers), runtime_(runtime), images_(images) {}
+
+ContainerExecutor::~ContainerExecutor() {
+  *alive_ = false;
+  for (auto& [digest, transfer] : transfers_) transfer->cancelled = true;
+  for (auto& [id, watched] : watched_) env_.loop.Unwatch(watched.watch);
+}
+
+void ContainerExecutor::Run(absl::AnyInvocable<absl::Status()> work, Done done) {
+  OnPool<absl::Status>(env_.loop, env_.pool, std::move(work), std::move(done));
+}
+
+// ------------------------------------------------------------------------------------ transfers
+
+void ContainerExecutor::Pull(const TaskSpecOnNode& task, Done done) {
+  const std::string digest = task.revision->image_digest();
+  if (digest.empty()) {
+    env_.loop.Post([done = std::move(done), image = task.revision->image_reference()]() mutable {
+      done(absl::UnavailableError(StrCat("image ", image, " is not resolved to a digest yet")));
+    });
+    return;
+  }
+  std::shared_ptr<Transfer>& transfer = transfers_[digest];
+  if (transfer != nullptr) {
+    transfer->waiting.emplace(task.task_id, std::move(done));
+    return;
+  }
+  transfer = std::make_shared<Transfer>();
+  transfer->digest = digest;
+  transfer->waiting.emplace(task.task_id, std::move(done));
+  auto brought = std::make_shared<bool>(false);
+  OnPool<absl::Status>(
+      env_.loop, transfers_pool_,
+      [&images = images_, revision = task.revision, transfer = transfer, brought] {
+        return PullAndUnpack(images, *revision, transfer->cancelled, brought.get());
+      },
+      [this, alive = alive_, transfer = transfer, brought](absl::Status status) {
+        if (!*alive) return;
+        if (*brought && images_changed_) images_changed_();
+        FinishTransfer(transfer, std::move(status));
+      });
+}
+
+void ContainerExecutor::FinishTransfer(const std::shared_ptr<Transfer>& transfer,
+                                       absl::Status status) {
+  const auto it = transfers_.find(transfer->digest);
+  if (it != transfers_.end() && it->second == transfer) transfers_.erase(it);
+  for (auto& [task, done] : std::exchange(transfer->waiting, {})) done(status);
+}
+
+bool ContainerExecutor::EndTransferFor(const std::string& task_id) {
+  for (auto it = transfers_.begin(); it != transfers_.end(); ++it) {
+    auto node = it->second->waiting.extract(task_id);
+    if (node.empty()) continue;
+    env_.loop.Post([done = std::move(node.mapped())]() mutable {
+      done(absl::CancelledError("the pull was stopped"));
+    });
+    if (it->second->waiting.empty()) {
+      it->second->cancelled = true;
+      transfers_.erase(it);  // the next task that wants it begins anew
+    }
+    return true;
+  }
+  return false;
+}
+
+// ----------------------------------------------------------------------------------------- verbs
+
+void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
+  releases_.Withdraw(task.task_id);
+  Run([&runtime = runtime_, &images = images_, task,
+       facts = facts_] { return PrepareContainer(runtime, images, task, facts); },
+      std::move(done));
+}
+
+void ContainerExecutor::Start(const std::string& task_id,
+                              absl::AnyInvocable<void(absl::StatusOr<RunningContainer>)> done) {
+  OnPool<absl::StatusOr<RunningContainer>>(
+      env_.loop, env_.pool,
+      [&runtime = runtime_, task_id]() -> absl::StatusOr<RunningContainer> {
+        ASSIGN_OR_RETURN(RuntimeContainer started, runtime.Start(task_id));
+        return ToFound(started).process;
+      },
+      std::move(done));
+}
+
+void ContainerExecutor::Stop(const TaskSpecOnNode& task, Done done) {
+  Run([&runtime = runtime_, &images = images_,
+       task] { return runtime.Signal(task.task_id, StopSignal(images, task)); },
+      std::move(done));
+}
+
+void ContainerExecutor::Kill(const std::string& task_id, Done done) {
+  if (EndTransferFor(task_id)) {
+    env_.loop.Post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
+    return;
+  }
+  Run(
+      [&runtime = runtime_, task_id] {
+        const absl::Status status = runtime.Kill(task_id);
+        return absl::IsNotFound(status) ? absl::OkStatus() : status;
+      },
+      std::move(done));
+}
+
+void ContainerExecutor::Remove(const std::string& task_id, Done done) {
+  releases_.Withdraw(task_id);
+  Run([&runtime = runtime_, task_id] { return runtime.Remove(task_id); }, std::move(done));
+}
+
+void ContainerExecutor::Inventory(
+    absl::AnyInvocable<void(absl::StatusOr<std::vector<FoundContainer>>)> done) {
+  OnPool<absl::StatusOr<std::vector<FoundContainer>>>(
+      env_.loop, env_.pool,
+      [&runtime = runtime_]() -> absl::StatusOr<std::vector<FoundContainer>> {
+        ASSIGN_OR_RETURN(std::vector<RuntimeContainer> containers, runtime.List());
+        std::vector<FoundContainer> found;
+        for (const RuntimeContainer& container : containers) found.push_back(ToFound(container));
+        return found;
+      },
+      [this, alive = alive_, done = std::move(done)](auto found) mutable {
+        if (!*alive) return;
+        if (found.ok()) {
+          for (const FoundContainer& one : *found) {
+            if (!one.running && !one.created) Release(one.task_id);
+          }
+        }
+        done(std::move(found));
+      });
+}
+
+void ContainerExecutor::ListIds(
+    absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done) {
+  OnPool<absl::StatusOr<std::vector<std::string>>>(
+      env_.loop, env_.pool, [&runtime = runtime_] { return runtime.ListIds(); }, std::move(done));
+}
+
+// ------------------------------------------------------------------------------------------ exits
+
+void ContainerExecutor::Wait(const std::string& task_id,
+                             absl::AnyInvocable<void(ContainerExit)> exited) {
+  watched_[task_id].exited = std::move(exited);
+  OnPool<absl::StatusOr<UniqueFd>>(
+      env_.loop, env_.pool, [&runtime = runtime_, task_id] { return runtime.OpenExitFd(task_id); },
+      [this, alive = alive_, task_id](absl::StatusOr<UniqueFd> fd) {
+        if (*alive) WatchExit(task_id, std::move(fd));
+      });
+}
+
+void ContainerExecutor::WatchExit(const std::string& task_id, absl::StatusOr<UniqueFd> fd) {
+  // The shim has ended already, or cannot be watched: ask.
+  if (!fd.ok()) return AskForExit(task_id);
+  Watched& watched = watched_[task_id];
+  watched.fd = *std::move(fd);
+  watched.watch = env_.loop.WatchReadable(watched.fd.get(), [this, task_id] {
+    Watched& watched = watched_[task_id];
+    watched.watch = 0;
+    watched.fd.Reset();
+    AskForExit(task_id);
+  });
+}
+
+void ContainerExecutor::AskForExit(const std::string& task_id) {
+  OnPool<absl::StatusOr<RuntimeContainer>>(
+      env_.loop, env_.pool, [&runtime = runtime_, task_id] { return runtime.State(task_id); },
+      [this, alive = alive_, task_id](absl::StatusOr<RuntimeContainer> state) {
+        if (*alive) TellExit(task_id, std::move(state));
+      });
+}
+
+void ContainerExecutor::Release(const std::string& task_id) {
+  releases_.Add(task_id, [this, task_id] {
+    Run([&runtime = runtime_, task_id] { return runtime.Release(task_id); },
+        [this, alive = alive_, task_id](absl::Status status) {
+          if (!*alive) return;
+          releases_.Finished();
+          // Removed or prepared anew meanwhile is as good.
+          if (status.ok() || absl::IsNotFound(status) || absl::IsFailedPrecondition(status)) return;
+          if (!absl::IsUnavailable(status)) {
+            LogWarning(kComponent, StrCat("release task ", task_id, ": ", status.message()));
+            return;
+          }
+          env_.loop.RunAfter(kReleaseRetry, [this, alive, task_id] {
+            if (*alive) Release(task_id);
+          });
+        });
+  });
+}
+
+void ContainerExecutor::TellExit(const std::string& task_id,
+                                 absl::StatusOr<RuntimeContainer> state) {
+  const auto it = watched_.find(task_id);
+  if (it == watched_.end()) return;
+  const bool runs = state.ok() && state->phase == RuntimeContainer::Phase::kRunning;
+  if (runs || absl::IsUnavailable(state.status())) {
+    // Its fd could not be had, or the pool was full.
+    env_.loop.RunAfter(kExitRetry, [this, alive = alive_, task_id] {
+      if (!*alive) return;
+      auto again = watched_.find(task_id);
+      if (again != watched_.end()) Wait(task_id, std::move(again->second.exited));
+    });
+    return;
+  }
+  auto exited = std::move(it->second.exited);
+  watched_.erase(it);
+  if (state.ok()) {
+    exited(ExitOf(state->exit));
+    if (state->phase == RuntimeContainer::Phase::kExited) Release(task_id);
+    return;
+  }
+  LogWarning(kComponent, StrCat("task ", task_id, ": ", state.status().message()));
+  exited({0, false,
+          absl::IsNotFound(state.status()) ? "container is gone"
+                                           : std::string(state.status().message())});
+}
+
+}  // namespace swarm::agent

@@ -1,0 +1,93 @@
+// ContainerExecutor: the Executor that runs real containers, out of images and the runtime.
+//
+// Loop thread only; the blocking work is done on `env.pool`, transfers on a pool of their own, so
+// that a registry that hangs keeps no container from being started or stopped (F17). Tasks that
+// want one image share one transfer.
+#ifndef SWARM_AGENT_CONTAINER_EXECUTOR_H_
+#define SWARM_AGENT_CONTAINER_EXECUTOR_H_
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/env.h"
+#include "agent/executor.h"
+#include "agent/image/image_store.h"
+#include "agent/runtime/runtime.h"
+#include "agent/verb_queue.h"
+#include "common/unique_fd.h"
+
+namespace swarm::agent {
+
+// What containers may know of their node (templates).
+struct NodeFacts {
+  std::string node_id;
+  std::string hostname;
+  v1::Platform platform;
+};
+
+class ContainerExecutor : public Executor {
+ public:
+  // All borrowed; the pools are destroyed first, so that no work is under way any more.
+  ContainerExecutor(const Env& env, WorkerPool& transfers, Runtime& runtime, ImageStore& images);
+  ~ContainerExecutor() override;
+
+  // For containers prepared from now on.
+  void SetNode(NodeFacts facts) { facts_ = std::move(facts); }
+  // Called on the loop after each transfer that brought something.
+  void OnImagesChanged(std::function<void()> listener) { images_changed_ = std::move(listener); }
+
+  void Pull(const TaskSpecOnNode& task, Done done) override;
+  void Prepare(const TaskSpecOnNode& task, Done done) override;
+  void Start(const std::string& task_id,
+             absl::AnyInvocable<void(absl::StatusOr<RunningContainer>)> done) override;
+  void Wait(const std::string& task_id, absl::AnyInvocable<void(ContainerExit)> exited) override;
+  void Stop(const TaskSpecOnNode& task, Done done) override;
+  void Kill(const std::string& task_id, Done done) override;
+  void Remove(const std::string& task_id, Done done) override;
+  void Inventory(
+      absl::AnyInvocable<void(absl::StatusOr<std::vector<FoundContainer>>)> done) override;
+  void ListIds(absl::AnyInvocable<void(absl::StatusOr<std::vector<std::string>>)> done) override;
+
+ private:
+  static constexpr size_t kParallelReleases = 2;
+
+  struct Transfer {
+    std::string digest;
+    std::atomic<bool> cancelled = false;
+    std::map<std::string, Done> waiting;  // by task; loop only
+  };
+  struct Watched {
+    UniqueFd fd;
+    WatchId watch = 0;
+    absl::AnyInvocable<void(ContainerExit)> exited;
+  };
+
+  void Run(absl::AnyInvocable<absl::Status()> work, Done done);  // on the pool
+  void FinishTransfer(const std::shared_ptr<Transfer>& transfer, absl::Status status);
+  bool EndTransferFor(const std::string& task_id);
+  void WatchExit(const std::string& task_id, absl::StatusOr<UniqueFd> fd);
+  void AskForExit(const std::string& task_id);
+  // Of one that has exited. Beside everything else, a few at a time: removing a cgroup takes some
+  // 10 ms and a big upper folder seconds, and neither holds a report or a start back.
+  void Release(const std::string& task_id);
+  void TellExit(const std::string& task_id, absl::StatusOr<RuntimeContainer> state);
+
+  const Env env_;
+  WorkerPool& transfers_pool_;
+  Runtime& runtime_;
+  ImageStore& images_;
+  NodeFacts facts_;
+  std::function<void()> images_changed_;
+  std::map<std::string, std::shared_ptr<Transfer>> transfers_;  // by digest
+  std::map<std::string, Watched> watched_;                      // by task
+  VerbQueue releases_{kParallelReleases};
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_CONTAINER_EXECUTOR_H_

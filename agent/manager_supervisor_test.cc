@@ -1,0 +1,166 @@
+// With a shell script in the place of swarm-manager.
+#include "agent/manager_supervisor.h"
+
+#include <pwd.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/clock.h"
+#include "common/event_loop.h"
+#include "common/file_system.h"
+#include "common/random.h"
+#include "common/worker_pool.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::agent {
+namespace {
+
+using ::swarm::testing::IsOk;
+using ::swarm::testing::StatusIs;
+using ::testing::HasSubstr;
+
+class ManagerSupervisorTest : public ::testing::Test {
+ protected:
+  ManagerSupervisorTest() {
+    char name[] = "/tmp/supervisor_test.XXXXXX";
+    dir_ = ::mkdtemp(name);
+    options_.binary = dir_ + "/manager.sh";
+    options_.state_dir = dir_ + "/state";
+    options_.run_dir = dir_ + "/run";
+    options_.record = dir_ + "/record";
+    options_.user = ::getpwuid(::geteuid())->pw_name;
+    options_.boot_id = "b1";
+    Make();
+  }
+  ~ManagerSupervisorTest() override {
+    if (supervisor_ != nullptr) Stop();
+    OnLoop([this] { supervisor_.reset(); });
+    loop_->Stop();
+    thread_.join();
+    (void)RemoveTree(dir_);
+  }
+
+  template <typename Work>
+  void OnLoop(Work work) {
+    std::promise<void> done;
+    loop_->Post([&] {
+      work();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void Make() {
+    OnLoop([this] { supervisor_ = std::make_unique<ManagerSupervisor>(env_, options_); });
+  }
+  void Script(const std::string& body) {
+    ASSERT_TRUE(WriteFileAtomically(options_.binary, "#!/bin/sh\n" + body + "\n", 0755).ok());
+  }
+  absl::Status Start(bool initialise) {
+    std::promise<absl::Status> done;
+    OnLoop([&] {
+      supervisor_->Start({"127.0.0.1:1", "127.0.0.1:2", "", ""}, initialise,
+                         [&](absl::Status status) { done.set_value(std::move(status)); });
+    });
+    return done.get_future().get();
+  }
+  void Stop() {
+    std::promise<void> done;
+    OnLoop([&] { supervisor_->Stop([&] { done.set_value(); }); });
+    done.get_future().wait();
+  }
+  bool Running() {
+    bool running = false;
+    OnLoop([&] { running = supervisor_->running(); });
+    return running;
+  }
+  pid_t RecordedPid() { return ::atoi(ReadFile(options_.record).value_or("0").c_str()); }
+
+  std::unique_ptr<RunnableLoop> loop_ = MakeAsioLoop();
+  std::thread thread_{[this] { loop_->Run(); }};
+  std::unique_ptr<Clock> clock_ = MakeSystemClock();
+  std::unique_ptr<Random> random_ = MakeSeededRandom(1);
+  std::unique_ptr<WorkerPool> pool_ = MakeInlinePool();
+  Env env_{*loop_, *clock_, *random_, *pool_};
+  std::string dir_;
+  ManagerProcessOptions options_;
+  std::unique_ptr<ManagerSupervisor> supervisor_;
+};
+
+constexpr char kServes[] =
+    "echo \"$*\" > \"$2/arguments\"; echo ready >&3; exec 3>&-; exec sleep 1000";
+
+TEST_F(ManagerSupervisorTest, StartsAManagerAndKnowsWhenItServes) {
+  Script(kServes);
+  ASSERT_OK(Start(true));
+  EXPECT_TRUE(Running());
+  const std::string arguments = *ReadFile(options_.state_dir + "/arguments");
+  EXPECT_THAT(arguments, HasSubstr("--listen 127.0.0.1:1 --join-listen 127.0.0.1:2"));
+  EXPECT_THAT(arguments, HasSubstr("--init"));
+  struct stat info;
+  ASSERT_EQ(::stat(options_.state_dir.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0700u);
+  Stop();
+  EXPECT_FALSE(Running());
+}
+
+TEST_F(ManagerSupervisorTest, HandsOnTheManagersOwnWordsAndLeavesNoneRunning) {
+  Script("echo 'error: listen at 1.2.3.4:5: Cannot assign requested address' >&3; exit 1");
+  EXPECT_THAT(Start(true), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                    HasSubstr("1.2.3.4:5: Cannot assign")));
+  EXPECT_FALSE(Running());
+}
+
+TEST_F(ManagerSupervisorTest, SaysWhenTheProgramIsMissing) {
+  EXPECT_THAT(Start(true), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                    HasSubstr("manager.sh: No such file")));
+}
+
+TEST_F(ManagerSupervisorTest, RefusesWithoutAUserToRunItAs) {
+  options_.user = "no-such-user-here";
+  Make();
+  EXPECT_THAT(Start(true), StatusIs(absl::StatusCode::kNotFound, HasSubstr("no-such-user-here")));
+}
+
+TEST_F(ManagerSupervisorTest, TheManagerOutlivesItAndTheNextOneAdoptsIt) {
+  Script(kServes);
+  ASSERT_OK(Start(true));
+  const pid_t pid = RecordedPid();
+  Make();  // the old one is destroyed
+  EXPECT_EQ(::kill(pid, 0), 0);
+  ASSERT_OK(Start(false));
+  EXPECT_EQ(RecordedPid(), pid);
+}
+
+TEST_F(ManagerSupervisorTest, DoesNotAdoptWhatAnotherBootRecorded) {
+  Script(kServes);
+  ASSERT_OK(Start(true));
+  const pid_t pid = RecordedPid();
+  options_.boot_id = "b2";
+  Make();
+  ASSERT_OK(Start(false));
+  EXPECT_NE(RecordedPid(), pid);
+  ::kill(pid, SIGKILL);
+}
+
+TEST_F(ManagerSupervisorTest, StartsItAgainWhenItDies) {
+  Script(kServes);
+  ASSERT_OK(Start(true));
+  const pid_t pid = RecordedPid();
+  ::kill(pid, SIGKILL);
+  // The record changes hands; the test's own time limit ends what never happens.
+  while (RecordedPid() == pid || RecordedPid() == 0) OnLoop([] {});
+  EXPECT_TRUE(Running());
+}
+
+}  // namespace
+}  // namespace swarm::agent

@@ -1,0 +1,244 @@
+#include "agent/node.h"
+
+#include <utility>
+
+#include "agent/on_pool.h"
+#include "agent/proto_time.h"
+#include "common/log.h"
+#include "common/strings.h"
+#include "common/version.h"
+
+namespace swarm::agent {
+namespace {
+
+constexpr char kComponent[] = "node";
+
+std::vector<v1::NodeImage> ListImages(const ImageStore& store) {
+  std::vector<v1::NodeImage> images;
+  for (const StoredImage& stored : store.List()) {
+    for (const std::string& reference : stored.references) {
+      v1::NodeImage& image = images.emplace_back();
+      image.set_reference(reference);
+      image.set_digest(stored.digest);
+      *image.mutable_loaded_at() = ToProto(stored.loaded_at);
+    }
+  }
+  return images;
+}
+
+}  // namespace
+
+Node::Node(const Env& env, NodeParts parts, NodeOptions options)
+    : env_(env),
+      parts_(parts),
+      options_(std::move(options)),
+      publisher_(env, parts_.logs, static_cast<LogHost&>(*this)) {
+  parts_.worker.OnReport([this](const v1::TaskReport& report) { OnReport(report); });
+  parts_.executor.OnImagesChanged([this] { RefreshImages(); });
+}
+
+Node::~Node() {
+  *alive_ = false;
+  env_.loop.Cancel(patience_timer_);
+  parts_.worker.OnReport(nullptr);
+  parts_.executor.OnImagesChanged(nullptr);
+}
+
+void Node::Start(absl::AnyInvocable<void(absl::Status)> ready) {
+  parts_.executor.SetNode({"", options_.hostname, options_.platform});
+  RefreshImages([this, alive = alive_, ready = std::move(ready)]() mutable {
+    if (*alive) parts_.worker.Start(options_.boot_id, std::move(ready));
+  });
+}
+
+void Node::Enter(const NodeIdentity& identity, std::function<void()> removed) {
+  identity_ = identity;
+  on_removed_ = std::move(removed);
+  removed_ = false;
+  error_.clear();
+  parts_.executor.SetNode({identity.node_id, options_.hostname, options_.platform});
+  SessionOptions options;
+  options.boot_id = options_.boot_id;
+  options.instance = options_.instance;
+  options.advertise_addr = identity.advertise_addr;
+  options.held_fence = identity.fence;
+  session_ = std::make_unique<Session>(env_, parts_.sessions, static_cast<SessionHost&>(*this),
+                                       std::move(options));
+  session_->Start(identity.managers);
+}
+
+void Node::Exit(bool goodbye, absl::AnyInvocable<void(absl::AnyInvocable<void()> then)> forget,
+                absl::AnyInvocable<void()> done) {
+  auto remove = [this, done = std::move(done)]() mutable {
+    session_.reset();
+    identity_.reset();
+    parts_.executor.SetNode({"", options_.hostname, options_.platform});
+    parts_.worker.RemoveAll(std::move(done));
+  };
+  auto then = [this, forget = std::move(forget), remove = std::move(remove)]() mutable {
+    publisher_.StopAll();
+    forget(std::move(remove));
+  };
+  if (session_ == nullptr) return then();
+  if (goodbye) return session_->Leave(std::move(then));
+  session_->Stop();
+  then();
+}
+
+void Node::Disconnect() {
+  publisher_.StopAll();
+  if (session_ != nullptr) session_->Stop();
+  TellAssigned(absl::CancelledError("the agent is stopping"));
+}
+
+std::string Node::current_manager() const {
+  return session_ == nullptr ? "" : session_->current_manager();
+}
+
+void Node::FillInfo(v1::NodeInfo& info) {
+  if (identity_.has_value()) {
+    info.set_node_id(identity_->node_id);
+    info.set_role(identity_->role);
+  }
+  if (session_ == nullptr) {
+    info.set_state(removed_ ? v1::NodeInfo::CLUSTER_STATE_REMOVED
+                            : v1::NodeInfo::CLUSTER_STATE_INACTIVE);
+    info.set_error(error_);
+  } else {
+    for (const std::string& addr : session_->managers()) info.add_manager_addrs(addr);
+    info.set_error(session_->error());
+    switch (session_->state()) {
+      case Session::State::kActive:
+        info.set_state(v1::NodeInfo::CLUSTER_STATE_ACTIVE);
+        break;
+      case Session::State::kFenced:
+        info.set_state(v1::NodeInfo::CLUSTER_STATE_FENCED);
+        break;
+      case Session::State::kRemoved:
+        info.set_state(v1::NodeInfo::CLUSTER_STATE_REMOVED);
+        break;
+      default:
+        info.set_state(v1::NodeInfo::CLUSTER_STATE_PENDING);
+    }
+  }
+  *info.mutable_description() = Description();
+  info.set_containers_running(parts_.worker.containers_running());
+  info.set_containers_total(parts_.worker.containers_total());
+  info.set_state_dir(options_.state_dir);
+  info.set_version(kVersion);
+  info.set_cgroup_mode(parts_.runtime.CgroupMode());
+}
+
+void Node::RefreshImages() {
+  RefreshImages([] {});
+}
+
+void Node::RefreshImages(absl::AnyInvocable<void()> done) {
+  OnPool<absl::StatusOr<std::vector<v1::NodeImage>>>(
+      env_.loop, env_.pool,
+      [&images = parts_.images]() -> absl::StatusOr<std::vector<v1::NodeImage>> {
+        return ListImages(images);
+      },
+      [this, alive = alive_, done = std::move(done)](auto images) mutable {
+        if (!*alive) return;
+        if (images.ok()) images_ = *std::move(images);
+        parts_.worker.RetryPulls();
+        if (session_ != nullptr) session_->DescriptionChanged();
+        done();
+      });
+}
+
+// ---------------------------------------------------------------------------------- SessionHost
+
+v1::NodeDescription Node::Description() {
+  v1::NodeDescription description;
+  description.set_hostname(options_.hostname);
+  *description.mutable_platform() = options_.platform;
+  *description.mutable_resources() = options_.resources;
+  description.set_engine_version(kVersion);
+  for (const auto& [key, value] : options_.engine_labels) {
+    (*description.mutable_engine_labels())[key] = value;
+  }
+  for (const v1::NodeImage& image : images_) *description.add_images() = image;
+  return description;
+}
+
+std::vector<v1::TaskReport> Node::Reports() { return parts_.worker.Reports(); }
+
+void Node::StoreFence(uint64_t fence, absl::AnyInvocable<void(absl::Status)> done) {
+  OnPool<absl::Status>(
+      env_.loop, env_.pool,
+      [&identities = parts_.identities, fence] { return identities.StoreFence(fence); },
+      std::move(done));
+}
+
+absl::Status Node::Apply(const v1::Assignment& assignment) {
+  absl::Status applied = parts_.worker.Apply(assignment);
+  if (applied.ok()) TellAssigned(absl::OkStatus());
+  return applied;
+}
+
+void Node::WhenAssigned(absl::Duration patience, absl::AnyInvocable<void(absl::Status)> done) {
+  TellAssigned(absl::CancelledError("somebody else waits"));
+  when_assigned_ = std::move(done);
+  patience_timer_ = env_.loop.RunAfter(patience, [this] {
+    patience_timer_ = 0;
+    TellAssigned(
+        absl::DeadlineExceededError(session_ == nullptr ? "no session" : session_->error()));
+  });
+}
+
+void Node::TellAssigned(absl::Status status) {
+  if (!when_assigned_) return;
+  env_.loop.Cancel(std::exchange(patience_timer_, 0));
+  std::exchange(when_assigned_, nullptr)(std::move(status));
+}
+
+void Node::OnManagers(const std::vector<std::string>& addrs) {
+  OnPool<absl::Status>(
+      env_.loop, env_.pool,
+      [&identities = parts_.identities, addrs] { return identities.StoreManagers(addrs); },
+      [](absl::Status stored) {
+        if (!stored.ok()) LogWarning(kComponent, ToStd(stored.message()));
+      });
+}
+
+void Node::OnLogRequest(const v1::LogRequest& request) { publisher_.Begin(request); }
+
+void Node::OnFenced(const std::string& reason) {
+  publisher_.StopAll();
+  parts_.worker.StopAll(reason);
+}
+
+void Node::OnRemoved() {
+  removed_ = true;
+  if (on_removed_) on_removed_();
+}
+
+void Node::OnReport(const v1::TaskReport& report) {
+  if (IsTerminal(report.status().state())) publisher_.OnTaskEnded(report.task_id());
+  if (session_ != nullptr) session_->Report(report);
+}
+
+// -------------------------------------------------------------------------------------- LogHost
+
+std::optional<LogSource> Node::FindLog(const std::string& task_id) {
+  auto task = parts_.worker.Find(task_id);
+  if (!task.ok()) return std::nullopt;
+  LogSource source;
+  source.directory = parts_.runtime.LogDirectory(task_id);
+  source.slot = task->spec.slot;
+  if (task->spec.revision != nullptr) source.service_name = task->spec.revision->service_name();
+  source.finished = IsTerminal(task->status.state());
+  return source;
+}
+
+uint64_t Node::fence() { return session_ == nullptr ? 0 : session_->fence(); }
+
+std::string Node::node_id() { return identity_.has_value() ? identity_->node_id : ""; }
+
+void Node::OnLogFailure(const std::string& subscription_id, const std::string& error) {
+  if (session_ != nullptr) session_->SendLogFailure(subscription_id, error);
+}
+
+}  // namespace swarm::agent

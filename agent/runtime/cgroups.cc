@@ -1,0 +1,425 @@
+#include "agent/runtime/cgroups.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <set>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+#include "absl/time/clock.h"
+#include "agent/runtime/device_filter.h"
+#include "common/file_system.h"
+#include "common/status_macros.h"
+#include "common/unique_fd.h"
+
+namespace swarm::agent {
+namespace {
+
+constexpr char kOwnerAttribute[] = "trusted.swarm.owner";
+
+bool Contains(const std::vector<std::string>& list, absl::string_view item) {
+  return std::find(list.begin(), list.end(), item) != list.end();
+}
+
+// Kernel files take a value in one write and answer in its errno.
+absl::Status WriteControl(const std::string& path, absl::string_view value) {
+  const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!fd.valid()) return ErrnoStatus(errno, path);
+  if (write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) {
+    return ErrnoStatus(errno, absl::StrCat("write ", value, " to ", path));
+  }
+  return absl::OkStatus();
+}
+
+std::string ReadControl(const std::string& path) {
+  auto content = ReadFile(path, 1 << 20);
+  return content.ok() ? *std::move(content) : "";
+}
+
+// mountinfo writes space, tab, newline and backslash as \ooo.
+std::string Unescape(absl::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\\' && i + 3 < text.size()) {
+      out.push_back(static_cast<char>((text[i + 1] - '0') * 64 + (text[i + 2] - '0') * 8 +
+                                      (text[i + 3] - '0')));
+      i += 3;
+    } else {
+      out.push_back(text[i]);
+    }
+  }
+  return out;
+}
+
+constexpr absl::string_view kControllers[] = {
+    "cpu",    "cpuacct", "memory",  "pids",     "devices",    "freezer", "blkio",
+    "cpuset", "hugetlb", "net_cls", "net_prio", "perf_event", "rdma",    "misc"};
+
+std::vector<std::string> V1Controllers(absl::string_view super_options) {
+  std::vector<std::string> out;
+  for (const absl::string_view option : absl::StrSplit(super_options, ',')) {
+    for (const absl::string_view known : kControllers) {
+      if (option == known) out.emplace_back(option);
+    }
+  }
+  return out;
+}
+
+bool IsOurs(const std::string& dir, const std::string& owner) {
+  char value[256];
+  const ssize_t size = getxattr(dir.c_str(), kOwnerAttribute, value, sizeof value);
+  return size >= 0 && absl::string_view(value, static_cast<size_t>(size)) == owner;
+}
+
+// Removes the cgroups that a container made inside of its own.
+void RemoveChildren(const std::string& dir, int depth) {
+  const auto names = ListDirectory(dir);
+  if (!names.ok() || depth == 0) return;
+  for (const std::string& name : *names) {
+    const std::string child = absl::StrCat(dir, "/", name);
+    struct stat stat;
+    if (lstat(child.c_str(), &stat) != 0 || !S_ISDIR(stat.st_mode)) continue;
+    if (rmdir(child.c_str()) != 0) {
+      RemoveChildren(child, depth - 1);
+      rmdir(child.c_str());
+    }
+  }
+}
+
+// 0 when gone.
+int RemoveCgroup(const std::string& dir) {
+  if (rmdir(dir.c_str()) == 0 || errno == ENOENT) return 0;
+  if (errno != EBUSY) return errno;
+  RemoveChildren(dir, 16);
+  return rmdir(dir.c_str()) == 0 || errno == ENOENT ? 0 : errno;
+}
+
+void SignalAll(const std::string& dir, int signal) {
+  for (const absl::string_view line :
+       absl::StrSplit(ReadControl(absl::StrCat(dir, "/cgroup.procs")), '\n', absl::SkipEmpty())) {
+    int pid = 0;
+    // Frozen, so none of these pids can have ended and be another's by now.
+    if (absl::SimpleAtoi(line, &pid) && pid > 0) kill(pid, signal);
+  }
+}
+
+// Nothing inside can fork while it is frozen; thawed whatever happens, or SIGKILL stays pending.
+void FreezeAndKill(const std::string& dir) {
+  if (ReadControl(absl::StrCat(dir, "/cgroup.procs")).empty()) return;
+  const std::string state = absl::StrCat(dir, "/freezer.state");
+  WriteControl(state, "FROZEN").IgnoreError();
+  // A process that is ending already never freezes; after some 13 ms the rest is killed all the
+  // same.
+  for (int i = 0; i < 7 && !absl::StartsWith(ReadControl(state), "FROZEN"); ++i) {
+    absl::SleepFor(absl::Microseconds(100 << i));
+  }
+  SignalAll(dir, SIGKILL);
+  WriteControl(state, "THAWED").IgnoreError();
+}
+
+std::string SharesToWeight(uint64_t shares) {
+  const uint64_t clamped = std::clamp<uint64_t>(shares, 2, 262144);
+  return absl::StrCat(1 + (clamped - 2) * 9999 / 262142);
+}
+
+std::string LimitText(int64_t value) { return value < 0 ? "max" : absl::StrCat(value); }
+
+absl::Status LimitV2(const std::string& dir, const OciResources& r) {
+  if (r.memory_limit != 0) {
+    RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/memory.max"), LimitText(r.memory_limit)));
+    // One process killed leaves a service half alive; the task is what is restarted.
+    WriteControl(absl::StrCat(dir, "/memory.oom.group"), "0").IgnoreError();
+  }
+  if (r.memory_reservation > 0) {
+    RETURN_IF_ERROR(
+        WriteControl(absl::StrCat(dir, "/memory.low"), LimitText(r.memory_reservation)));
+  }
+  if (r.memory_swap != 0) {
+    const int64_t swap =
+        r.memory_swap < 0 ? -1 : r.memory_swap - std::max<int64_t>(r.memory_limit, 0);
+    const std::string path = absl::StrCat(dir, "/memory.swap.max");
+    if (PathExists(path)) RETURN_IF_ERROR(WriteControl(path, LimitText(swap)));
+  }
+  if (r.cpu_quota_us > 0) {
+    RETURN_IF_ERROR(WriteControl(
+        absl::StrCat(dir, "/cpu.max"),
+        absl::StrCat(r.cpu_quota_us, " ", r.cpu_period_us == 0 ? 100000 : r.cpu_period_us)));
+  }
+  if (r.cpu_shares != 0) {
+    RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/cpu.weight"), SharesToWeight(r.cpu_shares)));
+  }
+  if (r.pids_limit != 0) {
+    RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/pids.max"), LimitText(r.pids_limit)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LimitV1Memory(const std::string& dir, const OciResources& r) {
+  if (r.memory_limit != 0) {
+    RETURN_IF_ERROR(
+        WriteControl(absl::StrCat(dir, "/memory.limit_in_bytes"), absl::StrCat(r.memory_limit)));
+  }
+  if (r.memory_reservation > 0) {
+    RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/memory.soft_limit_in_bytes"),
+                                 absl::StrCat(r.memory_reservation)));
+  }
+  if (r.memory_swap != 0) {
+    const std::string path = absl::StrCat(dir, "/memory.memsw.limit_in_bytes");
+    if (PathExists(path)) RETURN_IF_ERROR(WriteControl(path, absl::StrCat(r.memory_swap)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LimitV1Cpu(const std::string& dir, const OciResources& r) {
+  if (r.cpu_shares != 0) {
+    RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/cpu.shares"), absl::StrCat(r.cpu_shares)));
+  }
+  if (r.cpu_period_us != 0) {
+    RETURN_IF_ERROR(
+        WriteControl(absl::StrCat(dir, "/cpu.cfs_period_us"), absl::StrCat(r.cpu_period_us)));
+  }
+  if (r.cpu_quota_us != 0) {
+    RETURN_IF_ERROR(
+        WriteControl(absl::StrCat(dir, "/cpu.cfs_quota_us"), absl::StrCat(r.cpu_quota_us)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status LimitV1Devices(const std::string& dir, const OciResources& r) {
+  for (const OciDeviceRule& rule : WithDefaultDevices(r.devices)) {
+    RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, rule.allow ? "/devices.allow" : "/devices.deny"),
+                                 DeviceRuleLine(rule)));
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+std::vector<CgroupHierarchy> FindCgroupHierarchies(absl::string_view mountinfo) {
+  std::vector<CgroupHierarchy> out;
+  std::set<std::vector<std::string>> seen;
+  for (const absl::string_view line : absl::StrSplit(mountinfo, '\n', absl::SkipEmpty())) {
+    const std::vector<absl::string_view> halves = absl::StrSplit(line, absl::MaxSplits(" - ", 1));
+    if (halves.size() != 2) continue;
+    const std::vector<absl::string_view> left = absl::StrSplit(halves[0], ' ');
+    const std::vector<absl::string_view> right = absl::StrSplit(halves[1], ' ');
+    if (left.size() < 6 || right.size() < 3) continue;
+    CgroupHierarchy found;
+    found.mount_point = Unescape(left[4]);
+    if (right[0] == "cgroup2") {
+      found.v2 = true;
+    } else if (right[0] == "cgroup") {
+      found.controllers = V1Controllers(right[2]);
+      if (found.controllers.empty()) continue;
+    } else {
+      continue;
+    }
+    // The same tree mounted a second time is the same tree.
+    if (seen.insert(found.controllers).second) out.push_back(std::move(found));
+  }
+  return out;
+}
+
+std::string Cgroups::Dir(const CgroupHierarchy& hierarchy, const std::string& id) const {
+  return id.empty() ? absl::StrCat(hierarchy.mount_point, "/", parent_)
+                    : absl::StrCat(hierarchy.mount_point, "/", parent_, "/", id);
+}
+
+absl::StatusOr<Cgroups> Cgroups::Open(const std::string& parent, const std::string& owner) {
+  if (parent.empty() || parent[0] == '/' || absl::StrContains(parent, "..")) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("cgroup parent \"", parent, "\" is not a relative path"));
+  }
+  Cgroups cgroups;
+  cgroups.parent_ = parent;
+  cgroups.owner_ = owner;
+  ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo", 16 << 20));
+  bool v1 = false;
+  bool v2 = false;
+  std::vector<std::string> missing = {"cpu", "memory", "pids"};
+  const auto found_here = [&](const CgroupHierarchy& hierarchy) {
+    bool useful = false;
+    for (const std::string& controller : hierarchy.controllers) {
+      const auto it = std::find(missing.begin(), missing.end(), controller);
+      if (it == missing.end()) continue;
+      missing.erase(it);
+      useful = true;
+    }
+    return useful;
+  };
+  std::vector<CgroupHierarchy> all = FindCgroupHierarchies(mountinfo);
+  // v2 first: a controller is in one hierarchy only.
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.v2 && !b.v2; });
+  for (CgroupHierarchy& hierarchy : all) {
+    if (hierarchy.v2) {
+      hierarchy.controllers = absl::StrSplit(absl::StripAsciiWhitespace(ReadControl(absl::StrCat(
+                                                 hierarchy.mount_point, "/cgroup.controllers"))),
+                                             ' ', absl::SkipEmpty());
+      found_here(hierarchy);
+      v2 = true;
+      cgroups.hierarchies_.push_back(hierarchy);
+      continue;
+    }
+    const bool devices = Contains(hierarchy.controllers, "devices");
+    const bool freezer = Contains(hierarchy.controllers, "freezer") && !v2;
+    if (found_here(hierarchy) || devices || freezer) {
+      v1 = true;
+      cgroups.hierarchies_.push_back(hierarchy);
+    }
+  }
+  if (!missing.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this machine lacks the cgroup controllers ", absl::StrJoin(missing, ", "),
+                     ": neither in a mounted cgroup2 nor as cgroup v1"));
+  }
+  cgroups.mode_ = !v2 ? "v1" : v1 && cgroups.hierarchies_.size() > 1 ? "hybrid" : "v2";
+  for (const CgroupHierarchy& hierarchy : cgroups.hierarchies_) {
+    std::string dir = hierarchy.mount_point;
+    std::vector<absl::string_view> levels = absl::StrSplit(parent, '/', absl::SkipEmpty());
+    for (size_t i = 0; i <= levels.size(); ++i) {
+      if (i > 0) {
+        absl::StrAppend(&dir, "/", levels[i - 1]);
+        if (mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus(errno, dir);
+      }
+      if (!hierarchy.v2) continue;
+      for (const absl::string_view controller : {"cpu", "memory", "pids"}) {
+        if (!Contains(hierarchy.controllers, controller)) continue;
+        RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/cgroup.subtree_control"),
+                                     absl::StrCat("+", controller)));
+      }
+    }
+    if (hierarchy.v2) cgroups.has_kill_ = PathExists(absl::StrCat(dir, "/cgroup.kill"));
+  }
+  return cgroups;
+}
+
+CgroupPaths Cgroups::Paths(const std::string& id) const {
+  CgroupPaths paths;
+  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+    const std::string dir = Dir(hierarchy, id);
+    if (hierarchy.v2) {
+      paths.v2_dir = dir;
+    } else {
+      paths.v1_tasks.push_back(absl::StrCat(dir, "/tasks"));
+    }
+    if (Contains(hierarchy.controllers, "memory")) {
+      paths.oom_file = absl::StrCat(dir, hierarchy.v2 ? "/memory.events" : "/memory.oom_control");
+    }
+  }
+  return paths;
+}
+
+absl::Status Cgroups::Limit(const CgroupHierarchy& hierarchy, const std::string& dir,
+                            const OciResources& resources) const {
+  if (hierarchy.v2) {
+    OciResources here = resources;  // only what lives in this tree
+    if (!Contains(hierarchy.controllers, "memory")) {
+      here.memory_limit = here.memory_swap = here.memory_reservation = 0;
+    }
+    if (!Contains(hierarchy.controllers, "cpu")) here.cpu_quota_us = here.cpu_shares = 0;
+    if (!Contains(hierarchy.controllers, "pids")) here.pids_limit = 0;
+    RETURN_IF_ERROR(LimitV2(dir, here));
+    if (mode_ != "v2") return absl::OkStatus();  // v1 has the devices controller
+    const UniqueFd fd(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid()) return ErrnoStatus(errno, dir);
+    return AttachDeviceProgram(fd.get(), WithDefaultDevices(resources.devices));
+  }
+  if (Contains(hierarchy.controllers, "memory")) RETURN_IF_ERROR(LimitV1Memory(dir, resources));
+  if (Contains(hierarchy.controllers, "cpu")) RETURN_IF_ERROR(LimitV1Cpu(dir, resources));
+  if (Contains(hierarchy.controllers, "devices")) RETURN_IF_ERROR(LimitV1Devices(dir, resources));
+  if (Contains(hierarchy.controllers, "pids") && resources.pids_limit != 0) {
+    RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/pids.max"), LimitText(resources.pids_limit)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Cgroups::Create(const std::string& id, const OciResources& resources) const {
+  absl::Status status;
+  size_t made = 0;
+  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+    const std::string dir = Dir(hierarchy, id);
+    if (mkdir(dir.c_str(), 0755) != 0) {
+      status = ErrnoStatus(errno, absl::StrCat("make cgroup ", dir));
+      break;
+    }
+    ++made;
+    if (setxattr(dir.c_str(), kOwnerAttribute, owner_.data(), owner_.size(), 0) != 0) {
+      status = ErrnoStatus(errno, absl::StrCat("mark cgroup ", dir));
+      break;
+    }
+    status = Limit(hierarchy, dir, resources);
+    if (!status.ok()) break;
+  }
+  if (status.ok()) return status;
+  while (made > 0) rmdir(Dir(hierarchies_[--made], id).c_str());
+  return status;
+}
+
+absl::Status Cgroups::Kill(const std::string& id) const {
+  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+    const std::string dir = Dir(hierarchy, id);
+    if (has_kill_ && hierarchy.v2) {
+      const absl::Status killed = WriteControl(absl::StrCat(dir, "/cgroup.kill"), "1");
+      return absl::IsNotFound(killed) ? absl::OkStatus() : killed;
+    }
+    if (has_kill_) continue;
+    if (Contains(hierarchy.controllers, "freezer")) {
+      FreezeAndKill(dir);
+      return absl::OkStatus();
+    }
+  }
+  // Without either, more may be forked between the read and the kill: the caller asks again.
+  for (const CgroupHierarchy& hierarchy : hierarchies_) SignalAll(Dir(hierarchy, id), SIGKILL);
+  return absl::OkStatus();
+}
+
+absl::Status Cgroups::Remove(const std::string& id, absl::Duration deadline) const {
+  const absl::Time end = absl::Now() + deadline;
+  absl::Duration pause = absl::Microseconds(50);
+  for (;;) {
+    std::string busy;
+    for (const CgroupHierarchy& hierarchy : hierarchies_) {
+      const std::string dir = Dir(hierarchy, id);
+      const int error = RemoveCgroup(dir);
+      if (error == EBUSY) {
+        busy = dir;
+      } else if (error != 0) {
+        return ErrnoStatus(error, absl::StrCat("remove cgroup ", dir));
+      }
+    }
+    if (busy.empty()) return absl::OkStatus();
+    if (absl::Now() > end) {
+      return absl::DeadlineExceededError(absl::StrCat("cgroup ", busy, " still has processes"));
+    }
+    RETURN_IF_ERROR(Kill(id));
+    absl::SleepFor(pause);
+    pause = std::min(pause * 2, absl::Milliseconds(20));
+  }
+}
+
+std::vector<std::string> Cgroups::List() const {
+  std::set<std::string> ids;
+  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+    const std::string parent = Dir(hierarchy, "");
+    const auto names = ListDirectory(parent);
+    if (!names.ok()) continue;
+    for (const std::string& name : *names) {
+      if (IsOurs(absl::StrCat(parent, "/", name), owner_)) ids.insert(name);
+    }
+  }
+  return {ids.begin(), ids.end()};
+}
+
+}  // namespace swarm::agent

@@ -1,0 +1,71 @@
+// Cgroups: a container's cgroups on v2, v1 and hybrid hosts. Each controller is used where it
+// lives; a v2 tree is used beside v1 controllers too, because it alone kills a whole cgroup at
+// once.
+//
+// Blocking (kernel files only). Any thread; calls for one id not at the same time, except Kill.
+#ifndef SWARM_AGENT_RUNTIME_CGROUPS_H_
+#define SWARM_AGENT_RUNTIME_CGROUPS_H_
+
+#include <string>
+#include <vector>
+#include "absl/strings/string_view.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "agent/runtime/oci_spec.h"
+
+namespace swarm::agent {
+
+// A mounted hierarchy of the host.
+struct CgroupHierarchy {
+  std::string mount_point;
+  bool v2 = false;
+  std::vector<std::string> controllers;  // v1: as mounted, "cpu", "cpuacct"; v2: those it offers
+};
+
+// What /proc/self/mountinfo says. Named v1 hierarchies without controllers are left out.
+std::vector<CgroupHierarchy> FindCgroupHierarchies(absl::string_view mountinfo);
+
+// What the shim has to know.
+struct CgroupPaths {
+  std::string v2_dir;                 // empty on a v1 host
+  std::vector<std::string> v1_tasks;  // "tasks" files to join
+  std::string oom_file;               // holds "oom_kill N"; empty when there is none
+};
+
+class Cgroups {
+ public:
+  // Makes `parent` ("swarm", "a/b") in every hierarchy that is needed. FailedPrecondition names the
+  // controller that the machine lacks.
+  static absl::StatusOr<Cgroups> Open(const std::string& parent, const std::string& owner);
+
+  // "v2", "v1" or "hybrid".
+  const std::string& mode() const { return mode_; }
+  // What a container sees below /sys/fs/cgroup.
+  const std::vector<CgroupHierarchy>& hierarchies() const { return hierarchies_; }
+  CgroupPaths Paths(const std::string& id) const;
+
+  // Limits included. Marks the cgroup as `owner`'s. Leaves nothing when it fails.
+  absl::Status Create(const std::string& id, const OciResources& resources) const;
+  // SIGKILL to all that is in it. OK when there is none.
+  absl::Status Kill(const std::string& id) const;
+  // Kills and removes until it is gone. DeadlineExceeded.
+  absl::Status Remove(const std::string& id, absl::Duration deadline) const;
+  // Ids of cgroups below `parent` that carry our mark. Sorted.
+  std::vector<std::string> List() const;
+
+ private:
+  Cgroups() = default;
+  std::string Dir(const CgroupHierarchy& hierarchy, const std::string& id) const;
+  absl::Status Limit(const CgroupHierarchy& hierarchy, const std::string& dir,
+                     const OciResources& resources) const;
+
+  std::string mode_, parent_, owner_;
+  std::vector<CgroupHierarchy> hierarchies_;  // those that we use
+  bool has_kill_ = false;                     // v2 with cgroup.kill (5.14)
+};
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_RUNTIME_CGROUPS_H_

@@ -1,0 +1,238 @@
+// What a container must not be able to do, one test for each class of what went wrong elsewhere.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "absl/strings/str_cat.h"
+#include "agent/runtime/runtime_test_world.h"
+#include "common/file_system.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::agent {
+namespace {
+
+using ::swarm::testing::StatusIs;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class IsolationTest : public RuntimeTestWorld {
+ protected:
+  nlohmann::json Config(const std::vector<std::string>& command,
+                        const v1::TaskSpec& task = v1::TaskSpec()) const {
+    return nlohmann::json::parse(ConfigText(command, task));
+  }
+};
+
+TEST_F(IsolationTest, ReadOnlyPathsAreReadOnlyAndMaskedOnesEmpty) {
+  const Result result = RunShell(
+      "for f in /proc/sys/kernel/hostname /proc/sysrq-trigger; do echo x > $f || echo no; done;"
+      "cat /proc/kcore /proc/keys /proc/timer_list /proc/interrupts 2>/dev/null | wc -c;"
+      "ls /sys/firmware /sys/devices/virtual/powercap /proc/acpi 2>/dev/null | grep -v : | grep . "
+      "| wc -l;"
+      "touch /sys/x || echo no; mkdir /sys/fs/cgroup/x || echo no");
+  EXPECT_EQ(result.out, "no\nno\n0\n0\nno\nno\n");
+}
+
+TEST_F(IsolationTest, SeesNeitherTheHostsMountsNorItsLayers) {
+  const Result result = RunShell("cat /proc/self/mountinfo");
+  EXPECT_THAT(result.out, Not(HasSubstr(layer_)));
+  EXPECT_THAT(result.out, HasSubstr(" / / "));
+}
+
+TEST_F(IsolationTest, HasDefaultCapabilitiesWithoutInheritableOnes) {
+  // CVE-2022-29162.
+  const Result result = RunShell("grep -E 'Cap|NoNew|Seccomp:' /proc/self/status");
+  EXPECT_EQ(result.out,
+            "CapInh:\t0000000000000000\nCapPrm:\t00000000a80405fb\n"
+            "CapEff:\t00000000a80405fb\nCapBnd:\t00000000a80405fb\nCapAmb:\t0000000000000000\n"
+            "NoNewPrivs:\t1\nSeccomp:\t2\n" +
+                std::string());
+}
+
+TEST_F(IsolationTest, AUserThatIsNotRootHasNoCapabilities) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_user("ann");
+  const Result result = Run(Config(Shell("grep -E 'CapPrm|CapEff' /proc/self/status"), task));
+  EXPECT_EQ(result.out, "CapPrm:\t0000000000000000\nCapEff:\t0000000000000000\n");
+}
+
+TEST_F(IsolationTest, CapabilitiesCanBeDroppedAndAdded) {
+  v1::TaskSpec task;
+  task.mutable_container()->add_capability_drop("ALL");
+  task.mutable_container()->add_capability_add("NET_RAW");
+  EXPECT_EQ(Run(Config(Shell("grep CapEff /proc/self/status"), task)).out,
+            "CapEff:\t0000000000002000\n");
+}
+
+TEST_F(IsolationTest, SeccompStopsWhatContainersHaveNoUseFor) {
+  v1::TaskSpec task;
+  task.mutable_container()->add_capability_add("ALL");
+  task.mutable_container()->add_capability_drop("SYS_ADMIN");
+  const Result result = Run(Config(
+      Shell("mount -t tmpfs x /tmp 2>&1; unshare -m true 2>&1; chroot / /bin/echo chroot-works"),
+      task));
+  EXPECT_THAT(result.out, HasSubstr("Operation not permitted"));
+  EXPECT_THAT(result.out, HasSubstr("unshare"));
+  EXPECT_THAT(result.out, HasSubstr("chroot-works"));
+}
+
+TEST_F(IsolationTest, DevicesOfTheHostCannotBeOpened) {
+  const Result result = RunShell(
+      "mknod /d b 254 0 && head -c1 /d >/dev/null; mknod /m c 1 1 && head -c1 /m;"
+      "head -c1 /dev/zero | wc -c; ls /dev");
+  EXPECT_THAT(result.err, HasSubstr("/d: Operation not permitted"));
+  EXPECT_THAT(result.err, HasSubstr("/m: Operation not permitted"));
+  EXPECT_THAT(result.out, HasSubstr("1\n"));
+  EXPECT_THAT(result.out, Not(HasSubstr("vda")));
+}
+
+TEST_F(IsolationTest, NoDescriptorOfTheHostIsOpen) {
+  // CVE-2024-21626: a leaked descriptor of a host folder, reached as a working directory.
+  EXPECT_EQ(RunShell("exec 9</; ls /proc/self/fd").out, "0\n1\n2\n3\n9\n");
+  for (int fd = 3; fd < 12; ++fd) {
+    v1::TaskSpec task;
+    task.mutable_container()->set_dir(absl::StrCat("/proc/self/fd/", fd));
+    EXPECT_THAT(Prepare("c", Config(Shell("ls .."), task)), Not(::swarm::testing::IsOk()));
+  }
+}
+
+TEST_F(IsolationTest, AWorkingDirectoryThatIsALinkStaysInside) {
+  std::filesystem::create_symlink("../../../../../..", absl::StrCat(layer_, "/up"));
+  v1::TaskSpec task;
+  task.mutable_container()->set_dir("/up");
+  EXPECT_EQ(Run(Config(Shell("pwd; ls bin/busybox"), task)).out, "/\nbin/busybox\n");
+}
+
+TEST_F(IsolationTest, ItsOwnProgramBehindProcCannotBeOverwritten) {
+  // CVE-2019-5736: the container's first program is the runtime itself, through /proc/self/exe.
+  auto config = Config({"/proc/self/exe"});
+  ASSERT_OK(Prepare("c", config));
+  const auto started = runtime_->Start("c");
+  if (started.ok()) {
+    EXPECT_NE(Wait("c").exit.exit_code, 0);
+  }
+  ASSERT_OK(runtime_->Remove("c"));
+  // And through a #! line, which runs it with the container's own libraries.
+  WriteLayerFile("/bin/trap", "#!/proc/self/exe\n", 0755);
+  ASSERT_OK(Prepare("c", Config({"/bin/trap"})));
+  if (runtime_->Start("c").ok()) {
+    EXPECT_NE(Wait("c").exit.exit_code, 0);
+  }
+  // While it waits, what it runs is a sealed copy and nobody inside may look into it.
+  ASSERT_OK(Prepare("d", Config({"/bin/true"})));
+  const auto state = runtime_->State("d");
+  ASSERT_OK(state);
+  const std::string exe = absl::StrCat("/proc/", state->init.pid, "/exe");
+  char target[128] = {};
+  ASSERT_GT(readlink(exe.c_str(), target, sizeof target - 1), 0);
+  EXPECT_THAT(std::string(target), HasSubstr("memfd:swarm-init"));
+  const int fd = open(exe.c_str(), O_RDONLY | O_CLOEXEC);
+  ASSERT_GE(fd, 0);
+  EXPECT_EQ(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  close(fd);
+}
+
+TEST_F(IsolationTest, KernelTreesBehindLinksAreRefused) {
+  // CVE-2019-16884, CVE-2023-28642 (/proc), CVE-2026-41579, CVE-2026-47766 (/dev).
+  for (const char* name : {"proc", "dev", "sys"}) {
+    const std::string link = absl::StrCat(layer_, "/", name);
+    std::filesystem::create_symlink("/tmp", link);
+    EXPECT_THAT(Prepare("c", Config({"/bin/true"})),
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("symbolic link")))
+        << name;
+    std::filesystem::remove(link);
+  }
+  EXPECT_FALSE(PathExists(absl::StrCat(root_, "/state/c")));
+}
+
+TEST_F(IsolationTest, AMountCannotLieOverPartsOfProcOrSys) {
+  for (const char* target : {"/proc", "/proc/self", "/proc/sys", "/sys", "/sys/kernel", "/"}) {
+    auto config = Config({"/bin/true"});
+    config["mounts"].push_back(
+        {{"destination", target}, {"type", "tmpfs"}, {"source", "tmpfs"}, {"options", {"ro"}}});
+    EXPECT_THAT(Prepare("c", config), StatusIs(absl::StatusCode::kInvalidArgument)) << target;
+  }
+}
+
+TEST_F(IsolationTest, ANullDeviceOfTheImageMasksNothing) {
+  // CVE-2025-31133: what masks must be the kernel's null device, whatever lies at the image's
+  // /dev/null.
+  std::filesystem::create_directories(absl::StrCat(layer_, "/dev"));
+  std::filesystem::create_symlink("/etc/passwd", absl::StrCat(layer_, "/dev/null"));
+  const Result result = RunShell("stat -c %t:%T /dev/null /proc/keys; cat /proc/keys | wc -c");
+  EXPECT_EQ(result.out, "1:3\n1:3\n0\n");
+}
+
+TEST_F(IsolationTest, NumbersOfUsersDoNotWrapAround) {
+  // CVE-2024-40635.
+  for (const char* user : {"4294967296", "2147483648", "wrap", "-1", "1000x", "0x0", "+0"}) {
+    auto config = Config({"/bin/true"});
+    config["annotations"]["swarm.user"] = user;
+    EXPECT_THAT(Prepare("c", config), StatusIs(absl::StatusCode::kInvalidArgument)) << user;
+  }
+}
+
+TEST_F(IsolationTest, AFifoAsPasswdFileDoesNotHang) {
+  std::filesystem::remove(absl::StrCat(layer_, "/etc/passwd"));
+  ASSERT_EQ(mkfifo(absl::StrCat(layer_, "/etc/passwd").c_str(), 0644), 0);
+  auto config = Config({"/bin/true"});
+  config["annotations"]["swarm.user"] = "ann";
+  EXPECT_THAT(Prepare("c", config), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(IsolationTest, LinksInMountTargetsStayInsideTheRoot) {
+  // CVE-2021-30465.
+  std::filesystem::create_symlink("/../../../../tmp", absl::StrCat(layer_, "/escape"));
+  std::filesystem::remove(absl::StrCat(layer_, "/etc/resolv.conf"));
+  std::filesystem::create_symlink("../run/stub/resolv.conf",
+                                  absl::StrCat(layer_, "/etc/resolv.conf"));
+  ASSERT_OK(MakeDirectories(absl::StrCat(root_, "/volume"), 0755));
+  const std::string name = absl::StrCat("swarm-escape-", getpid());
+  auto config = Config(Shell(
+      absl::StrCat("touch /tmp/", name, "/x && ls /tmp/", name, "; cat /run/stub/resolv.conf")));
+  config["mounts"].push_back({{"destination", "/escape/" + name},
+                              {"type", "bind"},
+                              {"source", root_ + "/volume"},
+                              {"options", {"rbind"}}});
+  const Result result = Run(config);
+  EXPECT_EQ(result.out, "x\n# no network, no name servers\n");
+  EXPECT_TRUE(PathExists(absl::StrCat(root_, "/volume/x")));
+  EXPECT_FALSE(PathExists(absl::StrCat("/tmp/", name)));
+}
+
+TEST_F(IsolationTest, AReadOnlyBindIsReadOnly) {
+  ASSERT_OK(MakeDirectories(absl::StrCat(root_, "/volume"), 0755));
+  auto config = Config(Shell("touch /v/x || echo no"));
+  config["mounts"].push_back({{"destination", "/v"},
+                              {"type", "bind"},
+                              {"source", root_ + "/volume"},
+                              {"options", {"rbind", "ro"}}});
+  EXPECT_EQ(Run(config).out, "no\n");
+}
+
+TEST_F(IsolationTest, StateFoldersAreForRootAlone) {
+  // CVE-2024-25621.
+  ASSERT_OK(Prepare("c", Config({"/bin/true"})));
+  for (const char* dir : {"/state", "/run", "/state/c", "/run/c", "/state/c/log"}) {
+    struct stat stat;
+    ASSERT_EQ(::stat(absl::StrCat(root_, dir).c_str(), &stat), 0);
+    EXPECT_EQ(stat.st_mode & 0777, 0700u) << dir;
+  }
+}
+
+TEST_F(IsolationTest, TheContainersRootCanBeReadByItsUsers) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_user("4242");
+  EXPECT_EQ(Run(Config(Shell("ls -d /bin; stat -c %a /"), task)).out, "/bin\n755\n");
+}
+
+TEST_F(IsolationTest, OldNetworkNamespaceSysctlsAllowPingWithoutNetRaw) {
+  EXPECT_EQ(RunShell("cat /proc/sys/net/ipv4/ping_group_range").out, "0\t2147483647\n");
+}
+
+}  // namespace
+}  // namespace swarm::agent

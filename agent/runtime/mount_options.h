@@ -1,0 +1,18 @@
+// The options of an OCI mount: which are the kernel's attributes, which the file system's own.
+#ifndef SWARM_AGENT_RUNTIME_MOUNT_OPTIONS_H_
+#define SWARM_AGENT_RUNTIME_MOUNT_OPTIONS_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "agent/runtime/oci_spec.h"
+
+namespace swarm::agent {
+
+// Sets everything of `mount` that `options` say. InvalidArgument: an option that is not built.
+absl::Status ApplyMountOptions(const std::vector<std::string>& options, OciMount* mount);
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_RUNTIME_MOUNT_OPTIONS_H_

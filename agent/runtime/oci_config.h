@@ -1,0 +1,32 @@
+// Builds a container's OCI runtime-spec configuration out of what the task wants and what its image
+// says. Pure: no files, no kernel. The task spec is trusted; the image's configuration is not.
+#ifndef SWARM_AGENT_RUNTIME_OCI_CONFIG_H_
+#define SWARM_AGENT_RUNTIME_OCI_CONFIG_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "swarm/v1/types.pb.h"
+
+namespace swarm::agent {
+
+struct OciConfigInput {
+  std::string task_id;
+  uint64_t slot = 0;
+  const v1::Revision* revision = nullptr;  // borrowed for the call
+  std::string image_config_json;           // the image's configuration document
+  std::string node_id;
+  std::string node_hostname;
+  v1::Platform node_platform;
+};
+
+// The JSON text. InvalidArgument: nothing to run ("no command specified"), a bad USER, an unknown
+// capability or ulimit, a template that does not resolve. Templates of SEMANTICS are expanded in
+// env and hostname. USER names are left for the init helper, which reads the container's own
+// /etc/passwd: they travel as annotations "swarm.user" and "swarm.groups".
+absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input);
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_RUNTIME_OCI_CONFIG_H_

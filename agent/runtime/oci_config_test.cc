@@ -1,0 +1,217 @@
+#include "agent/runtime/oci_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "agent/runtime/oci_spec.h"
+#include "agent/runtime/templates.h"
+#include "nlohmann/json.hpp"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::agent {
+namespace {
+
+using Json = nlohmann::json;
+using ::swarm::testing::StatusIs;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+class OciConfigTest : public ::testing::Test {
+ protected:
+  OciConfigTest() {
+    input_.task_id = "abcdefghijklmnopqrstuvwxy";
+    input_.slot = 3;
+    input_.revision = &revision_;
+    input_.node_id = "node-id";
+    input_.node_hostname = "node-1";
+    input_.node_platform.set_os("linux");
+    input_.node_platform.set_architecture("amd64");
+    input_.image_config_json = R"({"config":{"Entrypoint":["/entry"],"Cmd":["image","cmd"]}})";
+    revision_.set_service_id("service-id");
+    revision_.set_service_name("web");
+    (*revision_.mutable_service_labels())["tier"] = "front";
+  }
+  v1::ContainerSpec* container() { return revision_.mutable_task()->mutable_container(); }
+  Json Build() {
+    const auto text = BuildOciConfig(input_);
+    EXPECT_OK(text);
+    if (!text.ok()) return Json();
+    EXPECT_OK(ParseOciSpec(*text, true));  // what is built here is always accepted there
+    return Json::parse(*text);
+  }
+  absl::Status Error() { return BuildOciConfig(input_).status(); }
+  std::string Args() {
+    return absl::StrJoin(Build()["process"]["args"].get<std::vector<std::string>>(), " ");
+  }
+  std::vector<std::string> Env() {
+    return Build()["process"]["env"].get<std::vector<std::string>>();
+  }
+
+  v1::Revision revision_;
+  OciConfigInput input_;
+};
+
+TEST_F(OciConfigTest, MergesCommandAndArgsAsDockerDoes) {
+  EXPECT_EQ(Args(), "/entry image cmd");
+  container()->add_args("mine");
+  EXPECT_EQ(Args(), "/entry mine");
+  container()->add_command("/own");
+  EXPECT_EQ(Args(), "/own mine");
+  container()->clear_args();
+  EXPECT_EQ(Args(), "/own");
+  container()->clear_command();
+  input_.image_config_json = R"({"config":{"Cmd":["only"]}})";
+  EXPECT_EQ(Args(), "only");
+  input_.image_config_json = "{}";
+  EXPECT_THAT(Error(), StatusIs(kInvalid, "no command specified"));
+}
+
+TEST_F(OciConfigTest, MergesTheEnvironment) {
+  input_.image_config_json =
+      R"({"config":{"Cmd":["x"],"Env":["A=image","B=image","PATH=/image","=bad","bad"]}})";
+  container()->add_env("B=own");
+  container()->add_env("WHO={{.Service.Name}}.{{.Task.Slot}}@{{.Node.Hostname}}");
+  EXPECT_THAT(Env(), ElementsAre("PATH=/image", "HOSTNAME=abcdefghijkl", "A=image", "B=own",
+                                 "WHO=web.3@node-1"));
+  container()->add_env("A");
+  EXPECT_THAT(Env(), Not(Contains("A=image")));
+  container()->add_env("=x");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("env")));
+}
+
+TEST_F(OciConfigTest, ExpandsTemplatesAndRefusesUnknownOnes) {
+  container()->set_hostname("{{.Service.Name}}-{{.Task.Slot}}");
+  EXPECT_EQ(Build()["hostname"], "web-3");
+  container()->set_hostname("{{.Service.Secret}}");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("unknown template {{.Service.Secret}}")));
+  container()->set_hostname("{{.Task.ID");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("no }}")));
+  container()->set_hostname("not a name");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("host name")));
+  TemplateValues values;
+  values.fields = {{".Task.ID", "{{.Task.ID}}"}};
+  values.service_labels = {{"a", "1"}, {"b", "2"}};
+  EXPECT_EQ(
+      *ExpandTemplate("x{{ .Task.ID }}{{index .Service.Labels \"b\"}}{{.Service.Labels}}", values),
+      "x{{.Task.ID}}2map[a:1 b:2]");
+}
+
+TEST_F(OciConfigTest, HasSafeDefaults) {
+  const Json config = Build();
+  EXPECT_TRUE(config["process"]["noNewPrivileges"].get<bool>());
+  const auto bounding = config["process"]["capabilities"]["bounding"];
+  EXPECT_EQ(bounding.size(), 13u);
+  EXPECT_THAT(bounding, Not(Contains(Json("CAP_NET_RAW"))));
+  EXPECT_TRUE(config["process"]["capabilities"]["inheritable"].empty());
+  EXPECT_EQ(config["linux"]["resources"]["pids"]["limit"], 4096);
+  EXPECT_EQ(config["annotations"]["swarm.seccomp"], "default");
+  EXPECT_THAT(config["linux"]["maskedPaths"], Contains(Json("/proc/kcore")));
+  EXPECT_THAT(config["linux"]["maskedPaths"], Contains(Json("/sys/devices/virtual/powercap")));
+  EXPECT_THAT(config["linux"]["readonlyPaths"], Contains(Json("/proc/sys")));
+  EXPECT_EQ(config["linux"]["sysctl"]["net.ipv4.ping_group_range"], "0 2147483647");
+  EXPECT_EQ(config["linux"]["namespaces"].size(), 6u);
+  container()->set_allow_new_privileges(true);
+  EXPECT_FALSE(Build()["process"]["noNewPrivileges"].get<bool>());
+}
+
+TEST_F(OciConfigTest, HostNetworkLeavesTheHostsSysctlsAlone) {
+  revision_.mutable_task()->add_networks()->set_target("host");
+  const Json config = Build();
+  EXPECT_EQ(config["linux"]["namespaces"].size(), 5u);
+  EXPECT_TRUE(config["linux"]["sysctl"].empty());
+  EXPECT_EQ(config["hostname"], "node-1");
+  (*container()->mutable_sysctls())["net.core.somaxconn"] = "1";
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("host's network")));
+  revision_.mutable_task()->mutable_networks(0)->set_target("front");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("\"front\"")));
+}
+
+TEST_F(OciConfigTest, OnlySysctlsOfNamespacesAreTaken) {
+  (*container()->mutable_sysctls())["net.core.somaxconn"] = "1024";
+  (*container()->mutable_sysctls())["kernel.shmmax"] = "65536";
+  EXPECT_EQ(Build()["linux"]["sysctl"]["kernel.shmmax"], "65536");
+  for (const char* bad : {"kernel.panic", "vm.swappiness", "net/../kernel/panic", "", "/x",
+                          "fs.file-max", "kernel.hostname"}) {
+    container()->clear_sysctls();
+    (*container()->mutable_sysctls())[bad] = "1";
+    EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("sysctls"))) << bad;
+  }
+}
+
+TEST_F(OciConfigTest, UsersAreCheckedAsTheyWillBeRead) {
+  // CVE-2024-40635: the image's USER is as hostile as any other.
+  for (const char* bad : {"4294967296", "2147483648", "99999999999999999999", "a:b:c", "-1",
+                          "0:4294967296", "a b", "+5"}) {
+    container()->clear_user();
+    input_.image_config_json = absl::StrCat(R"({"config":{"Cmd":["x"],"User":")", bad, "\"}}");
+    EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("user"))) << bad;
+  }
+  container()->set_user("ann:staff");
+  EXPECT_EQ(Build()["annotations"]["swarm.user"], "ann:staff");
+  container()->add_groups("video");
+  container()->add_groups("44");
+  EXPECT_EQ(Build()["annotations"]["swarm.groups"], "video,44");
+  container()->add_groups("a,b");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("groups")));
+}
+
+TEST_F(OciConfigTest, CapabilitiesAddAndDrop) {
+  const auto set = [&] { return Build()["process"]["capabilities"]["bounding"]; };
+  container()->add_capability_add("net_raw");
+  container()->add_capability_drop("CAP_CHOWN");
+  EXPECT_THAT(set(), Contains(Json("CAP_NET_RAW")));
+  EXPECT_THAT(set(), Not(Contains(Json("CAP_CHOWN"))));
+  container()->add_capability_drop("ALL");
+  EXPECT_EQ(set(), Json({"CAP_NET_RAW"}));
+  container()->clear_capability_drop();
+  container()->add_capability_add("all");
+  EXPECT_EQ(set().size(), 41u);
+  container()->add_capability_add("NOPE");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("NOPE")));
+}
+
+TEST_F(OciConfigTest, LimitsAndUlimits) {
+  auto* limits = revision_.mutable_task()->mutable_resources()->mutable_limits();
+  limits->set_memory_bytes(8 << 20);
+  limits->set_nano_cpus(1500000000);
+  limits->set_pids(7);
+  auto* ulimit = container()->add_ulimits();
+  ulimit->set_name("nofile");
+  ulimit->set_soft(100);
+  ulimit->set_hard(-1);
+  const Json config = Build();
+  EXPECT_EQ(config["linux"]["resources"]["memory"]["limit"], 8 << 20);
+  EXPECT_EQ(config["linux"]["resources"]["cpu"]["quota"], 150000);
+  EXPECT_EQ(config["linux"]["resources"]["pids"]["limit"], 7);
+  EXPECT_EQ(config["process"]["rlimits"][0]["hard"].get<uint64_t>(), ~uint64_t{0});
+  ulimit->set_name("nothing");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("unknown limit")));
+}
+
+TEST_F(OciConfigTest, TheImagesConfigurationIsHostile) {
+  for (const char* bad : {"[]", "{", R"({"config":[]})", R"({"config":{"Cmd":"x"}})",
+                          R"({"config":{"Cmd":["a\u0000b"]}})", R"({"config":{"Env":[1]}})",
+                          R"({"config":{"Cmd":["x"],"WorkingDir":"relative"}})"}) {
+    input_.image_config_json = bad;
+    EXPECT_THAT(Error(), StatusIs(kInvalid)) << bad;
+  }
+  input_.image_config_json = R"({"config":null})";
+  EXPECT_THAT(Error(), StatusIs(kInvalid, "no command specified"));
+}
+
+TEST_F(OciConfigTest, WhatIsNotBuiltIsRefusedByName) {
+  container()->set_tty(true);
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("tty")));
+  container()->set_tty(false);
+  container()->set_init(true);
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("init")));
+}
+
+}  // namespace
+}  // namespace swarm::agent

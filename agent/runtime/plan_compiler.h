@@ -1,0 +1,35 @@
+// A checked configuration and what the runtime decided about it, as a plan for the shim.
+#ifndef SWARM_AGENT_RUNTIME_PLAN_COMPILER_H_
+#define SWARM_AGENT_RUNTIME_PLAN_COMPILER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agent/runtime/cgroups.h"
+#include "agent/runtime/oci_spec.h"
+#include "agent/runtime/runtime.h"
+
+namespace swarm::agent {
+
+struct PlanInput {
+  std::string id;
+  std::string run_dir;  // of this container: holds "state"
+  std::string log_dir;
+  std::string etc_dir;  // "hosts", "hostname", "resolv.conf" for mounts from "swarm:NAME"
+  ContainerLogOptions log;
+  std::vector<std::string> lower_dirs;  // empty: the configuration's root.path
+  std::string upper_dir, work_dir;
+  bool overlay_in_init = false;  // for kernels before 6.5
+  CgroupPaths cgroup;
+  std::vector<CgroupHierarchy> hierarchies;  // what a mount of type cgroup shows
+};
+
+// The prefix of a mount source that stands for a file which the runtime makes for the container.
+inline constexpr char kOwnFilePrefix[] = "swarm:";
+
+absl::StatusOr<std::string> CompilePlan(const OciSpec& spec, const PlanInput& input);
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_RUNTIME_PLAN_COMPILER_H_

@@ -1,0 +1,115 @@
+// Runtime: containers out of namespaces, cgroups and overlayfs, each under a shim of its own.
+//
+//   runtime->Prepare(spec);  runtime->Start(id);  …  runtime->Kill(id);  runtime->Remove(id);
+//
+// Blocking; call from the agent's pool. Calls for different ids may run at the same time; calls for
+// one id may not, except Kill, and Release beside State and Remove (which waits for it). Everything
+// that is needed to find a container again after the agent died is on disk under `state_dir`/ID
+// before it is done in the kernel.
+#ifndef SWARM_AGENT_RUNTIME_RUNTIME_H_
+#define SWARM_AGENT_RUNTIME_RUNTIME_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "common/unique_fd.h"
+
+namespace swarm::agent {
+
+struct RuntimeOptions {
+  std::string state_dir;  // "/var/lib/swarm/agent/containers": overlay upper dirs, logs
+  std::string run_dir;    // "/run/swarm/containers": sockets, pids, exit status; a tmpfs will do
+  std::string cgroup_parent;  // "swarm": below the root of each hierarchy, never our own unit's
+  std::string shim_path;      // the swarm-shim binary
+  std::string boot_id;        // of this boot; what another boot recorded is never adopted
+  std::string owner;          // [A-Za-z0-9_.]{1,64}: ours, when several agents share one host
+};
+
+// Logs rotate at `max_bytes` and keep `max_files` files; the container never blocks on them.
+struct ContainerLogOptions {
+  int64_t max_bytes = 10 << 20;
+  int max_files = 3;
+};
+
+struct RuntimeContainerSpec {
+  std::string id;                       // [a-z0-9_.-]{1,64}
+  std::string config_json;              // an OCI runtime-spec 1.0 configuration; checked here
+  std::vector<std::string> lower_dirs;  // image layers, topmost first; never written
+  std::string image_digest;             // kept for the record
+  ContainerLogOptions log;
+};
+
+struct RuntimeProcess {
+  int64_t pid = 0;
+  uint64_t start_ticks = 0;  // field 22 of /proc/PID/stat
+};
+
+struct RuntimeExit {
+  int32_t exit_code = 0;  // 128 + signal
+  bool oom_killed = false;
+  bool supervisor_lost = false;  // the shim died without leaving a status
+};
+
+struct RuntimeContainer {
+  // A container whose agent died before Start takes itself down and stays kCreated (its shim has
+  // ended): only Remove or a new Prepare helps. One whose exec failed is kExited with 126 or 127.
+  enum class Phase { kCreated, kRunning, kExited };
+  std::string id;
+  Phase phase;
+  RuntimeProcess shim;
+  RuntimeProcess init;
+  RuntimeExit exit;  // when kExited
+};
+
+class Runtime {
+ public:
+  virtual ~Runtime() = default;
+
+  // Everything but the process. InvalidArgument names the field of the configuration that is wrong.
+  // Leaves nothing behind when it fails. What an agent that died before Start left under this id is
+  // replaced; a container that runs or has exited is AlreadyExists.
+  virtual absl::Status Prepare(const RuntimeContainerSpec& spec) = 0;
+  // Returns after execve succeeded. Errors are in the user's words ("exec /app: no such file or
+  // directory"): NotFound, PermissionDenied, or InvalidArgument for an exec format error.
+  virtual absl::StatusOr<RuntimeContainer> Start(const std::string& id) = 0;
+  // Readable when the shim has ended, after which State says how the container ended.
+  virtual absl::StatusOr<UniqueFd> OpenExitFd(const std::string& id) = 0;
+  // NotFound when there is no such container.
+  virtual absl::StatusOr<RuntimeContainer> State(const std::string& id) = 0;
+  // To init, by pidfd. OK when it has already ended.
+  virtual absl::Status Signal(const std::string& id, int signal) = 0;
+  // SIGKILL to every process in the container's cgroup. OK when there is none.
+  virtual absl::Status Kill(const std::string& id) = 0;
+  // Of an exited container: its cgroups, its upper and work folders and its zombie go; its record,
+  // how it ended and its logs stay until Remove. Harmless to do twice. FailedPrecondition when it
+  // has not exited; NotFound.
+  virtual absl::Status Release(const std::string& id) = 0;
+  // Kills if it must. No process, mount, cgroup, namespace or folder is left after OK. Unknown is
+  // OK.
+  virtual absl::Status Remove(const std::string& id) = 0;
+  // Every container recorded or found in our cgroups and folders.
+  virtual absl::StatusOr<std::vector<RuntimeContainer>> List() = 0;
+  // The ids that List would tell of, by looking at names and marks only: the one call that may run
+  // beside all others.
+  virtual absl::StatusOr<std::vector<std::string>> ListIds() = 0;
+  // Folder with the container's log files: "log" is the newest, then "log.1", …; JSON lines
+  // {"t":unix_nanos,"s":"o"|"e","p":true when cut,"l":"text"}; bytes that are not UTF-8 as
+  // "b":base64.
+  virtual std::string LogDirectory(const std::string& id) const = 0;
+  // "v2", "v1" or "hybrid".
+  virtual std::string CgroupMode() const = 0;
+};
+
+// Makes its folders and cgroups. FailedPrecondition says what the machine lacks.
+absl::StatusOr<std::unique_ptr<Runtime>> OpenRuntime(RuntimeOptions options);
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_RUNTIME_RUNTIME_H_

@@ -1,0 +1,47 @@
+// The agent's end of a shim: starting it, talking to it, and telling whether it still lives.
+#ifndef SWARM_AGENT_RUNTIME_SHIM_PROCESS_H_
+#define SWARM_AGENT_RUNTIME_SHIM_PROCESS_H_
+
+#include <sys/types.h>
+
+#include <string>
+#include "absl/strings/string_view.h"
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "agent/runtime/runtime.h"
+#include "agent/shim/protocol.h"
+#include "common/unique_fd.h"
+
+namespace swarm::agent {
+
+struct SpawnedShim {
+  pid_t pid = 0;  // a child of ours: reap it
+  UniqueFd control;
+};
+
+// `plan` goes into a sealed memfd. Nothing but that and the socket is inherited.
+absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string& id,
+                                      absl::string_view plan);
+
+// The next message. Unavailable when the shim has gone; DeadlineExceeded.
+absl::StatusOr<shim::Message> ReadMessage(int control, absl::Duration timeout);
+absl::Status SendStart(int control);
+
+// A pidfd of exactly that process; NotFound when it has ended (a zombie has).
+absl::StatusOr<UniqueFd> OpenProcess(const RuntimeProcess& process);
+bool IsAlive(const RuntimeProcess& process);
+// Takes the exit status of a child of ours that has ended, so that it is no zombie any more.
+// Harmless for every other process.
+void ReapProcess(const RuntimeProcess& process);
+// False: did not end in time.
+bool WaitForEnd(int pidfd, absl::Duration timeout);
+
+// The record in `run_dir`/state. NotFound; DataLoss when it is not whole.
+absl::StatusOr<shim::StateRecord> ReadState(const std::string& run_dir);
+absl::Status WriteState(const std::string& run_dir, shim::StateRecord record, bool create);
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_RUNTIME_SHIM_PROCESS_H_

@@ -1,0 +1,172 @@
+#include "agent/shim/supervisor.h"
+
+#include "agent/shim/fail.h"
+#include "agent/shim/proc_stat.h"
+#include "agent/shim/sys.h"
+#include "agent/shim/text.h"
+
+namespace swarm::shim {
+namespace {
+
+constexpr int kSigKill = 9;
+// Output that is still in a pipe when the container has ended is at most what a pipe holds; a
+// process elsewhere that keeps the write end (passed over a socket) cannot hold the shim back.
+constexpr int kMaxDrainReads = 64;
+
+LogStream out_stream;
+LogStream err_stream;
+char read_buffer[16384];
+
+}  // namespace
+
+long WriteState(int fd, StateRecord* state, bool sync) {
+  ++state->sequence;
+  state->checksum = StateChecksum(*state);
+  const long n = sys::PWrite(fd, state, sizeof *state, 0);
+  if (n != static_cast<long>(sizeof *state)) return n < 0 ? n : -ENOSPC;
+  return sync ? sys::FSync(fd) : 0;
+}
+
+void Supervisor::Tell(MessageKind kind) {
+  if (control_ < 0) return;
+  Message message;
+  message.kind = kind;
+  message.warnings = launched_.warnings;
+  message.init_pid = state_->init_pid;
+  message.init_ticks = state_->init_ticks;
+  message.failure = state_->failure;
+  sys::Write(control_, &message, sizeof message);
+}
+
+void Supervisor::TakeDown(Step reason) {
+  if (state_->failure.step == Step::kNone) Fail(&state_->failure, reason, 0);
+  sys::Call(SYS_pidfd_send_signal, launched_.pidfd, kSigKill, 0, 0);
+}
+
+void Supervisor::OnControl() {
+  Message message;
+  const long n = sys::Read(control_, &message, sizeof message);
+  if (n == -EINTR || n == -EAGAIN) return;
+  if (n == static_cast<long>(sizeof message) && message.kind == MessageKind::kStart &&
+      state_->phase == Phase::kCreated) {
+    state_->phase = Phase::kStarting;
+    WriteState(state_fd_, state_, false);
+    sys::Write(launched_.sync, &message, sizeof message);
+    return;
+  }
+  sys::Close(control_);
+  control_ = -1;
+  // Before kStart there is nobody left who would start it. After it, the agent's end means nothing.
+  if (state_->phase == Phase::kPreparing || state_->phase == Phase::kCreated) {
+    TakeDown(Step::kAgentLost);
+  }
+}
+
+void Supervisor::ExecSucceeded() {
+  state_->phase = Phase::kRunning;
+  WriteState(state_fd_, state_, false);
+  Tell(MessageKind::kStarted);
+  sys::Close(control_);
+  control_ = -1;
+}
+
+void Supervisor::OnSync() {
+  Message message;
+  const long n = sys::Read(launched_.sync, &message, sizeof message);
+  if (n == -EINTR || n == -EAGAIN) return;
+  if (n == static_cast<long>(sizeof message) && message.kind == MessageKind::kReady &&
+      state_->phase == Phase::kPreparing) {
+    launched_.warnings |= message.warnings;
+    state_->phase = Phase::kCreated;
+    WriteState(state_fd_, state_, false);
+    Tell(MessageKind::kReady);
+    return;
+  }
+  if (n == static_cast<long>(sizeof message)) {
+    state_->failure = message.failure;
+    return;  // init is about to end
+  }
+  sys::Close(launched_.sync);
+  launched_.sync = -1;
+  if (state_->phase == Phase::kStarting && state_->failure.step == Step::kNone) ExecSucceeded();
+}
+
+void Supervisor::OnOutput(int* fd, LogStream* stream) {
+  const long n = sys::Read(*fd, read_buffer, sizeof read_buffer);
+  if (n == -EINTR || n == -EAGAIN) return;
+  const uint64_t now = sys::UnixNanos();
+  if (n > 0) {
+    log_->Append(stream, read_buffer, static_cast<size_t>(n), now);
+  } else {
+    log_->Finish(stream, now);
+    sys::Close(*fd);
+    *fd = -1;
+  }
+  log_->Flush(now);
+}
+
+uint64_t Supervisor::CountOomKills() const {
+  char data[512];
+  const long n = oom_fd_ < 0 ? 0 : sys::PRead(oom_fd_, data, sizeof data - 1, 0);
+  if (n <= 0) return 0;
+  data[n] = 0;
+  for (const char* line = data; line != nullptr;) {
+    if (text::StartsWith(line, "oom_kill ")) {
+      line += 9;
+      const char* end = line;
+      while (*end >= '0' && *end <= '9') ++end;
+      uint64_t count = 0;
+      return text::ParseNumber(line, static_cast<size_t>(end - line), UINT64_MAX, &count) ? count
+                                                                                          : 0;
+    }
+    line = text::Find(line, '\n');
+    if (line != nullptr) ++line;
+  }
+  return 0;
+}
+
+void Supervisor::OnExit() {
+  int status = 0;
+  const long reaped = sys::Call(SYS_wait4, launched_.pid, sys::Arg(&status), 0, 0);
+  if (reaped != launched_.pid) return;
+  ended_ = true;
+  // What it said last on the socket and in the pipes came before its end.
+  if (launched_.sync >= 0) OnSync();
+  if (launched_.sync >= 0) OnSync();
+  for (int i = 0; i < kMaxDrainReads && launched_.out >= 0; ++i)
+    OnOutput(&launched_.out, &out_stream);
+  for (int i = 0; i < kMaxDrainReads && launched_.err >= 0; ++i)
+    OnOutput(&launched_.err, &err_stream);
+  const int signal = status & 0x7f;
+  state_->exit_code = signal == 0 ? (status >> 8) & 0xff : 128 + signal;
+  if (state_->exit_code != 0 && CountOomKills() > 0) state_->exit_flags |= kExitOomKilled;
+  const bool ran = state_->phase == Phase::kRunning;
+  if (!ran && state_->failure.step == Step::kNone) {
+    Fail(&state_->failure, Step::kInitLost, 0);
+  }
+  state_->phase = ran ? Phase::kExited : Phase::kFailed;
+}
+
+void Supervisor::Run(StateRecord* state) {
+  state_ = state;
+  out_stream.name = 'o';
+  err_stream.name = 'e';
+  while (!ended_) {
+    struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0},
+                           {launched_.sync, POLLIN, 0},
+                           {control_, POLLIN, 0},
+                           {launched_.out, POLLIN, 0},
+                           {launched_.err, POLLIN, 0}};
+    const long n = sys::Poll(fds, 5);
+    if (n < 0) continue;
+    if (fds[3].revents != 0) OnOutput(&launched_.out, &out_stream);
+    if (fds[4].revents != 0) OnOutput(&launched_.err, &err_stream);
+    if (fds[1].revents != 0) OnSync();
+    if (fds[2].revents != 0 && control_ >= 0) OnControl();
+    if (fds[0].revents != 0) OnExit();
+  }
+  WriteState(state_fd_, state_, true);
+  if (state_->phase == Phase::kFailed) Tell(MessageKind::kFailed);
+}
+
+}  // namespace swarm::shim

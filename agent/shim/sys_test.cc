@@ -1,0 +1,63 @@
+#include "agent/shim/sys.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <string>
+#include <thread>
+
+namespace swarm::sys {
+namespace {
+
+class Renamer {
+ public:
+  explicit Renamer(const std::string& dir) : a_(dir + "/a"), b_(dir + "/b") {
+    std::filesystem::create_directory(a_);
+    thread_ = std::thread([this] {
+      while (!stop_) {
+        rename(a_.c_str(), b_.c_str());
+        rename(b_.c_str(), a_.c_str());
+      }
+    });
+  }
+  ~Renamer() {
+    stop_ = true;
+    thread_.join();
+  }
+
+ private:
+  const std::string a_;
+  const std::string b_;
+  std::atomic<bool> stop_ = false;
+  std::thread thread_;
+};
+
+TEST(SysTest, LinksUpwardsAreOpenedWhileTheHostRenames) {
+  std::string root = ::testing::TempDir() + "/swarm-sys-XXXXXX";
+  ASSERT_NE(mkdtemp(root.data()), nullptr);
+  std::filesystem::create_directories(root + "/root/etc/deep");
+  std::filesystem::create_symlink("../../../../etc/../etc/deep/..", root + "/root/etc/deep/up");
+  const int fd = Open((root + "/root").c_str(), O_PATH | O_DIRECTORY);
+  ASSERT_GE(fd, 0);
+  {
+    const Renamer renamer(root);
+    int failed = 0;
+    for (int i = 0; i < 20000; ++i) {
+      const int target = OpenInRoot(fd, "/etc/deep/up", O_PATH | O_DIRECTORY);
+      if (target < 0) {
+        ++failed;
+      } else {
+        Close(target);
+      }
+    }
+    EXPECT_EQ(failed, 0);
+  }
+  Close(fd);
+  std::filesystem::remove_all(root);
+}
+
+}  // namespace
+}  // namespace swarm::sys
