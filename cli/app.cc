@@ -1,0 +1,194 @@
+#include "cli/app.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <map>
+#include <utility>
+
+#include "cli/contexts.h"
+#include "cli/errors.h"
+#include "common/file_system.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+namespace {
+
+constexpr std::string_view kManagerSocket = "/run/swarm/manager/manager.sock";
+constexpr std::string_view kAgentSocket = "/run/swarm/agent.sock";
+constexpr size_t kContextLimit = 256 << 10;
+
+absl::StatusOr<std::string> ReadAll(int fd, size_t limit) {
+  std::string text;
+  std::array<char, 64 << 10> piece;
+  while (true) {
+    const ssize_t n = ::read(fd, piece.data(), piece.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, "standard input");
+    if (n == 0) return text;
+    text.append(piece.data(), static_cast<size_t>(n));
+    if (text.size() > limit) {
+      return absl::ResourceExhaustedError(StrCat("standard input: more than ", limit, " bytes"));
+    }
+  }
+}
+
+}  // namespace
+
+const std::vector<Command>& AllCommands() {
+  static const std::vector<Command>& all = *[] {
+    auto* commands = new std::vector<Command>;
+    for (auto* group : {&SwarmCommands, &NodeCommands, &ServiceCommands, &StackCommands,
+                        &ImageCommands, &SystemCommands}) {
+      for (Command& command : group()) commands->push_back(std::move(command));
+    }
+    return commands;
+  }();
+  return all;
+}
+
+absl::Span<const FlagRule> GlobalFlags() {
+  static constexpr FlagRule kRules[] = {
+      {"host", 'H', FlagKind::kText, "ADDRESS",
+       "the manager: unix:///path, or host:port together with --context"},
+      {"context", 'c', FlagKind::kText, "NAME|FILE",
+       "a manager's address and a client's certificate, from `swarm client-cert`"},
+      {"format", 0, FlagKind::kText, "FORMAT", "table, json, or a template with {{.Field}}"},
+      {"agent-socket", 0, FlagKind::kText, "PATH",
+       "this node's daemon (default /run/swarm/agent.sock)"},
+      {"help", 'h', FlagKind::kSwitch, "", "what a command does, and its flags"},
+  };
+  return kRules;
+}
+
+void Invocation::Warn(std::string_view text) { env.console.Err(StrCat("warning: ", text, "\n")); }
+
+absl::StatusOr<Format> Invocation::OutputFormat() const {
+  absl::StatusOr<Format> format =
+      Format::Parse(flags.Has("format") ? flags.Text("format") : globals.Text("format"));
+  if (!format.ok()) return UsageError(StrCat("--format: ", format.status().message()));
+  return format;
+}
+
+std::string Invocation::Setting(std::string_view flag, std::string_view variable) const {
+  if (globals.Has(flag)) return globals.Text(flag);
+  return env.variable(variable).value_or("");
+}
+
+bool Invocation::IsLocal() const {
+  return Setting("host", "SWARM_HOST").empty() && Setting("context", "SWARM_CONTEXT").empty();
+}
+
+absl::StatusOr<ManagerTarget> Invocation::Target() {
+  ManagerTarget target;
+  if (const std::string context = Setting("context", "SWARM_CONTEXT"); !context.empty()) {
+    ASSIGN_OR_RETURN(const std::string path, ContextPath(env, context));
+    absl::StatusOr<std::string> text = ReadFile(path, kContextLimit);
+    if (!text.ok()) return Annotate(text.status(), StrCat("context ", context));
+    ASSIGN_OR_RETURN(target, ParseContext(*text, path));
+  }
+  std::string host = Setting("host", "SWARM_HOST");
+  if (host.starts_with("unix:")) {
+    host.erase(0, 5);
+    while (host.starts_with("//")) host.erase(0, 1);
+    return ManagerTarget{StrCat("unix:", host), "", "", ""};
+  }
+  for (std::string_view scheme : {"tcp://", "https://"}) {
+    if (host.starts_with(scheme)) host.erase(0, scheme.size());
+  }
+  if (!host.empty()) target.address = host;
+  if (target.address.empty()) {
+    target.address = StrCat("unix:", kManagerSocket);
+    if (!globals.Has("agent-socket")) return target;
+    // Another daemon than the usual one: it knows where its manager is.
+    ASSIGN_OR_RETURN(NodeClient * node, Node());
+    ASSIGN_OR_RETURN(const v1::NodeInfo info, node->GetNodeInfo({}));
+    if (info.manager_socket().empty()) {
+      return absl::FailedPreconditionError(
+          "this node is no manager: name one with --host or --context");
+    }
+    target.address = StrCat("unix:", info.manager_socket());
+  } else if (target.key_pem.empty()) {
+    return UsageError(
+        StrCat("--host ", host, ": an address needs --context too, which holds the certificate"));
+  }
+  return target;
+}
+
+absl::StatusOr<ManagerClient*> Invocation::Manager() {
+  if (manager_ == nullptr) {
+    ASSIGN_OR_RETURN(const ManagerTarget target, Target());
+    ASSIGN_OR_RETURN(manager_, env.connector.Manager(target));
+  }
+  return manager_.get();
+}
+
+absl::StatusOr<NodeClient*> Invocation::Node() {
+  if (node_ == nullptr) {
+    ASSIGN_OR_RETURN(node_, env.connector.Node(globals.Text("agent-socket", kAgentSocket)));
+  }
+  return node_.get();
+}
+
+absl::StatusOr<std::string> Invocation::ReadInput(const std::string& path, size_t limit) {
+  return path == "-" ? ReadAll(env.stdin_fd, limit) : ReadFile(path, limit);
+}
+
+absl::StatusOr<std::vector<v1::Service>> ListAllServices(ManagerClient& manager,
+                                                         const v1::ListServicesRequest& request) {
+  std::vector<v1::Service> services;
+  v1::ListServicesRequest page = request;
+  do {
+    ASSIGN_OR_RETURN(v1::ListServicesResponse answer, manager.ListServices(page));
+    for (v1::Service& service : *answer.mutable_services()) services.push_back(std::move(service));
+    page.set_page_token(answer.next_page_token());
+  } while (!page.page_token().empty());
+  return services;
+}
+
+absl::StatusOr<std::vector<v1::Node>> ListAllNodes(ManagerClient& manager) {
+  std::vector<v1::Node> nodes;
+  v1::ListNodesRequest page;
+  do {
+    ASSIGN_OR_RETURN(v1::ListNodesResponse answer, manager.ListNodes(page));
+    for (v1::Node& node : *answer.mutable_nodes()) nodes.push_back(std::move(node));
+    page.set_page_token(answer.next_page_token());
+  } while (!page.page_token().empty());
+  return nodes;
+}
+
+absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,
+                                                   const v1::ListTasksRequest& request) {
+  std::vector<v1::Task> tasks;
+  v1::ListTasksRequest page = request;
+  do {
+    ASSIGN_OR_RETURN(v1::ListTasksResponse answer, manager.ListTasks(page));
+    for (v1::Task& task : *answer.mutable_tasks()) tasks.push_back(std::move(task));
+    page.set_page_token(answer.next_page_token());
+  } while (!page.page_token().empty());
+  return tasks;
+}
+
+absl::Status ForEachArgument(Invocation& in,
+                             const std::function<absl::Status(const std::string&)>& act) {
+  absl::Status first;
+  size_t more = 0;
+  for (const std::string& argument : in.arguments()) {
+    absl::Status status = act(argument);
+    if (status.ok()) continue;
+    if (ExitCodeOf(status) == kExitInterrupted) return status;
+    if (first.ok()) {
+      first = std::move(status);
+    } else {
+      ++more;
+    }
+  }
+  if (more == 0) return first;
+  return WithExit(absl::Status(first.code(), StrCat(first.message(), " (and ", more, " more)")),
+                  ExitCodeOf(first));
+}
+
+}  // namespace swarm::cli

@@ -1,0 +1,102 @@
+// Commands and what they work with.
+//
+//   {.path = "service rm", .arguments = "SERVICE [SERVICE...]", .summary = "…",
+//    .least = 1, .flags = {…}, .run = RemoveServices}
+//
+// A command gets an Invocation: its flags, its clients (made when first asked for) and the console.
+// It returns a Status; RunCli prints it and turns it into the exit code. One thread.
+#ifndef SWARM_CLI_APP_H_
+#define SWARM_CLI_APP_H_
+
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/env.h"
+#include "cli/flags.h"
+#include "cli/output/format.h"
+
+namespace swarm::cli {
+
+class Invocation;
+
+struct Command {
+  std::string_view path;       // "service create"
+  std::string_view arguments;  // "IMAGE [COMMAND [ARG...]]"
+  std::string_view summary;
+  size_t least = 0;
+  size_t most = std::numeric_limits<size_t>::max();
+  bool flags_first = false;  // the first argument ends the flags
+  std::vector<FlagRule> flags;
+  absl::Status (*run)(Invocation&) = nullptr;  // null: known, and refused by name
+};
+
+// One function a file; together every command there is.
+std::vector<Command> SwarmCommands();
+std::vector<Command> NodeCommands();
+std::vector<Command> ServiceCommands();
+std::vector<Command> StackCommands();
+std::vector<Command> ImageCommands();
+std::vector<Command> SystemCommands();
+const std::vector<Command>& AllCommands();
+
+// --host --context --format --agent-socket --help: before the command or among its flags.
+absl::Span<const FlagRule> GlobalFlags();
+
+class Invocation {
+ public:
+  Invocation(CliEnv& env, const Command& command, Flags flags, Flags globals)
+      : env(env), command(command), flags(std::move(flags)), globals(std::move(globals)) {}
+
+  CliEnv& env;
+  const Command& command;
+  const Flags flags;    // the command's own
+  const Flags globals;  // of GlobalFlags, wherever they stood
+
+  const std::vector<std::string>& arguments() const { return flags.arguments(); }
+  void Out(std::string_view text) { env.console.Out(text); }
+  // "warning: …" on standard error.
+  void Warn(std::string_view text);
+
+  // --format, checked; a bad one is a usage error.
+  absl::StatusOr<Format> OutputFormat() const;
+
+  // By --host or --context (or SWARM_HOST, SWARM_CONTEXT), else this node's manager.
+  absl::StatusOr<ManagerClient*> Manager();
+  // This node's daemon.
+  absl::StatusOr<NodeClient*> Node();
+  // Whether the manager is the one of this node: nobody named another.
+  bool IsLocal() const;
+
+  // A relative path is relative to the working directory; "-" is standard input.
+  absl::StatusOr<std::string> ReadInput(const std::string& path, size_t limit = 16 << 20);
+
+ private:
+  absl::StatusOr<ManagerTarget> Target();
+  std::string Setting(std::string_view flag, std::string_view variable) const;
+
+  std::unique_ptr<ManagerClient> manager_;
+  std::unique_ptr<NodeClient> node_;
+};
+
+// All pages.
+absl::StatusOr<std::vector<v1::Service>> ListAllServices(
+    ManagerClient& manager, const v1::ListServicesRequest& request = {});
+absl::StatusOr<std::vector<v1::Node>> ListAllNodes(ManagerClient& manager);
+absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,
+                                                   const v1::ListTasksRequest& request);
+
+// Runs `act` for each argument; goes on after an error. The first error, and "(and N more)".
+absl::Status ForEachArgument(Invocation& in,
+                             const std::function<absl::Status(const std::string&)>& act);
+
+// The scripts of `completion`, made from the commands.
+absl::StatusOr<std::string> CompletionScript(std::string_view shell);
+
+}  // namespace swarm::cli
+
+#endif  // SWARM_CLI_APP_H_

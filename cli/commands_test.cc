@@ -1,0 +1,593 @@
+// Whole commands, from their words to exit code and output, against fake daemons.
+#include <fstream>
+#include <sstream>
+
+#include "cli/fake_daemons.h"
+#include "common/version.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace swarm::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::EndsWith;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+constexpr auto kRunning = v1::TaskStatus::STATE_RUNNING;
+constexpr auto kPreparing = v1::TaskStatus::STATE_PREPARING;
+constexpr auto kFailed = v1::TaskStatus::STATE_FAILED;
+constexpr auto kPending = v1::TaskStatus::STATE_PENDING;
+
+class CommandsTest : public ::testing::Test {
+ protected:
+  std::string WriteFile(const std::string& name, const std::string& text) {
+    const std::string path = ::testing::TempDir() + "/" +
+                             ::testing::UnitTest::GetInstance()->current_test_info()->name() + "-" +
+                             name;
+    std::ofstream(path) << text;
+    return path;
+  }
+
+  FakeWorld world_;
+  FakeCluster& cluster_ = world_.cluster;
+  FakeConsole& console_ = world_.console;
+};
+
+// -------------------------------------------------------------------------------------- usage
+
+TEST_F(CommandsTest, RefusesWhatIsNotBuiltByNameWithExitCode2) {
+  EXPECT_EQ(world_.Run({"service", "create", "--publish", "80:80", "nginx"}), 2);
+  EXPECT_EQ(console_.err,
+            "error: --publish is not built yet: with --network host a task has the ports of its "
+            "node\n");
+  EXPECT_EQ(world_.Run({"secret", "ls"}), 2);
+  EXPECT_EQ(console_.err, "error: secrets are not built yet\n");
+  EXPECT_EQ(world_.Run({"node", "promote", "x"}), 2);
+  EXPECT_EQ(console_.err, "error: swarmctl node promote is not built yet\n");
+  EXPECT_EQ(world_.Run({"service", "create", "--mode=global", "nginx"}), 2);
+  EXPECT_EQ(console_.err, "error: --mode=global is not built yet\n");
+  EXPECT_THAT(cluster_.writes, IsEmpty());
+}
+
+TEST_F(CommandsTest, HelpAndVersionAreFoundWhereDockersUsersLookForThem) {
+  for (const char* flag : {"--version", "-v"}) {
+    EXPECT_EQ(world_.Run({flag}), 0);
+    EXPECT_EQ(console_.out, StrCat("swarmctl version ", kVersion, "\n"));
+  }
+  EXPECT_EQ(world_.Run({"service", "ps", "--help"}), 0);
+  const std::string help = console_.out;
+  EXPECT_EQ(world_.Run({"help", "service", "ps"}), 0);
+  EXPECT_EQ(console_.out, help);
+  EXPECT_EQ(world_.Run({"help", "service"}), 0);
+  EXPECT_THAT(console_.out, StartsWith("Usage:  swarmctl service COMMAND"));
+  EXPECT_EQ(world_.Run({"help"}), 0);
+  EXPECT_THAT(console_.out, StartsWith("Usage:  swarmctl [FLAGS] COMMAND"));
+  EXPECT_EQ(world_.Run({"-h", "info"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("Usage:  swarmctl info"));
+  EXPECT_EQ(world_.Run({"help", "servce"}), 2);
+  EXPECT_EQ(world_.Run({"service", "ls", "--version"}), 2);
+}
+
+TEST_F(CommandsTest, TheLetterFIsTheFormatWhereNothingIsFiltered) {
+  cluster_.AddService("web", 1);
+  EXPECT_EQ(world_.Run({"service", "inspect", "-f", "{{.Spec.Name}}", "web"}), 0);
+  EXPECT_EQ(console_.out, "web\n");
+  EXPECT_EQ(world_.Run({"version", "-f", "{{.Client.Version}}"}), 0);
+  EXPECT_EQ(console_.out, StrCat(kVersion, "\n"));
+  EXPECT_EQ(world_.Run({"--format", "{{.Spec.Name}}", "service", "inspect", "web"}), 0);
+  EXPECT_EQ(console_.out, "web\n");
+}
+
+TEST_F(CommandsTest, FiltersThatNothingCanFitAreRefused) {
+  cluster_.PutTask("t1", cluster_.AddService("web", 1), 1, kRunning);
+  EXPECT_EQ(world_.Run({"service", "ps", "-f", "desired-state=foo", "web"}), 2);
+  EXPECT_EQ(console_.err,
+            "error: --filter desired-state=foo: must be ready, running, complete, shutdown or "
+            "remove\n");
+  EXPECT_EQ(world_.Run({"service", "ps", "-f", "node=nowhere", "web"}), 1);
+  EXPECT_EQ(console_.err, "error: --filter node=nowhere: node not found\n");
+}
+
+TEST_F(CommandsTest, IdsAloneStandInTheOrderOfTheTable) {
+  v1::ServiceSpec spec;
+  spec.set_name("b");
+  cluster_.Put("1", spec);
+  spec.set_name("a");
+  cluster_.Put("2", spec);
+  EXPECT_EQ(world_.Run({"service", "ls", "-q"}), 0);
+  EXPECT_EQ(console_.out, "2\n1\n");
+}
+
+TEST_F(CommandsTest, NamesTheNearestFlagAndCommand) {
+  EXPECT_EQ(world_.Run({"service", "create", "--replica", "3", "nginx"}), 2);
+  EXPECT_EQ(console_.err, "error: unknown flag --replica: did you mean --replicas?\n");
+  EXPECT_EQ(world_.Run({"serivce", "ls"}), 2);
+  EXPECT_EQ(console_.err, "error: unknown command serivce: did you mean service?\n");
+  EXPECT_EQ(world_.Run({"service", "lss"}), 2);
+  EXPECT_EQ(console_.err, "error: unknown command service lss: did you mean ls?\n");
+}
+
+TEST_F(CommandsTest, EveryFlagOfTheSemanticsIsKnown) {
+  for (const char* flag : {"name",
+                           "label",
+                           "container-label",
+                           "mode",
+                           "replicas",
+                           "max-concurrent",
+                           "detach",
+                           "quiet",
+                           "entrypoint",
+                           "env",
+                           "env-file",
+                           "workdir",
+                           "user",
+                           "group",
+                           "tty",
+                           "init",
+                           "hostname",
+                           "stop-signal",
+                           "stop-grace-period",
+                           "cap-add",
+                           "cap-drop",
+                           "read-only",
+                           "sysctl",
+                           "ulimit",
+                           "oom-score-adj",
+                           "limit-cpu",
+                           "limit-memory",
+                           "limit-pids",
+                           "reserve-cpu",
+                           "reserve-memory",
+                           "memory-swap",
+                           "memory-swappiness",
+                           "generic-resource",
+                           "constraint",
+                           "placement-pref",
+                           "replicas-max-per-node",
+                           "restart-condition",
+                           "restart-delay",
+                           "restart-max-attempts",
+                           "restart-window",
+                           "update-parallelism",
+                           "update-delay",
+                           "update-failure-action",
+                           "update-max-failure-ratio",
+                           "update-monitor",
+                           "update-order",
+                           "rollback-parallelism",
+                           "rollback-delay",
+                           "rollback-failure-action",
+                           "rollback-max-failure-ratio",
+                           "rollback-monitor",
+                           "rollback-order",
+                           "health-cmd",
+                           "health-interval",
+                           "health-timeout",
+                           "health-retries",
+                           "health-start-period",
+                           "health-start-interval",
+                           "no-healthcheck",
+                           "network",
+                           "publish",
+                           "endpoint-mode",
+                           "host",
+                           "dns",
+                           "dns-option",
+                           "dns-search",
+                           "mount",
+                           "config",
+                           "secret",
+                           "with-registry-auth",
+                           "no-resolve-image",
+                           "log-driver",
+                           "log-opt"}) {
+    for (const char* verb : {"create", "update"}) {
+      EXPECT_NE(world_.Run({"service", verb, std::string("--") + flag}), 0);
+      EXPECT_THAT(console_.err, Not(HasSubstr("unknown flag"))) << verb << " " << flag;
+    }
+  }
+}
+
+TEST_F(CommandsTest, HelpListsOnlyWhatIsBuilt) {
+  EXPECT_EQ(world_.Run({"service", "create", "--help"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("--replicas NUMBER"), Not(HasSubstr("--publish")),
+                                  Not(HasSubstr("--stability-wait"))));
+  EXPECT_EQ(world_.Run({"--help"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("service"), Not(HasSubstr("secret"))));
+}
+
+TEST_F(CommandsTest, AnErrorIsOneLine) {
+  cluster_.create_fails = absl::InvalidArgumentError("name: two\nlines\t\x1b[31m");
+  EXPECT_EQ(world_.Run({"service", "create", "-d", "busybox"}), 1);
+  EXPECT_EQ(console_.err, "error: name: two lines [31m\n");
+}
+
+// ---------------------------------------------------------------------- create, update, progress
+
+TEST_F(CommandsTest, CreateWaitsUntilTheServiceRunsAndIsStable) {
+  cluster_.script = {
+      [this] { cluster_.PutTask("t1", *cluster_.Find("web"), 1, kPreparing); },
+      [this] { cluster_.PutTask("t1", *cluster_.Find("web"), 1, kRunning); },
+  };
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "busybox", "sleep", "--x"}), 0);
+  EXPECT_EQ(console_.out,
+            "web-id\n"
+            "overall progress: 0 out of 1 tasks\n"
+            "overall progress: 1 out of 1 tasks\n"
+            "verify: Waiting 5 seconds to verify that tasks are stable...\n"
+            "verify: Service web converged\n");
+  EXPECT_THAT(cluster_.Find("web")->spec().task().container().args(), ElementsAre("sleep", "--x"));
+  EXPECT_EQ(world_.clock.MonotonicNow(), absl::Seconds(5));
+}
+
+TEST_F(CommandsTest, DetachReturnsAtOnceWithTheId) {
+  EXPECT_EQ(world_.Run({"service", "create", "-d", "--name=web", "busybox"}), 0);
+  EXPECT_EQ(console_.out, "web-id\n");
+}
+
+TEST_F(CommandsTest, ATaskThatKeepsFailingFailsTheCommandWithItsError) {
+  for (int i = 0; i < 3; ++i) {
+    cluster_.script.push_back([this, i] {
+      cluster_.PutTask(StrCat("t", i), *cluster_.Find("web"), 1, kFailed,
+                       "task: non-zero exit (3)");
+    });
+  }
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "busybox"}), 1);
+  EXPECT_EQ(console_.err,
+            "error: service web did not converge: web.1: task: non-zero exit (3) (3 attempts "
+            "failed)\n");
+}
+
+TEST_F(CommandsTest, ATaskThatIsNotStartedAgainFailsTheCommand) {
+  cluster_.script = {
+      [this] {
+        cluster_.PutTask("t1", *cluster_.Find("web"), 1, kFailed, "exec /app: no such file");
+      },
+  };
+  EXPECT_EQ(
+      world_.Run({"service", "create", "--name", "web", "--restart-condition=none", "busybox"}), 1);
+  EXPECT_EQ(console_.err,
+            "error: service web did not converge: web.1: exec /app: no such file, and its restart "
+            "policy starts no other\n");
+}
+
+TEST_F(CommandsTest, ATaskThatDiesWhileTheServiceIsVerifiedStartsTheWaitAnew) {
+  cluster_.script = {
+      [this] { cluster_.PutTask("t1", *cluster_.Find("web"), 1, kRunning); },
+      [this] {
+        world_.clock.Advance(absl::Seconds(2));
+        cluster_.PutTask("t1", *cluster_.Find("web"), 1, kFailed, "exit");
+      },
+      [this] { cluster_.PutTask("t2", *cluster_.Find("web"), 1, kRunning); },
+  };
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "busybox"}), 0);
+  EXPECT_EQ(world_.clock.MonotonicNow(), absl::Seconds(7));
+}
+
+TEST_F(CommandsTest, AManagerThatRestartsMeanwhileIsNoError) {
+  cluster_.script = {
+      [this] { cluster_.watch_breaks = true; },
+      [this] { cluster_.PutTask("t1", *cluster_.Find("web"), 1, kRunning); },
+  };
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "busybox"}), 0);
+  cluster_.script = {[this] { cluster_.watch_breaks = true; }};
+  const std::string path = WriteFile("s.yaml", "services: {a: {image: busybox}}\n");
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "s"}), 0);
+  EXPECT_EQ(world_.Run({"stack", "rm", "s"}), 0);
+}
+
+TEST_F(CommandsTest, TimeoutNamesWhatHindersWithExitCode124) {
+  cluster_.script = {[this] {
+    cluster_.PutTask("t1", *cluster_.Find("web"), 1, kPending,
+                     "no suitable node (insufficient resources on 1 node)");
+  }};
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "--timeout", "3s", "busybox"}), 124);
+  EXPECT_EQ(console_.err,
+            "error: timed out while waiting for web: web.1: no suitable node (insufficient "
+            "resources on 1 node); the work goes on in the background\n");
+}
+
+TEST_F(CommandsTest, APausedUpdateFailsTheCommand) {
+  v1::Service& web = cluster_.AddService("web", 1);
+  cluster_.PutTask("t1", web, 1, kRunning);
+  cluster_.script = {[this] {
+    v1::WatchEvent event;
+    event.set_action(v1::WatchEvent::ACTION_UPDATE);
+    *event.mutable_service() = *cluster_.Find("web");
+    event.mutable_service()->mutable_update_status()->set_state(v1::UpdateStatus::STATE_PAUSED);
+    event.mutable_service()->mutable_update_status()->set_message("task t2 failed");
+    cluster_.Publish(event);
+  }};
+  web.mutable_update_status()->set_state(v1::UpdateStatus::STATE_UPDATING);
+  EXPECT_EQ(world_.Run({"service", "update", "--image", "busybox:2", "web"}), 1);
+  EXPECT_EQ(console_.err,
+            "error: service web did not converge: the update is paused: task t2 failed\n");
+}
+
+TEST_F(CommandsTest, UpdateWaitsForTasksOfTheNewRevision) {
+  v1::Service& web = cluster_.AddService("web", 1);
+  cluster_.PutTask("t1", web, 1, kRunning);
+  web.mutable_update_status()->set_state(v1::UpdateStatus::STATE_UPDATING);
+  cluster_.script = {
+      [this] { cluster_.PutTask("t1", *cluster_.Find("web"), 1, v1::TaskStatus::STATE_SHUTDOWN); },
+      [this] { cluster_.PutTask("t2", *cluster_.Find("web"), 1, kRunning); },
+      [this] {
+        v1::WatchEvent event;
+        event.set_action(v1::WatchEvent::ACTION_UPDATE);
+        *event.mutable_service() = *cluster_.Find("web");
+        event.mutable_service()->mutable_update_status()->set_state(
+            v1::UpdateStatus::STATE_COMPLETED);
+        cluster_.Publish(event);
+      }};
+  EXPECT_EQ(world_.Run({"service", "update", "--image=busybox:2", "web"}), 0);
+  EXPECT_TRUE(cluster_.script.empty());
+  EXPECT_THAT(console_.out, EndsWith("verify: Service web converged\n"));
+}
+
+TEST_F(CommandsTest, AnUpdateThatWasOvertakenIsDoneAgainOnTheNewVersion) {
+  cluster_.AddService("web", 1);
+  cluster_.next_write_fails = {absl::AbortedError("stale"), absl::AbortedError("stale")};
+  EXPECT_EQ(world_.Run({"service", "update", "-d", "--env-add", "A=1", "web"}), 0);
+  EXPECT_THAT(cluster_.writes, ElementsAre("update web"));
+}
+
+TEST_F(CommandsTest, ScaleChangesOnlyTheNumberAndWaits) {
+  v1::Service& web = cluster_.AddService("web", 1);
+  cluster_.PutTask("t1", web, 1, kRunning);
+  cluster_.script = {[this] { cluster_.PutTask("t2", *cluster_.Find("web"), 2, kRunning); }};
+  EXPECT_EQ(world_.Run({"service", "scale", "web=2"}), 0);
+  EXPECT_THAT(console_.out, StartsWith("web scaled to 2\noverall progress: 1 out of 2 tasks\n"));
+  EXPECT_EQ(world_.Run({"service", "scale", "web"}), 2);
+  EXPECT_EQ(console_.err, "error: service scale web: must be SERVICE=REPLICAS\n");
+}
+
+TEST_F(CommandsTest, InterruptLeavesTheWorkGoingOn) {
+  cluster_.script = {[this] { world_.interrupt.Trigger(); }};
+  // The fake watch knows no interrupt: what the real one does is tested with gRPC.
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "-q", "--timeout", "1s", "busybox"}),
+            124);
+}
+
+TEST_F(CommandsTest, OnATerminalBarsAreDrawnInPlace) {
+  console_.is_terminal = true;
+  cluster_.script = {
+      [this] { cluster_.PutTask("t1", *cluster_.Find("web"), 1, kPreparing); },
+      [this] { cluster_.PutTask("t1", *cluster_.Find("web"), 1, kRunning); },
+  };
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "busybox"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("\x1b[2A\x1b[2Koverall progress: 0 out of 1 tasks\n"),
+                                  HasSubstr("1/1: preparing ["), HasSubstr("1/1: running   [")));
+}
+
+// ------------------------------------------------------------------------------ lists and others
+
+TEST_F(CommandsTest, ListsServicesAsDockerDoes) {
+  v1::Service& web = cluster_.AddService("web", 3);
+  web.mutable_status()->set_running_tasks(2);
+  cluster_.AddService("api", 1);
+  EXPECT_EQ(world_.Run({"service", "ls"}), 0);
+  EXPECT_EQ(console_.out,
+            "ID       NAME   MODE         REPLICAS   IMAGE     PORTS\n"
+            "api-id   api    replicated   0/1        busybox\n"
+            "web-id   web    replicated   2/3        busybox\n");
+  EXPECT_EQ(world_.Run({"service", "ls", "--format", "json"}), 0);
+  EXPECT_THAT(console_.out,
+              EndsWith(R"({"ID":"web-id","Name":"web","Mode":"replicated","Replicas":"2/3",)"
+                       R"("Image":"busybox","Ports":""})"
+                       "\n"));
+  EXPECT_EQ(world_.Run({"--format={{.Name}} {{.Replicas}}", "service", "ls"}), 0);
+  EXPECT_EQ(console_.out, "api 0/1\nweb 2/3\n");
+  EXPECT_EQ(world_.Run({"service", "ls", "-qf", "name=we"}), 0);
+  EXPECT_EQ(console_.out, "web-id\n");
+  EXPECT_EQ(world_.Run({"service", "ls", "--format", "{{.Nam}}"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("there is no field .Nam; there are .ID, .Name"));
+  EXPECT_EQ(world_.Run({"service", "ls", "--format", "{{range .}}"}), 2);
+}
+
+TEST_F(CommandsTest, PsShowsErrorsAndTheHistoryOfASlot) {
+  v1::Service& web = cluster_.AddService("web", 1);
+  cluster_.PutTask("old", web, 1, kFailed, "task: non-zero exit (3)");
+  world_.clock.Advance(absl::Seconds(10));
+  cluster_.PutTask("new", web, 1, kRunning).set_node_id("n1");
+  v1::Node node;
+  node.set_id("n1");
+  node.mutable_description()->set_hostname("blue");
+  cluster_.nodes.push_back(node);
+  world_.clock.Advance(absl::Seconds(5));
+  EXPECT_EQ(world_.Run({"service", "ps", "web"}), 0);
+  EXPECT_EQ(
+      console_.out,
+      "ID    NAME        IMAGE     NODE   DESIRED STATE   CURRENT STATE           ERROR        "
+      "               PORTS\n"
+      "new   web.1       busybox   blue   Running         Running 5 seconds ago\n"
+      "old    \\_ web.1   busybox          Shutdown        Failed 15 seconds ago   \"task: "
+      "non-zero exit (3)\"\n");
+  EXPECT_EQ(world_.Run({"service", "ps", "web", "nope"}), 1);
+  EXPECT_THAT(console_.out, HasSubstr("web.1"));
+  EXPECT_EQ(console_.err, "error: service \"nope\" not found\n");
+}
+
+TEST_F(CommandsTest, LogsNameTheTaskAndKeepTheStreamsApart) {
+  cluster_.AddService("web", 1);
+  v1::LogMessage line;
+  line.set_stream(v1::LogMessage::STREAM_STDOUT);
+  line.set_data("hello");
+  line.set_task_id("abcdefghijklmnop");
+  line.set_service_name("web");
+  line.set_slot(1);
+  line.set_node_hostname("blue");
+  v1::LogMessage error = line;
+  error.set_stream(v1::LogMessage::STREAM_STDERR);
+  error.set_data("oh");
+  v1::LogMessage half = line;
+  half.set_data("one ");
+  half.set_partial(true);
+  cluster_.logs = {line, error, half, line};
+  EXPECT_EQ(world_.Run({"service", "logs", "--tail", "10", "--since=10m", "-f", "web"}), 0);
+  EXPECT_EQ(console_.out,
+            "web.1.abcdefghijkl@blue    | hello\nweb.1.abcdefghijkl@blue    | one hello\n");
+  EXPECT_EQ(console_.err, "web.1.abcdefghijkl@blue    | oh\n");
+  EXPECT_TRUE(cluster_.log_request.options().follow());
+  EXPECT_EQ(cluster_.log_request.options().tail(), 10);
+  EXPECT_EQ(cluster_.log_request.options().since_unix_nanos(),
+            absl::ToUnixNanos(world_.clock.WallNow() - absl::Minutes(10)));
+  EXPECT_EQ(world_.Run({"service", "logs", "--raw", "web"}), 0);
+  EXPECT_EQ(console_.out, "hello\none hello\n");
+}
+
+TEST_F(CommandsTest, InspectPrintsDockersNames) {
+  cluster_.AddService("web", 2);
+  EXPECT_EQ(world_.Run({"service", "inspect", "web", "--format",
+                        "{{.Spec.Name}} {{.Spec.Mode.Replicated.Replicas}} {{json .Spec.Labels}}"}),
+            0);
+  EXPECT_EQ(console_.out, "web 2 {}\n");
+  EXPECT_EQ(world_.Run({"service", "inspect", "web"}), 0);
+  EXPECT_THAT(console_.out, AllOf(StartsWith("[\n    {\n        \"ID\": \"web-id\""),
+                                  HasSubstr("\"TaskTemplate\"")));
+  EXPECT_EQ(world_.Run({"service", "inspect", "nope"}), 1);
+  EXPECT_EQ(console_.out, "[]\n");
+}
+
+TEST_F(CommandsTest, JoinTokenPrintsTheCommand) {
+  EXPECT_EQ(world_.Run({"swarm", "join-token", "worker"}), 0);
+  EXPECT_THAT(console_.out,
+              HasSubstr("    swarmctl swarm join --token worker-token 10.0.0.1:2378\n"));
+  EXPECT_EQ(world_.Run({"swarm", "join-token", "--rotate", "-q", "worker"}), 0);
+  EXPECT_EQ(console_.out, "new-token\n");
+}
+
+TEST_F(CommandsTest, AContextIsWrittenForItsOwnerAloneAndUsed) {
+  const std::string path = WriteFile("ops.yaml", "");
+  EXPECT_EQ(world_.Run({"swarm", "client-cert", "ops", "--role", "viewer", "-o", path}), 0);
+  EXPECT_EQ(world_.Run({"--context", path, "service", "ls"}), 0);
+  EXPECT_EQ(world_.connector.target.address, "10.0.0.1:2377");
+  EXPECT_EQ(world_.connector.target.key_pem, "-----BEGIN KEY-----\nCC==\n-----END KEY-----\n");
+  world_.variables["SWARM_CONTEXT"] = path;
+  EXPECT_EQ(world_.Run({"--host", "10.0.0.2:2377", "service", "ls"}), 0);
+  EXPECT_EQ(world_.connector.target.address, "10.0.0.2:2377");
+}
+
+TEST_F(CommandsTest, AGlobalFlagBeforeTheCommandCountsEvenIfTheCommandHasOneOfThatName) {
+  EXPECT_EQ(world_.Run({"--host", "unix:///x.sock", "service", "create", "-d", "busybox"}), 0);
+  EXPECT_EQ(world_.connector.target.address, "unix:/x.sock");
+  EXPECT_EQ(world_.Run({"service", "create", "--host", "a:1.2.3.4", "busybox"}), 2);
+  EXPECT_EQ(console_.err, "error: --host is not built yet\n");
+  // Not taken as the manager's address and then forgotten.
+  EXPECT_EQ(world_.Run({"service", "create", "-H", "unix:///other", "busybox"}), 2);
+  EXPECT_EQ(console_.err, "error: unknown flag -H: see --help for the flags of this command\n");
+}
+
+TEST_F(CommandsTest, VersionAndInfoAnswerWithAndWithoutAManager) {
+  EXPECT_EQ(world_.Run({"version"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("Version:    9.9"));
+  EXPECT_EQ(world_.Run({"info"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("Is Manager:"));
+  EXPECT_EQ(world_.Run({"info", "--format", "{{.Swarm.NodeID}}"}), 0);
+  EXPECT_EQ(console_.out, "node-1-id\n");
+  cluster_.manager_is_down = true;
+  EXPECT_EQ(world_.Run({"version", "--format", "json"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("\"Server\":null"));
+  EXPECT_EQ(world_.Run({"info", "--format", "{{.Swarm.ControlAvailable}}"}), 0);
+  EXPECT_EQ(console_.out, "false\n");
+}
+
+TEST_F(CommandsTest, AnotherAgentSocketKnowsItsManager) {
+  EXPECT_EQ(world_.Run({"service", "ls"}), 0);
+  EXPECT_EQ(world_.connector.target.address, "unix:/run/swarm/manager/manager.sock");
+  EXPECT_EQ(world_.Run({"--agent-socket", "/tmp/a.sock", "service", "ls"}), 0);
+  EXPECT_EQ(world_.connector.target.address, "unix:/run/elsewhere/manager.sock");
+  EXPECT_EQ(world_.connector.agent_socket, "/tmp/a.sock");
+}
+
+TEST_F(CommandsTest, ImagesAreLoadedListedAndRemoved) {
+  const std::string path = WriteFile("image.tar", std::string(3 << 20, 'x'));
+  EXPECT_EQ(world_.Run({"image", "load", "-i", path}), 0);
+  EXPECT_EQ(console_.out, "Loaded image: localhost/hello:1\n");
+  EXPECT_EQ(cluster_.loaded.size(), size_t{3 << 20});
+  EXPECT_EQ(world_.Run({"image", "ls"}), 0);
+  EXPECT_EQ(console_.out,
+            "REPOSITORY   TAG      IMAGE ID       CREATED   SIZE\n"
+            "busybox      latest   0123456789ab   N/A       1.5MB\n");
+  EXPECT_EQ(world_.Run({"image", "load", "-i", "/no/such"}), 1);
+  EXPECT_EQ(console_.err, "error: /no/such: No such file or directory\n");
+}
+
+// ------------------------------------------------------------------------------------- stacks
+
+constexpr char kShop[] =
+    "services:\n"
+    "  web: {image: busybox, deploy: {replicas: 1}}\n"
+    "  api: {image: busybox, command: sleep 9}\n";
+
+TEST_F(CommandsTest, DeployCreatesThenLeavesUnchangedServicesAlone) {
+  const std::string path = WriteFile("shop.yaml", kShop);
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
+  EXPECT_EQ(console_.out, "Creating service shop_web\nCreating service shop_api\n");
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
+  EXPECT_EQ(console_.out, "Service shop_web is unchanged\nService shop_api is unchanged\n");
+  EXPECT_THAT(cluster_.writes, ElementsAre("create shop_web", "create shop_api"));
+  EXPECT_EQ(world_.Run({"stack", "ls"}), 0);
+  EXPECT_EQ(console_.out, "NAME   SERVICES\nshop   2\n");
+}
+
+TEST_F(CommandsTest, DeployUpdatesWhatChangedAndPrunesWhatLeft) {
+  const std::string path = WriteFile("shop.yaml", kShop);
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
+  cluster_.writes.clear();
+  WriteFile("shop.yaml", "services:\n  web: {image: busybox, deploy: {replicas: 4}}\n");
+  EXPECT_EQ(world_.Run({"stack", "deploy", "--prune", "-c", path, "shop"}), 0);
+  EXPECT_THAT(cluster_.writes, ElementsAre("delete shop_api", "update shop_web"));
+  EXPECT_EQ(cluster_.Find("shop_web")->spec().replicated().replicas(), 4u);
+}
+
+TEST_F(CommandsTest, AnErrorInTheFileChangesNothing) {
+  const std::string path = WriteFile("shop.yaml", StrCat(kShop, "  bad: {imagee: x}\n"));
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr(":4: services.bad.imagee: unknown key; did you mean image?"));
+  EXPECT_THAT(cluster_.writes, IsEmpty());
+  EXPECT_EQ(world_.Run({"stack", "deploy", "shop"}), 2);
+}
+
+TEST_F(CommandsTest, DeployWithWaitShowsEveryService) {
+  const std::string path = WriteFile("shop.yaml", kShop);
+  cluster_.script = {
+      [this] { cluster_.PutTask("t1", *cluster_.Find("shop_web"), 1, kRunning); },
+      [this] { cluster_.PutTask("t2", *cluster_.Find("shop_api"), 1, kRunning); },
+  };
+  EXPECT_EQ(world_.Run({"stack", "deploy", "--wait", "-c", path, "shop"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("shop_api: overall progress: 1 out of 1 tasks"),
+                                  EndsWith("verify: All services converged\n")));
+}
+
+TEST_F(CommandsTest, StackRemovalWaitsUntilTheLastServiceIsGone) {
+  const std::string path = WriteFile("shop.yaml", kShop);
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
+  EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 0);
+  EXPECT_EQ(console_.out, "Removing service shop_api\nRemoving service shop_web\n");
+  EXPECT_TRUE(cluster_.services.empty());
+  EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 1);
+  EXPECT_EQ(console_.err, "error: nothing found in stack: shop\n");
+}
+
+TEST_F(CommandsTest, ConfigShowsTheFileAsItIsUnderstood) {
+  const std::string path = WriteFile(
+      "shop.yaml", "services:\n  web:\n    image: ${IMG:-busybox}\n    ports: ['80:80']\n");
+  EXPECT_EQ(world_.Run({"stack", "config", "-c", path}), 0);
+  EXPECT_EQ(console_.out, "services:\n  web:\n    image: busybox\n    ports:\n      - \"80:80\"\n");
+}
+
+TEST_F(CommandsTest, CompletionKnowsCommandsAndFlags) {
+  EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("\"service \") words=\"create inspect"),
+                                  HasSubstr("--replicas"), Not(HasSubstr("--publish"))));
+  EXPECT_EQ(world_.Run({"completion", "fish"}), 0);
+  EXPECT_EQ(world_.Run({"completion", "tcsh"}), 2);
+}
+
+}  // namespace
+}  // namespace swarm::cli

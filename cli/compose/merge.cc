@@ -1,0 +1,100 @@
+#include "cli/compose/merge.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace swarm::cli::compose {
+namespace {
+
+bool Same(const Value& a, const Value& b) {
+  if (a.kind != b.kind || a.text != b.text || a.items.size() != b.items.size() ||
+      a.entries.size() != b.entries.size()) {
+    return false;
+  }
+  for (size_t i = 0; i < a.items.size(); ++i) {
+    if (!Same(a.items[i], b.items[i])) return false;
+  }
+  for (size_t i = 0; i < a.entries.size(); ++i) {
+    if (a.entries[i].key != b.entries[i].key || !Same(a.entries[i].value, b.entries[i].value)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+void PutEntry(Value& map, Entry entry) {
+  for (Entry& old : map.entries) {
+    if (old.key == entry.key) {
+      old = std::move(entry);
+      return;
+    }
+  }
+  map.entries.push_back(std::move(entry));
+}
+
+// A list of "KEY=value" (or of names, when `split` is false) as a map. Left alone when it is none.
+void ListToMap(Value* list, bool split) {
+  if (list == nullptr || !list->IsList()) return;
+  for (const Value& item : list->items) {
+    if (!item.IsScalar()) return;
+  }
+  Value map;
+  map.kind = Value::Kind::kMap;
+  map.line = list->line;
+  map.file = list->file;
+  for (Value& item : list->items) {
+    const size_t equals = split ? item.text.find('=') : std::string::npos;
+    Entry entry{item.text.substr(0, equals), Value(), item.line, item.file};
+    entry.value.line = item.line;
+    entry.value.file = item.file;
+    if (equals != std::string::npos) {
+      entry.value.kind = Value::Kind::kScalar;
+      entry.value.quoted = true;
+      entry.value.text = item.text.substr(equals + 1);
+    }
+    PutEntry(map, std::move(entry));
+  }
+  *list = std::move(map);
+}
+
+void MergeAt(Value& base, Value over, std::string_view key) {
+  if (over.IsNull()) return;
+  if (base.kind != over.kind || base.IsScalar() || key == "command" || key == "entrypoint") {
+    base = std::move(over);
+    return;
+  }
+  for (Value& item : over.items) {
+    const bool there = std::any_of(base.items.begin(), base.items.end(),
+                                   [&](const Value& old) { return Same(old, item); });
+    if (!there) base.items.push_back(std::move(item));
+  }
+  for (Entry& entry : over.entries) {
+    if (Value* old = base.Find(entry.key)) {
+      MergeAt(*old, std::move(entry.value), entry.key);
+    } else {
+      base.entries.push_back(std::move(entry));
+    }
+  }
+}
+
+}  // namespace
+
+void Normalise(Value& root) {
+  Value* services = root.Find("services");
+  if (services == nullptr) return;
+  for (Entry& service : services->entries) {
+    for (std::string_view key : {"environment", "labels", "sysctls"}) {
+      ListToMap(service.value.Find(key), /*split=*/true);
+    }
+    ListToMap(service.value.Find("networks"), /*split=*/false);
+    if (Value* deploy = service.value.Find("deploy")) {
+      ListToMap(deploy->Find("labels"), /*split=*/true);
+    }
+  }
+}
+
+void Merge(Value& base, Value over) { MergeAt(base, std::move(over), ""); }
+
+}  // namespace swarm::cli::compose

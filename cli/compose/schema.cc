@@ -1,0 +1,258 @@
+#include "cli/compose/schema.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/types/span.h"
+#include "cli/compose/nearest.h"
+#include "common/strings.h"
+
+namespace swarm::cli::compose {
+namespace {
+
+enum class Fate { kBuilt, kNotBuilt, kIgnored };
+
+struct Key {
+  std::string_view name;
+  Fate fate = Fate::kBuilt;
+};
+constexpr Fate kNo = Fate::kNotBuilt;
+constexpr Fate kWarn = Fate::kIgnored;
+
+constexpr Key kTopLevel[] = {
+    {"version"}, {"name", kWarn}, {"services"}, {"networks"},
+    {"volumes"}, {"secrets"},     {"configs"},  {"include", kNo},
+};
+
+constexpr Key kService[] = {
+    {"image"},
+    {"command"},
+    {"entrypoint"},
+    {"environment"},
+    {"env_file"},
+    {"networks"},
+    {"deploy"},
+    {"labels"},
+    {"hostname"},
+    {"user"},
+    {"group_add"},
+    {"working_dir"},
+    {"stop_signal"},
+    {"stop_grace_period"},
+    {"cap_add"},
+    {"cap_drop"},
+    {"read_only"},
+    {"sysctls"},
+    {"ulimits"},
+    {"oom_score_adj"},
+    {"build", kWarn},
+    {"links", kWarn},
+    {"external_links", kWarn},
+    {"container_name", kWarn},
+    {"expose", kWarn},
+    {"develop", kWarn},
+    {"pull_policy", kWarn},
+    {"attach", kWarn},
+    {"ports", kNo},
+    {"volumes", kNo},
+    {"configs", kNo},
+    {"secrets", kNo},
+    {"healthcheck", kNo},
+    {"logging", kNo},
+    {"extra_hosts", kNo},
+    {"dns", kNo},
+    {"dns_search", kNo},
+    {"dns_opt", kNo},
+    {"tty", kNo},
+    {"stdin_open", kNo},
+    {"init", kNo},
+    {"tmpfs", kNo},
+    {"shm_size", kNo},
+    {"pid", kNo},
+    {"pids_limit", kNo},
+    {"ipc", kNo},
+    {"uts", kNo},
+    {"privileged", kNo},
+    {"devices", kNo},
+    {"device_cgroup_rules", kNo},
+    {"gpus", kNo},
+    {"security_opt", kNo},
+    {"depends_on", kNo},
+    {"restart"},
+    {"domainname", kNo},
+    {"mac_address", kNo},
+    {"network_mode", kNo},
+    {"userns_mode", kNo},
+    {"cgroup", kNo},
+    {"cgroup_parent", kNo},
+    {"cgroupns_mode", kNo},
+    {"credential_spec", kNo},
+    {"isolation", kNo},
+    {"platform", kNo},
+    {"profiles", kNo},
+    {"extends", kNo},
+    {"scale", kNo},
+    {"runtime", kNo},
+    {"annotations", kNo},
+    {"storage_opt", kNo},
+    {"blkio_config", kNo},
+    {"cpu_count", kNo},
+    {"cpu_percent", kNo},
+    {"cpu_period", kNo},
+    {"cpu_quota", kNo},
+    {"cpu_rt_period", kNo},
+    {"cpu_rt_runtime", kNo},
+    {"cpu_shares", kNo},
+    {"cpus", kNo},
+    {"cpuset", kNo},
+    {"mem_limit", kNo},
+    {"mem_reservation", kNo},
+    {"mem_swappiness", kNo},
+    {"memswap_limit", kNo},
+    {"oom_kill_disable", kNo},
+    {"post_start", kNo},
+    {"pre_stop", kNo},
+    {"volume_driver", kNo},
+    {"volumes_from", kNo},
+};
+
+constexpr Key kDeploy[] = {
+    {"mode"},
+    {"replicas"},
+    {"labels"},
+    {"resources"},
+    {"restart_policy"},
+    {"placement"},
+    {"endpoint_mode", kNo},
+    {"update_config", kNo},
+    {"rollback_config", kNo},
+};
+constexpr Key kResources[] = {{"limits"}, {"reservations"}};
+constexpr Key kLimits[] = {{"cpus"}, {"memory"}, {"pids"}};
+constexpr Key kReservations[] = {
+    {"cpus"}, {"memory"}, {"generic_resources", kNo}, {"devices", kNo}};
+constexpr Key kRestartPolicy[] = {{"condition"}, {"delay"}, {"max_attempts"}, {"window"}};
+constexpr Key kPlacement[] = {{"constraints"}, {"max_replicas_per_node"}, {"preferences", kNo}};
+constexpr Key kServiceNetwork[] = {
+    {"aliases", kNo},      {"driver_opts", kNo},    {"ipv4_address", kNo},
+    {"ipv6_address", kNo}, {"priority", kNo},       {"mac_address", kNo},
+    {"gw_priority", kNo},  {"link_local_ips", kNo}, {"interface_name", kNo},
+};
+constexpr Key kNetwork[] = {
+    {"external"},         {"name"},        {"driver", kNo},
+    {"driver_opts", kNo}, {"ipam", kNo},   {"internal", kNo},
+    {"attachable", kNo},  {"labels", kNo}, {"enable_ipv4", kNo},
+    {"enable_ipv6", kNo},
+};
+constexpr Key kUlimit[] = {{"soft"}, {"hard"}};
+
+class Checker {
+ public:
+  explicit Checker(Problems& problems) : problems_(problems) {}
+
+  void Root(const Value& root) {
+    if (!Keys(root, "", kTopLevel)) return;
+    EachChild(root, "services", "services",
+              [this](const Value& service, const std::string& path) { Service(service, path); });
+    EachChild(root, "networks", "networks", [this](const Value& network, const std::string& path) {
+      if (!network.IsNull()) Keys(network, path, kNetwork);
+    });
+    for (std::string_view section : {"volumes", "secrets", "configs"}) {
+      const Value* value = root.Find(section);
+      if (value == nullptr) continue;
+      for (const Entry& entry : value->entries) {
+        problems_.NotBuilt(entry.Where(), StrCat(section, ".", entry.key));
+      }
+      if (!value->IsMap() && !value->IsNull()) MustBeMap(*value, section);
+    }
+  }
+
+ private:
+  void Service(const Value& service, const std::string& path) {
+    if (!Keys(service, path, kService)) return;
+    if (const Value* deploy = service.Find("deploy"); deploy != nullptr && !deploy->IsNull()) {
+      Deploy(*deploy, StrCat(path, ".deploy"));
+    }
+    EachChild(service, "networks", StrCat(path, ".networks"),
+              [this](const Value& network, const std::string& at) {
+                if (!network.IsNull()) Keys(network, at, kServiceNetwork);
+              });
+    EachChild(service, "ulimits", StrCat(path, ".ulimits"),
+              [this](const Value& ulimit, const std::string& at) {
+                if (ulimit.IsMap()) Keys(ulimit, at, kUlimit);
+              });
+  }
+
+  void Deploy(const Value& deploy, const std::string& path) {
+    if (!Keys(deploy, path, kDeploy)) return;
+    Section(deploy, "restart_policy", path, kRestartPolicy);
+    Section(deploy, "placement", path, kPlacement);
+    const Value* resources = Section(deploy, "resources", path, kResources);
+    if (resources == nullptr) return;
+    Section(*resources, "limits", StrCat(path, ".resources"), kLimits);
+    Section(*resources, "reservations", StrCat(path, ".resources"), kReservations);
+  }
+
+  const Value* Section(const Value& map, std::string_view key, const std::string& path,
+                       absl::Span<const Key> known) {
+    const Value* value = map.Find(key);
+    if (value == nullptr || value->IsNull()) return nullptr;
+    return Keys(*value, StrCat(path, ".", key), known) ? value : nullptr;
+  }
+
+  template <typename Check>
+  void EachChild(const Value& map, std::string_view key, const std::string& path, Check check) {
+    const Value* value = map.Find(key);
+    if (value == nullptr || value->IsNull()) return;
+    if (!value->IsMap()) return MustBeMap(*value, path);
+    for (const Entry& entry : value->entries) {
+      if (entry.key.starts_with("x-") && path == "services") continue;
+      check(entry.value, StrCat(path, ".", entry.key));
+    }
+  }
+
+  void MustBeMap(const Value& value, std::string_view path) {
+    problems_.Invalid(value.Where(), path, "must be a map of keys to values");
+  }
+
+  // False when `map` is no map.
+  bool Keys(const Value& map, const std::string& path, absl::Span<const Key> known) {
+    if (!map.IsMap()) {
+      MustBeMap(map, path.empty() ? "the file" : path);
+      return false;
+    }
+    for (const Entry& entry : map.entries) {
+      if (entry.key.starts_with("x-")) continue;
+      const std::string at = path.empty() ? entry.key : StrCat(path, ".", entry.key);
+      const auto key = std::find_if(known.begin(), known.end(),
+                                    [&](const Key& k) { return k.name == entry.key; });
+      if (key == known.end()) {
+        Unknown(entry, at, known);
+      } else if (key->fate == Fate::kNotBuilt) {
+        problems_.NotBuilt(entry.Where(), at);
+      } else if (key->fate == Fate::kIgnored) {
+        problems_.Warn(entry.Where(), at, "has no meaning in a swarm and is left out");
+      }
+    }
+    return true;
+  }
+
+  void Unknown(const Entry& entry, const std::string& path, absl::Span<const Key> known) {
+    std::vector<std::string_view> names;
+    for (const Key& key : known) names.push_back(key.name);
+    const std::string nearest = Nearest(entry.key, names);
+    problems_.Invalid(
+        entry.Where(), path,
+        nearest.empty() ? "unknown key" : StrCat("unknown key; did you mean ", nearest, "?"));
+  }
+
+  Problems& problems_;
+};
+
+}  // namespace
+
+void CheckSchema(const Value& root, Problems& problems) { Checker(problems).Root(root); }
+
+}  // namespace swarm::cli::compose

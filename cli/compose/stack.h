@@ -1,0 +1,67 @@
+// Stack files: from YAML text to service specs.
+//
+//   StackOptions options{.name = "shop", .env = lookup, .read_file = read};
+//   ASSIGN_OR_RETURN(Stack stack, LoadStack({{"web.yml", "/srv/shop", text}}, options));
+//   for (const StackService& service : stack.services) … service.spec …
+//
+// Everything is checked before anything is returned, so that a caller who writes only after OK has
+// changed nothing on an error. Keys that Docker knows and this project does not build yet are
+// refused by name; `build` and its like are warnings; an unknown key is an error with file, line
+// and path. Pure except for read_file; any thread.
+#ifndef SWARM_CLI_COMPOSE_STACK_H_
+#define SWARM_CLI_COMPOSE_STACK_H_
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/compose/document.h"
+#include "cli/compose/interpolate.h"
+#include "swarm/v1/types.pb.h"
+
+namespace swarm::cli::compose {
+
+// On every service of a stack, set by deploy alone.
+inline constexpr std::string_view kNamespaceLabel = "com.docker.stack.namespace";
+
+struct SourceFile {
+  std::string name;    // as the user gave it, for messages: "web.yml", "stdin"
+  std::string folder;  // what relative paths in it are relative to
+  std::string text;
+};
+
+struct StackOptions {
+  std::string name;
+  Lookup env;  // the environment, and .env behind it
+  std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;  // for env_file
+};
+
+struct StackService {
+  std::string name;  // in the file; spec.name is <stack>_<name>
+  v1::ServiceSpec spec;
+};
+
+struct Stack {
+  std::vector<StackService> services;  // in the order of the files
+  std::vector<std::string> warnings;
+};
+
+// A stack's or service's name: letters, digits, - and _, beginning and ending with a letter or
+// digit. InvalidArgument says what is wrong.
+absl::Status CheckStackName(std::string_view name);
+
+// kInvalidArgument: malformed, an unknown key, a bad value (these go first). kUnimplemented: only
+// known keys that are not built stand in the way. Both "web.yml:12: services.web.ports: …".
+absl::StatusOr<Stack> LoadStack(const std::vector<SourceFile>& files, const StackOptions& options);
+
+// The files after interpolation and merging, checked for keys and values as LoadStack does except
+// that what is not built passes: `stack config`.
+absl::StatusOr<std::string> RenderStack(const std::vector<SourceFile>& files,
+                                        const StackOptions& options,
+                                        std::vector<std::string>* warnings);
+
+}  // namespace swarm::cli::compose
+
+#endif  // SWARM_CLI_COMPOSE_STACK_H_

@@ -1,0 +1,385 @@
+#include "cli/compose/stack.h"
+
+#include <google/protobuf/text_format.h>
+#include <google/protobuf/util/message_differencer.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "common/strings.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::cli::compose {
+namespace {
+
+using ::swarm::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+constexpr auto kNotBuilt = absl::StatusCode::kUnimplemented;
+
+std::map<std::string, std::string> variables = {{"TAG", "1.2"}};
+
+StackOptions Options() {
+  return {.name = "shop",
+          .env = [](std::string_view name) -> std::optional<std::string> {
+            const auto it = variables.find(std::string(name));
+            return it == variables.end() ? std::nullopt : std::optional(it->second);
+          },
+          .read_file = [](const std::string& path) -> absl::StatusOr<std::string> {
+            if (path == "/srv/vars.env") return "A=file\nB=file\nTAG\n";
+            return absl::NotFoundError(StrCat(path, ": no such file"));
+          }};
+}
+
+absl::StatusOr<Stack> Load(std::string text) {
+  return LoadStack({{"web.yml", "/srv", std::move(text)}}, Options());
+}
+
+// One service `web` with an image and these lines.
+absl::StatusOr<Stack> LoadWeb(const std::string& lines) {
+  return Load(StrCat("services:\n  web:\n    image: busybox\n", lines));
+}
+
+void ExpectSpec(const absl::StatusOr<Stack>& stack, const std::string& text) {
+  ASSERT_OK(stack);
+  v1::ServiceSpec wanted;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &wanted));
+  google::protobuf::util::MessageDifferencer differ;
+  std::string report;
+  differ.ReportDifferencesToString(&report);
+  EXPECT_TRUE(differ.Compare(wanted, stack->services.at(0).spec)) << report;
+}
+
+constexpr char kLabels[] = R"pb(
+  labels { key: "com.docker.stack.namespace" value: "shop" })pb";
+
+TEST(StackTest, ReadsEverythingThatIsBuilt) {
+  const auto stack = LoadWeb(R"(
+    command: run 'a b'
+    entrypoint: ["/bin/x", "-y"]
+    environment:
+      B: 2
+      A: ${TAG}
+      EMPTY: ""
+    env_file: vars.env
+    labels: [one=1, two]
+    hostname: h
+    user: "1000:1000"
+    group_add: [wheel]
+    working_dir: /srv
+    stop_signal: SIGINT
+    stop_grace_period: 1m30s
+    cap_add: [NET_ADMIN]
+    cap_drop: [CHOWN]
+    read_only: true
+    sysctls: {net.core.somaxconn: 1024}
+    ulimits:
+      nproc: 65535
+      nofile: {soft: 10, hard: 20}
+    oom_score_adj: -500
+    networks: {hostnet: }
+    deploy:
+      mode: replicated
+      replicas: 3
+      labels: {tier: front}
+      resources:
+        limits: {cpus: "0.50", memory: 50M, pids: 7}
+        reservations: {cpus: 0.25, memory: 20M}
+      restart_policy: {condition: on-failure, delay: 5s, max_attempts: 3, window: 120s}
+      placement: {constraints: [node.role == worker], max_replicas_per_node: 1}
+networks:
+  hostnet: {external: true, name: host}
+)");
+  ExpectSpec(stack, R"pb(
+    name: "shop_web"
+    labels { key: "com.docker.stack.namespace" value: "shop" }
+    labels { key: "tier" value: "front" }
+    replicated { replicas: 3 }
+    task {
+      container {
+        image: "busybox"
+        labels { key: "com.docker.stack.namespace" value: "shop" }
+        labels { key: "one" value: "1" }
+        labels { key: "two" value: "" }
+        command: [ "/bin/x", "-y" ]
+        args: [ "run", "a b" ]
+        env: [ "A=1.2", "B=2", "EMPTY=", "TAG=1.2" ]
+        dir: "/srv"
+        user: "1000:1000"
+        groups: "wheel"
+        hostname: "h"
+        read_only: true
+        stop_signal: "SIGINT"
+        stop_grace_period { seconds: 90 }
+        capability_add: "NET_ADMIN"
+        capability_drop: "CHOWN"
+        sysctls { key: "net.core.somaxconn" value: "1024" }
+        ulimits { name: "nofile" soft: 10 hard: 20 }
+        ulimits { name: "nproc" soft: 65535 hard: 65535 }
+        oom_score_adj: -500
+      }
+      resources {
+        limits { nano_cpus: 500000000 memory_bytes: 52428800 pids: 7 }
+        reservations { nano_cpus: 250000000 memory_bytes: 20971520 }
+      }
+      restart {
+        condition: CONDITION_ON_FAILURE
+        delay { seconds: 5 }
+        max_attempts: 3
+        window { seconds: 120 }
+      }
+      placement { constraints: "node.role == worker" max_replicas_per_node: 1 }
+      networks { target: "host" }
+    })pb");
+}
+
+TEST(StackTest, AnImageAloneIsEnough) {
+  ExpectSpec(LoadWeb(""), StrCat(R"pb(name: "shop_web"
+                                      replicated { replicas: 1 })pb",
+                                 kLabels, R"pb(
+               task {
+                 container {
+                   image: "busybox"
+                   labels { key: "com.docker.stack.namespace" value: "shop" }
+                 }
+               })pb"));
+}
+
+TEST(StackTest, UnknownKeysNameFileLinePathAndTheNearest) {
+  EXPECT_THAT(
+      LoadWeb("    imagee: x\n"),
+      StatusIs(kInvalid, "web.yml:4: services.web.imagee: unknown key; did you mean image?"));
+  EXPECT_THAT(LoadWeb("    deploy:\n      replicaz: 2\n"),
+              StatusIs(kInvalid, HasSubstr("web.yml:5: services.web.deploy.replicaz")));
+  EXPECT_THAT(Load("service: {}\n"), StatusIs(kInvalid, HasSubstr("did you mean services?")));
+  EXPECT_OK(LoadWeb("    x-mine: {any: thing}\n"));
+}
+
+TEST(StackTest, KnownKeysThatAreNotBuiltAreRefusedByNameAllAtOnce) {
+  EXPECT_THAT(LoadWeb("    ports: ['80:80']\n    volumes: ['a:/b']\nvolumes: {a: }\n"),
+              StatusIs(kNotBuilt,
+                       "web.yml:4: services.web.ports is not built yet; nor are "
+                       "services.web.volumes, volumes.a"));
+  EXPECT_THAT(LoadWeb("    deploy: {mode: global}\n"),
+              StatusIs(kNotBuilt, "web.yml:4: services.web.deploy.mode: global is not built yet"));
+  EXPECT_THAT(LoadWeb("    environment: ['N={{.Node.ID}}']\n"),
+              StatusIs(kNotBuilt, HasSubstr("services.web.environment.N: a template")));
+  EXPECT_THAT(LoadWeb("    deploy: {update_config: {order: start-first}}\n"), StatusIs(kNotBuilt));
+  // What is wrong goes before what is not built.
+  EXPECT_THAT(LoadWeb("    ports: ['80:80']\n    imagee: x\n"),
+              StatusIs(kInvalid, Not(HasSubstr("ports"))));
+}
+
+TEST(StackTest, RestartCountsWhereDeployHasNoRestartPolicy) {
+  const auto policy = [](const std::string& lines) {
+    const auto stack = LoadWeb(lines);
+    EXPECT_OK(stack);
+    return stack.ok() ? stack->services.at(0).spec.task().restart() : v1::RestartPolicy();
+  };
+  EXPECT_EQ(policy("    restart: always\n").condition(), v1::RestartPolicy::CONDITION_ANY);
+  EXPECT_EQ(policy("    restart: unless-stopped\n").condition(), v1::RestartPolicy::CONDITION_ANY);
+  EXPECT_EQ(policy("    restart: \"no\"\n").condition(), v1::RestartPolicy::CONDITION_NONE);
+  const v1::RestartPolicy thrice = policy("    restart: on-failure:3\n");
+  EXPECT_EQ(thrice.condition(), v1::RestartPolicy::CONDITION_ON_FAILURE);
+  EXPECT_EQ(thrice.max_attempts(), 3u);
+  EXPECT_EQ(
+      policy("    restart: always\n    deploy: {restart_policy: {condition: none}}\n").condition(),
+      v1::RestartPolicy::CONDITION_NONE);
+  for (const char* bad : {"sometimes", "always:3", "on-failure:x", "\"on-failure:\""}) {
+    EXPECT_THAT(LoadWeb(StrCat("    restart: ", bad, "\n")),
+                StatusIs(kInvalid, HasSubstr("web.yml:4: services.web.restart: must be no,")))
+        << bad;
+  }
+}
+
+TEST(StackTest, KeysWithoutMeaningInASwarmAreWarnings) {
+  const auto stack =
+      LoadWeb("    build: .\n    container_name: x\n    expose: [80]\n    links: [a]\n");
+  ASSERT_OK(stack);
+  EXPECT_EQ(stack->warnings.size(), 4u);
+  EXPECT_THAT(stack->warnings[0],
+              AllOf(StartsWith("web.yml:4: services.web.build"), HasSubstr("left out")));
+}
+
+TEST(StackTest, NetworksAreTheExternalHostOrNothingYet) {
+  EXPECT_OK(LoadWeb("    networks: [host]\nnetworks: {host: {external: true}}\n"));
+  EXPECT_OK(LoadWeb("    networks: [n]\nnetworks: {n: {external: {name: host}}}\n"));
+  EXPECT_THAT(LoadWeb("    networks: [n]\nnetworks: {n: {external: true}}\n"),
+              StatusIs(kNotBuilt, HasSubstr("web.yml:5: networks.n (only the external")));
+  EXPECT_THAT(LoadWeb("    networks: [n]\nnetworks: {n: }\n"), StatusIs(kNotBuilt));
+  EXPECT_THAT(LoadWeb("    networks: [n]\nnetworks: {n: {external: false, name: host}}\n"),
+              StatusIs(kNotBuilt));
+  EXPECT_THAT(LoadWeb("    networks: [gone]\n"),
+              StatusIs(kInvalid, HasSubstr("the network gone is not declared")));
+  EXPECT_THAT(LoadWeb("    networks: [default]\n"), StatusIs(kNotBuilt));
+  EXPECT_THAT(
+      LoadWeb("    networks: {h: {aliases: [a]}}\nnetworks: {h: {external: true, name: host}}\n"),
+      StatusIs(kNotBuilt, HasSubstr("services.web.networks.h.aliases")));
+}
+
+TEST(StackTest, BadValuesNameTheirPlace) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"    deploy: {replicas: many}\n", "services.web.deploy.replicas: must be a whole number"},
+      {"    deploy: {replicas: -1}\n", "services.web.deploy.replicas"},
+      {"    deploy: {resources: {limits: {memory: lots}}}\n", "deploy.resources.limits.memory"},
+      {"    deploy: {restart_policy: {delay: 5}}\n", "deploy.restart_policy.delay"},
+      {"    deploy: {restart_policy: {condition: maybe}}\n", "must be any, on-failure or none"},
+      {"    deploy: {placement: {constraints: [node.role]}}\n", "deploy.placement.constraints"},
+      {"    deploy: [a]\n", "services.web.deploy: must be a map"},
+      {"    deploy: {mode: odd}\n", "must be replicated"},
+      {"    command: sh -c 'x\n", "never closed"},
+      {"    command: {a: b}\n", "services.web.command: must be a list"},
+      {"    environment: [[a]]\n", "services.web.environment: must be a map"},
+      {"    environment: {A: [b]}\n", "services.web.environment.A: must be a text"},
+      {"    read_only: maybe\n", "must be true or false"},
+      {"    ulimits: {nofile: {soft: 1}}\n", "needs soft and hard"},
+      {"    user: [a]\n", "services.web.user: must be a text"},
+      {"    env_file: gone.env\n", "gone.env"},
+      {"    labels: {com.docker.stack.namespace: x}\n", "reserved"},
+      {"    hostname: $\n", "a lone $"},
+      {"    stop_grace_period: soon\n", "services.web.stop_grace_period"},
+  };
+  for (const auto& [lines, message] : cases) {
+    EXPECT_THAT(LoadWeb(lines),
+                StatusIs(kInvalid, AllOf(StartsWith("web.yml:"), HasSubstr(message))))
+        << lines;
+  }
+}
+
+TEST(StackTest, TheFileAsAWholeIsChecked) {
+  EXPECT_THAT(Load(""), StatusIs(kInvalid, HasSubstr("empty")));
+  EXPECT_THAT(Load("version: '3'\n"), StatusIs(kInvalid, HasSubstr("services")));
+  EXPECT_THAT(Load("[a]\n"), StatusIs(kInvalid, HasSubstr("must be a map")));
+  EXPECT_THAT(Load("services: [a]\n"), StatusIs(kInvalid, HasSubstr("must be a map")));
+  EXPECT_THAT(Load("services: {web: }\n"), StatusIs(kInvalid, HasSubstr("services.web")));
+  EXPECT_THAT(Load("services: {web: {command: x}}\n"),
+              StatusIs(kInvalid, HasSubstr("services.web.image: is missing")));
+  EXPECT_THAT(Load("services: {web: {image: 'Bad Image'}}\n"),
+              StatusIs(kInvalid, HasSubstr("services.web.image")));
+  EXPECT_THAT(Load("services: {'we b': {image: x}}\n"), StatusIs(kInvalid, HasSubstr("the name")));
+  EXPECT_THAT(Load(StrCat("services: {", std::string(60, 'a'), ": {image: x}}\n")),
+              StatusIs(kInvalid, HasSubstr("longer than 63")));
+}
+
+TEST(StackTest, VariablesThatAreNotSetAreWarnings) {
+  const auto stack = LoadWeb("    hostname: a$NOPE\n");
+  ASSERT_OK(stack);
+  EXPECT_EQ(stack->services[0].spec.task().container().hostname(), "a");
+  EXPECT_THAT(stack->warnings, ElementsAre(HasSubstr("NOPE is not set")));
+}
+
+TEST(StackTest, SeveralFilesMerge) {
+  const auto stack = LoadStack(
+      {{"base.yml", "/srv",
+        "services:\n  web:\n    image: busybox:1\n    command: [a, b]\n"
+        "    environment: {A: '1', B: '1'}\n    cap_add: [X]\n    deploy: {replicas: 2}\n"},
+       {"more.yml", "/srv",
+        "services:\n  web:\n    image: busybox:2\n    command: c\n    environment: [B=2, C=3]\n"
+        "    cap_add: [X, Y]\n    deploy: {labels: [l=1]}\n  api: {image: busybox}\n"}},
+      Options());
+  ASSERT_OK(stack);
+  ASSERT_EQ(stack->services.size(), 2u);
+  const v1::ServiceSpec& web = stack->services[0].spec;
+  EXPECT_EQ(web.task().container().image(), "busybox:2");
+  EXPECT_THAT(web.task().container().args(), ElementsAre("c"));
+  EXPECT_THAT(web.task().container().env(), ElementsAre("A=1", "B=2", "C=3"));
+  EXPECT_THAT(web.task().container().capability_add(), ElementsAre("X", "Y"));
+  EXPECT_EQ(web.replicated().replicas(), 2u);
+  EXPECT_EQ(web.labels().at("l"), "1");
+  // An error in the second file is told with its name.
+  EXPECT_THAT(LoadStack({{"base.yml", "/srv", "services: {web: {image: x}}\n"},
+                         {"more.yml", "/srv", "services:\n  web:\n    odd: 1\n"}},
+                        Options()),
+              StatusIs(kInvalid, StartsWith("more.yml:3: services.web.odd")));
+}
+
+TEST(StackTest, TheSameFileGivesTheSameSpecWhateverItsOrder) {
+  const auto one = LoadWeb("    environment: {A: 1, B: 2}\n    ulimits: {core: 1, nofile: 2}\n");
+  const auto two = LoadWeb("    ulimits: {nofile: 2, core: 1}\n    environment: [B=2, A=1]\n");
+  ASSERT_OK(one);
+  ASSERT_OK(two);
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(one->services[0].spec,
+                                                                 two->services[0].spec));
+}
+
+TEST(StackTest, NamesAreChecked) {
+  for (const char* name : {"a", "shop-1", "A_b"}) EXPECT_OK(CheckStackName(name)) << name;
+  for (const char* name : {"", "-a", "a-", "a b", "a/b", "a.b", "é"}) {
+    EXPECT_THAT(CheckStackName(name), StatusIs(kInvalid)) << name;
+  }
+}
+
+std::string ReadWhole(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+TEST(StackTest, AFileOfThePublicsShapeIsRefusedOnlyForWhatIsNotBuilt) {
+  variables["DOMAIN"] = "example.org";
+  const std::string path = SWARM_SOURCE_DIR "/cli/compose/testdata/voting.yml";
+  EXPECT_THAT(
+      LoadStack({{"voting.yml", "/srv", ReadWhole(path)}}, Options()),
+      StatusIs(kNotBuilt, AllOf(HasSubstr("services.vote.ports"), HasSubstr("networks.frontend"),
+                                HasSubstr("volumes.data"))));
+  variables.erase("DOMAIN");
+  EXPECT_THAT(
+      LoadStack({{"voting.yml", "/srv", ReadWhole(path)}}, Options()),
+      StatusIs(kInvalid, HasSubstr("voting.yml:25: services.vote.deploy.labels: the variable "
+                                   "DOMAIN is required: say which domain")));
+}
+
+// Real files of public projects, where a checkout has them beside it: SWARM_STACK_FILES names the
+// folder.
+TEST(StackTest, PublicStackFilesAreRefusedOnlyForWhatIsNotBuilt) {
+  const char* folder = std::getenv("SWARM_STACK_FILES");
+  if (folder == nullptr || !std::filesystem::is_directory(folder)) {
+    GTEST_SKIP() << "SWARM_STACK_FILES names no folder of stack files";
+  }
+  StackOptions options = Options();
+  options.env = [](std::string_view) { return "value"; };
+  options.read_file = [](const std::string&) { return "A=1\n"; };
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".yml") continue;
+    const auto stack =
+        LoadStack({{entry.path().filename(), folder, ReadWhole(entry.path())}}, options);
+    EXPECT_THAT(stack, StatusIs(kNotBuilt)) << entry.path();
+    EXPECT_OK(RenderStack({{entry.path().filename(), folder, ReadWhole(entry.path())}}, options,
+                          nullptr));
+  }
+}
+
+TEST(StackTest, TheExampleIsDeployable) {
+  const std::string path = SWARM_SOURCE_DIR "/deploy/examples/hello.yaml";
+  const auto stack = LoadStack({{"hello.yaml", "/srv", ReadWhole(path)}}, Options());
+  ASSERT_OK(stack);
+  ASSERT_EQ(stack->services.size(), 2u);
+  EXPECT_EQ(stack->services[0].spec.replicated().replicas(), 3u);
+  EXPECT_EQ(stack->services[1].spec.task().networks(0).target(), "host");
+  EXPECT_THAT(stack->services[0].spec.task().container().args(2), HasSubstr("n=$((n + 1))"));
+  EXPECT_TRUE(stack->warnings.empty());
+}
+
+// F-like: whatever the bytes, an answer and no crash. Every prefix and many single changes of a
+// file.
+TEST(StackTest, DamagedFilesGetAnAnswer) {
+  const std::string text = ReadWhole(SWARM_SOURCE_DIR "/cli/compose/testdata/voting.yml");
+  for (size_t i = 0; i < text.size(); i += 3) {
+    (void)Load(text.substr(0, i));
+    std::string changed = text;
+    changed[i] = "{}[]&*!|>'\"%@`:-#,?\n\t$"[i % 23];
+    (void)Load(changed);
+  }
+}
+
+}  // namespace
+}  // namespace swarm::cli::compose

@@ -1,0 +1,319 @@
+#include "cli/convergence.h"
+
+#include <algorithm>
+#include <deque>
+#include <utility>
+
+#include "cli/errors.h"
+#include "cli/progress.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+namespace {
+
+constexpr int kMostReopens = 5;                                 // of a watch that broke off
+constexpr absl::Duration kRestartPatience = absl::Seconds(30);  // for a manager to come back
+constexpr size_t kMostAtOnce = 500;                             // events between two drawings
+
+v1::WatchRequest WatchServices(const std::string& service_id, bool tasks) {
+  v1::WatchRequest request;
+  request.add_kinds(v1::WatchRequest::KIND_SERVICE);
+  if (tasks) request.add_kinds(v1::WatchRequest::KIND_TASK);
+  request.set_service_id(service_id);
+  return request;
+}
+
+// Past the feed's first event: from here on nothing is missed.
+absl::StatusOr<std::unique_ptr<Stream<v1::WatchEvent>>> OpenWatch(ManagerClient& manager,
+                                                                  const v1::WatchRequest& request,
+                                                                  bool patient) {
+  std::unique_ptr<Stream<v1::WatchEvent>> watch = manager.Watch(request, patient);
+  while (true) {
+    ASSIGN_OR_RETURN(const std::optional<v1::WatchEvent> event, watch->Next(kRestartPatience));
+    if (!event) return absl::UnavailableError("the manager does not answer");
+    if (event->action() == v1::WatchEvent::ACTION_STARTED) return watch;
+  }
+}
+
+// A manager that restarts, or a feed that fell behind.
+bool IsWorthReopening(const absl::Status& status) {
+  return absl::IsUnavailable(status) || absl::IsAborted(status);
+}
+
+// Lines that are drawn again in place on a terminal, and printed when they change elsewhere.
+class Board {
+ public:
+  Board(Console& console, bool quiet) : console_(console), quiet_(quiet) {}
+
+  void Show(const std::vector<std::string>& live, const std::vector<std::string>& plain) {
+    if (quiet_) return;
+    if (console_.interactive()) {
+      Redraw(live);
+    } else {
+      for (const std::string& line : plain) {
+        if (std::find(shown_.begin(), shown_.end(), line) == shown_.end()) {
+          console_.Out(StrCat(line, "\n"));
+        }
+      }
+      shown_ = plain;
+    }
+  }
+
+ private:
+  void Redraw(const std::vector<std::string>& lines) {
+    if (lines == shown_) return;
+    std::string out;
+    if (!shown_.empty()) out = StrCat("\x1b[", shown_.size(), "A");
+    for (const std::string& line : lines) {
+      const size_t width = std::max<size_t>(console_.columns(), 20) - 1;
+      StrAppend(&out, "\x1b[2K", line.substr(0, width), "\n");
+    }
+    // Lines that are no longer there are emptied, and the cursor goes back up.
+    for (size_t i = lines.size(); i < shown_.size(); ++i) out += "\x1b[2K\n";
+    if (shown_.size() > lines.size()) {
+      StrAppend(&out, "\x1b[", shown_.size() - lines.size(), "A");
+    }
+    console_.Out(out);
+    shown_ = lines;
+  }
+
+  Console& console_;
+  const bool quiet_;
+  std::vector<std::string> shown_;
+};
+
+class ConvergenceWaiter {
+ public:
+  ConvergenceWaiter(Invocation& in, ManagerClient& manager,
+                    const std::vector<v1::Service>& accepted, const WaitOptions& options)
+      : in_(in), manager_(manager), options_(options), board_(in.env.console, options.quiet) {
+    for (const v1::Service& service : accepted) progress_.emplace_back(service);
+  }
+
+  absl::Status Run() {
+    begun_ = Now();
+    absl::Status status = Loop();
+    if (ExitCodeOf(status) == kExitInterrupted) {
+      in_.Out("Operation continuing in background.\n");
+      for (const ServiceProgress& one : progress_) {
+        in_.Out(StrCat("Use `swarmctl service ps ", one.name(), "` to check progress.\n"));
+      }
+    }
+    return status;
+  }
+
+ private:
+  absl::Duration Now() const { return in_.env.clock.MonotonicNow(); }
+
+  absl::Status Loop() {
+    RETURN_IF_ERROR(Open(/*patient=*/false));
+    while (true) {
+      absl::Duration patience = absl::InfiniteDuration();
+      ASSIGN_OR_RETURN(const bool done, Look(patience));
+      if (done) return absl::OkStatus();
+      if (options_.timeout) {
+        const absl::Duration left = *options_.timeout - (Now() - begun_);
+        if (left <= absl::ZeroDuration()) return TimedOut();
+        patience = std::min(patience, left);
+      }
+      RETURN_IF_ERROR(Take(patience));
+    }
+  }
+
+  absl::Status Open(bool patient) {
+    const std::string only = progress_.size() == 1 ? progress_[0].id() : "";
+    ASSIGN_OR_RETURN(watch_, OpenWatch(manager_, WatchServices(only, /*tasks=*/true), patient));
+    for (ServiceProgress& one : progress_) {
+      v1::GetServiceRequest get;
+      get.set_ref(one.id());
+      ASSIGN_OR_RETURN(const v1::Service service, manager_.GetService(get));
+      v1::ListTasksRequest list;
+      list.set_service_ref(one.id());
+      ASSIGN_OR_RETURN(const std::vector<v1::Task> tasks, ListAllTasks(manager_, list));
+      one.Reset(service, tasks);
+    }
+    return absl::OkStatus();
+  }
+
+  // True when all have been as wanted for long enough; else how long to wait for the next event.
+  absl::StatusOr<bool> Look(absl::Duration& patience) {
+    bool all = true;
+    reason_.clear();
+    for (ServiceProgress& one : progress_) {
+      const ServiceProgress::Verdict verdict = one.Judge(Now());
+      if (verdict.state == ServiceProgress::State::kFailed) {
+        Draw("");
+        return absl::AbortedError(
+            StrCat("service ", one.name(), " did not converge: ", verdict.reason));
+      }
+      if (verdict.state == ServiceProgress::State::kConverged) continue;
+      all = false;
+      patience = std::min(patience, verdict.ask_again);
+      if (reason_.empty()) reason_ = verdict.reason;
+    }
+    if (!all) {
+      converged_since_.reset();
+      Draw("");
+      return false;
+    }
+    if (!converged_since_) converged_since_ = Now();
+    const absl::Duration left = options_.stability - (Now() - *converged_since_);
+    if (left <= absl::ZeroDuration()) {
+      Draw(progress_.size() == 1 ? StrCat("verify: Service ", progress_[0].name(), " converged")
+                                 : "verify: All services converged");
+      return true;
+    }
+    patience = left;
+    Draw(StrCat("verify: Waiting ", absl::ToInt64Seconds(absl::Ceil(left, absl::Seconds(1))),
+                " seconds to verify that tasks are stable..."));
+    return false;
+  }
+
+  void Draw(std::string_view verify) {
+    std::vector<std::string> live;
+    std::vector<std::string> plain;
+    for (const ServiceProgress& one : progress_) {
+      const std::string head = progress_.size() == 1 ? "" : StrCat(one.name(), ": ");
+      live.push_back(StrCat(head, one.Summary()));
+      plain.push_back(live.back());
+      if (progress_.size() == 1) {
+        for (std::string& bar : one.Bars()) live.push_back(std::move(bar));
+      }
+      for (std::string& note : one.Notes()) {
+        if (progress_.size() > 1) live.push_back(note);
+        plain.push_back(std::move(note));
+      }
+    }
+    if (!verify.empty()) {
+      live.emplace_back(verify);
+      plain.emplace_back(verify);
+    }
+    board_.Show(live, plain);
+  }
+
+  absl::Status Take(absl::Duration patience) {
+    for (size_t taken = 0; taken < kMostAtOnce; ++taken) {
+      absl::StatusOr<std::optional<v1::WatchEvent>> event = watch_->Next(patience);
+      if (!event.ok()) return Reopen(event.status());
+      if (!event->has_value()) return absl::OkStatus();
+      if ((*event)->action() == v1::WatchEvent::ACTION_RESYNC) {
+        return Open(/*patient=*/false);
+      }
+      for (ServiceProgress& one : progress_) one.Apply(**event);
+      patience = absl::ZeroDuration();  // the rest of what is there already
+    }
+    return absl::OkStatus();
+  }
+
+  // Begins again with what is there now.
+  absl::Status Reopen(absl::Status why) {
+    if (!IsWorthReopening(why)) return why;
+    if (++reopens_ <= kMostReopens) why = Open(/*patient=*/true);
+    if (why.ok() || ExitCodeOf(why) == kExitInterrupted) return why;
+    return absl::Status(
+        why.code(), StrCat("lost sight of the progress: ", why.message(), "; the work goes on"));
+  }
+
+  absl::Status TimedOut() {
+    std::string names;
+    for (const ServiceProgress& one : progress_) {
+      StrAppend(&names, names.empty() ? "" : ", ", one.name());
+    }
+    return WithExit(absl::DeadlineExceededError(StrCat("timed out while waiting for ", names,
+                                                       reason_.empty() ? "" : ": ", reason_,
+                                                       "; the work goes on in the background")),
+                    kExitTimedOut);
+  }
+
+  Invocation& in_;
+  ManagerClient& manager_;
+  const WaitOptions options_;
+  Board board_;
+  std::vector<ServiceProgress> progress_;
+  std::unique_ptr<Stream<v1::WatchEvent>> watch_;
+  absl::Duration begun_;
+  std::optional<absl::Duration> converged_since_;
+  std::string reason_;
+  int reopens_ = 0;
+};
+
+}  // namespace
+
+absl::StatusOr<WaitOptions> WaitOptions::FromFlags(const Flags& flags) {
+  WaitOptions options;
+  options.quiet = flags.On("quiet");
+  ASSIGN_OR_RETURN(options.timeout, flags.DurationOf("timeout"));
+  ASSIGN_OR_RETURN(const auto stability, flags.DurationOf("stability-wait"));
+  if (stability) options.stability = *stability;
+  return options;
+}
+
+absl::Status WaitForConvergence(Invocation& in, const std::vector<v1::Service>& accepted,
+                                const WaitOptions& options) {
+  if (accepted.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  return ConvergenceWaiter(in, *manager, accepted, options).Run();
+}
+
+absl::StatusOr<GoneWaiter> GoneWaiter::Begin(Invocation& in) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  GoneWaiter waiter(in);
+  ASSIGN_OR_RETURN(waiter.watch_,
+                   OpenWatch(*manager, WatchServices("", /*tasks=*/false), /*patient=*/false));
+  return waiter;
+}
+
+absl::Status GoneWaiter::StillThere(std::vector<v1::Service>& services) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in_->Manager());
+  std::vector<v1::Service> left;
+  for (v1::Service& service : services) {
+    v1::ListTasksRequest request;
+    request.set_service_ref(service.id());
+    request.set_page_size(1);
+    const absl::Status status = manager->ListTasks(request).status();
+    if (status.ok()) {
+      left.push_back(std::move(service));
+    } else if (!absl::IsNotFound(status)) {
+      return status;
+    }
+  }
+  services = std::move(left);
+  return absl::OkStatus();
+}
+
+absl::Status GoneWaiter::Wait(std::vector<v1::Service> services, const WaitOptions& options) {
+  const Clock& clock = in_->env.clock;
+  const absl::Duration begun = clock.MonotonicNow();
+  int reopens = 0;
+  while (!services.empty()) {
+    absl::Duration patience = absl::InfiniteDuration();
+    if (options.timeout) patience = *options.timeout - (clock.MonotonicNow() - begun);
+    if (patience <= absl::ZeroDuration()) {
+      return WithExit(absl::DeadlineExceededError(
+                          StrCat("timed out while waiting for ", services[0].spec().name(),
+                                 " to stop; the removal goes on: see swarmctl node ls")),
+                      kExitTimedOut);
+    }
+    const absl::StatusOr<std::optional<v1::WatchEvent>> next = watch_->Next(patience);
+    if (IsWorthReopening(next.status()) && ++reopens <= kMostReopens) {
+      ASSIGN_OR_RETURN(ManagerClient * manager, in_->Manager());
+      ASSIGN_OR_RETURN(watch_, OpenWatch(*manager, WatchServices("", false), /*patient=*/true));
+      RETURN_IF_ERROR(StillThere(services));
+      continue;
+    }
+    RETURN_IF_ERROR(next.status());
+    const std::optional<v1::WatchEvent>& event = *next;
+    if (!event) continue;
+    if (event->action() == v1::WatchEvent::ACTION_RESYNC) {
+      RETURN_IF_ERROR(StillThere(services));
+    } else if (event->action() == v1::WatchEvent::ACTION_REMOVE && event->has_service()) {
+      services.erase(std::remove_if(services.begin(), services.end(),
+                                    [&](const auto& s) { return s.id() == event->service().id(); }),
+                     services.end());
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace swarm::cli

@@ -1,0 +1,445 @@
+// A cluster and a terminal for tests of commands: remembers what was written, and lets a test say
+// what happens next. Time stands still except while a command waits with nothing to happen. One
+// thread.
+#ifndef SWARM_CLI_FAKE_DAEMONS_H_
+#define SWARM_CLI_FAKE_DAEMONS_H_
+
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/client.h"
+#include "cli/env.h"
+#include "cli/output/words.h"
+#include "common/clock.h"
+#include "common/random.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+
+class FakeClock : public Clock {
+ public:
+  absl::Time WallNow() const override { return absl::FromUnixSeconds(1'800'000'000) + since_; }
+  absl::Duration MonotonicNow() const override { return since_; }
+  void Advance(absl::Duration by) { since_ += by; }
+
+ private:
+  absl::Duration since_;
+};
+
+class FakeConsole : public Console {
+ public:
+  void Out(std::string_view text) override { out += text; }
+  void Err(std::string_view text) override { err += text; }
+  bool interactive() const override { return is_terminal; }
+  size_t columns() const override { return 100; }
+
+  std::string out;
+  std::string err;
+  bool is_terminal = false;
+};
+
+struct FakeCluster {
+  explicit FakeCluster(FakeClock& clock) : clock(clock) {}
+
+  FakeClock& clock;
+  std::map<std::string, v1::Service> services;  // by id
+  std::map<std::string, v1::Task> tasks;        // by id
+  std::vector<v1::Node> nodes;
+  uint64_t version = 100;
+  // What happens while a command watches, one after the other; each may Publish.
+  std::deque<std::function<void()>> script;
+  std::deque<v1::WatchEvent> events;
+  std::vector<std::string> writes;  // "create web", "update web", "delete web"
+  std::deque<absl::Status> next_write_fails;
+  absl::Status create_fails;
+  std::vector<v1::LogMessage> logs;
+  v1::SubscribeLogsRequest log_request;
+  std::string loaded;  // bytes that `image load` sent
+  bool manager_is_down = false;
+  bool watch_breaks = false;  // once: the next read of a watch
+
+  v1::Service& AddService(const std::string& name, uint64_t replicas) {
+    v1::ServiceSpec spec;
+    spec.set_name(name);
+    spec.mutable_replicated()->set_replicas(replicas);
+    spec.mutable_task()->mutable_container()->set_image("busybox");
+    return Put(StrCat(name, "-id"), spec);
+  }
+
+  v1::Service& Put(const std::string& id, const v1::ServiceSpec& spec) {
+    v1::Service& service = services[id];
+    const bool is_new_task =
+        service.spec().task().SerializeAsString() != spec.task().SerializeAsString();
+    service.set_id(id);
+    *service.mutable_spec() = spec;
+    if (is_new_task) service.set_revision_id(StrCat("revision-", ++version));
+    service.mutable_meta()->set_version(++version);
+    service.mutable_meta()->mutable_updated_at()->set_seconds(absl::ToUnixSeconds(clock.WallNow()));
+    service.mutable_status()->set_desired_tasks(spec.replicated().replicas());
+    return service;
+  }
+
+  // A task of the service's revision, changed or new, told to who watches.
+  v1::Task& PutTask(const std::string& id, const v1::Service& service, uint64_t slot,
+                    v1::TaskStatus::State state, const std::string& error = "") {
+    v1::Task& task = tasks[id];
+    const bool is_new = task.id().empty();
+    task.set_id(id);
+    task.set_service_id(service.id());
+    task.set_service_name(service.spec().name());
+    if (is_new) {
+      task.set_revision_id(service.revision_id());
+      task.mutable_meta()->mutable_created_at()->set_seconds(absl::ToUnixSeconds(clock.WallNow()));
+    }
+    task.set_slot(slot);
+    task.set_image(service.spec().task().container().image());
+    task.mutable_meta()->set_version(++version);
+    task.set_desired_state(IsTerminal(state) ? v1::TaskStatus::STATE_SHUTDOWN
+                                             : v1::TaskStatus::STATE_RUNNING);
+    task.mutable_status()->set_state(state);
+    task.mutable_status()->set_error(error);
+    task.mutable_status()->mutable_timestamp()->set_seconds(absl::ToUnixSeconds(clock.WallNow()));
+    v1::WatchEvent event;
+    event.set_action(is_new ? v1::WatchEvent::ACTION_CREATE : v1::WatchEvent::ACTION_UPDATE);
+    *event.mutable_task() = task;
+    Publish(std::move(event));
+    return task;
+  }
+
+  void RemoveService(const std::string& id) {
+    v1::WatchEvent event;
+    event.set_action(v1::WatchEvent::ACTION_REMOVE);
+    *event.mutable_service() = services[id];
+    services.erase(id);
+    Publish(std::move(event));
+  }
+
+  void Publish(v1::WatchEvent event) {
+    event.set_version(version);
+    events.push_back(std::move(event));
+  }
+
+  const v1::Service* Find(const std::string& ref) const {
+    for (const auto& [id, service] : services) {
+      if (id == ref || service.spec().name() == ref) return &service;
+    }
+    return nullptr;
+  }
+};
+
+class FakeWatch : public Stream<v1::WatchEvent> {
+ public:
+  explicit FakeWatch(FakeCluster& cluster) : cluster_(cluster) {
+    cluster.events.clear();
+    v1::WatchEvent started;
+    started.set_action(v1::WatchEvent::ACTION_STARTED);
+    cluster.Publish(started);
+  }
+  absl::StatusOr<std::optional<v1::WatchEvent>> Next(absl::Duration timeout) override {
+    if (cluster_.events.empty() && timeout > absl::ZeroDuration() && !cluster_.script.empty()) {
+      auto step = std::move(cluster_.script.front());
+      cluster_.script.pop_front();
+      step();
+    }
+    if (std::exchange(cluster_.watch_breaks, false)) {
+      return absl::UnavailableError("Socket closed");
+    }
+    if (!cluster_.events.empty()) {
+      v1::WatchEvent event = std::move(cluster_.events.front());
+      cluster_.events.pop_front();
+      return std::optional(std::move(event));
+    }
+    if (timeout == absl::InfiniteDuration()) {
+      return absl::OutOfRangeError("the test's script has ended");
+    }
+    cluster_.clock.Advance(timeout);
+    return std::optional<v1::WatchEvent>();
+  }
+
+ private:
+  FakeCluster& cluster_;
+};
+
+template <typename T>
+class FakeStream : public Stream<T> {
+ public:
+  explicit FakeStream(std::vector<T> messages) : messages_(std::move(messages)) {}
+  absl::StatusOr<std::optional<T>> Next(absl::Duration) override {
+    if (next_ == messages_.size()) return absl::OutOfRangeError("the end");
+    return std::optional(messages_[next_++]);
+  }
+
+ private:
+  std::vector<T> messages_;
+  size_t next_ = 0;
+};
+
+class FakeManager : public ManagerClient {
+ public:
+  explicit FakeManager(FakeCluster& cluster) : cluster_(cluster) {}
+
+  absl::StatusOr<v1::Cluster> GetCluster(const v1::GetClusterRequest&) override {
+    return v1::Cluster();
+  }
+  absl::StatusOr<v1::Cluster> UpdateCluster(const v1::UpdateClusterRequest&) override {
+    return v1::Cluster();
+  }
+  absl::StatusOr<v1::JoinTokens> GetJoinTokens(const v1::GetJoinTokensRequest&) override {
+    return Tokens("worker-token");
+  }
+  absl::StatusOr<v1::JoinTokens> RotateJoinToken(const v1::RotateJoinTokenRequest&) override {
+    return Tokens("new-token");
+  }
+  absl::StatusOr<v1::ClientCertificate> CreateClientCertificate(
+      const v1::CreateClientCertificateRequest&) override {
+    v1::ClientCertificate certificate;
+    certificate.set_ca_pem("-----BEGIN CA-----\nAA==\n-----END CA-----\n");
+    certificate.set_cert_pem("-----BEGIN CERT-----\nBB==\n-----END CERT-----\n");
+    certificate.set_key_pem("-----BEGIN KEY-----\nCC==\n-----END KEY-----\n");
+    certificate.set_addr("10.0.0.1:2377");
+    return certificate;
+  }
+  absl::StatusOr<v1::Node> GetNode(const v1::GetNodeRequest& r) override {
+    for (const v1::Node& node : cluster_.nodes) {
+      if (node.id() == r.ref() || node.description().hostname() == r.ref()) return node;
+    }
+    return absl::NotFoundError(StrCat("node \"", r.ref(), "\" not found"));
+  }
+  absl::StatusOr<v1::ListNodesResponse> ListNodes(const v1::ListNodesRequest&) override {
+    v1::ListNodesResponse response;
+    for (const v1::Node& node : cluster_.nodes) *response.add_nodes() = node;
+    return response;
+  }
+  absl::StatusOr<v1::Node> UpdateNode(const v1::UpdateNodeRequest& r) override {
+    for (v1::Node& node : cluster_.nodes) {
+      if (node.id() != r.ref()) continue;
+      *node.mutable_spec() = r.spec();
+      return node;
+    }
+    return absl::NotFoundError("node");
+  }
+  absl::StatusOr<v1::DeleteNodeResponse> DeleteNode(const v1::DeleteNodeRequest& r) override {
+    cluster_.writes.push_back(StrCat("delete node ", r.ref()));
+    return v1::DeleteNodeResponse();
+  }
+  absl::StatusOr<v1::CreateServiceResponse> CreateService(
+      const v1::CreateServiceRequest& r) override {
+    if (!cluster_.create_fails.ok()) return cluster_.create_fails;
+    cluster_.writes.push_back(StrCat("create ", r.spec().name()));
+    v1::CreateServiceResponse response;
+    *response.mutable_service() = cluster_.Put(StrCat(r.spec().name(), "-id"), r.spec());
+    return response;
+  }
+  absl::StatusOr<v1::Service> GetService(const v1::GetServiceRequest& r) override {
+    const v1::Service* service = cluster_.Find(r.ref());
+    if (service == nullptr) return NoService(r.ref());
+    return *service;
+  }
+  absl::StatusOr<v1::ListServicesResponse> ListServices(const v1::ListServicesRequest& r) override {
+    // One a page, so that every caller must turn pages.
+    v1::ListServicesResponse response;
+    bool skipping = !r.page_token().empty();
+    for (const auto& [id, service] : cluster_.services) {
+      if (skipping && id != r.page_token()) continue;
+      skipping = false;
+      bool fits = true;
+      for (const auto& [key, value] : r.labels()) {
+        const auto it = service.spec().labels().find(key);
+        fits =
+            fits && it != service.spec().labels().end() && (value.empty() || it->second == value);
+      }
+      if (!fits) continue;
+      if (response.services_size() == 1) {
+        response.set_next_page_token(id);
+        break;
+      }
+      *response.add_services() = service;
+    }
+    return response;
+  }
+  absl::StatusOr<v1::UpdateServiceResponse> UpdateService(
+      const v1::UpdateServiceRequest& r) override {
+    if (!cluster_.next_write_fails.empty()) {
+      const absl::Status status = cluster_.next_write_fails.front();
+      cluster_.next_write_fails.pop_front();
+      return status;
+    }
+    const v1::Service* service = cluster_.Find(r.ref());
+    if (service == nullptr) return NoService(r.ref());
+    if (service->meta().version() != r.version()) return absl::AbortedError("stale");
+    cluster_.writes.push_back(StrCat("update ", r.spec().name()));
+    v1::UpdateServiceResponse response;
+    *response.mutable_service() = cluster_.Put(service->id(), r.spec());
+    return response;
+  }
+  absl::StatusOr<v1::DeleteServiceResponse> DeleteService(
+      const v1::DeleteServiceRequest& r) override {
+    const v1::Service* service = cluster_.Find(r.ref());
+    if (service == nullptr) return NoService(r.ref());
+    cluster_.writes.push_back(StrCat("delete ", service->spec().name()));
+    const std::string id = service->id();
+    cluster_.script.push_back([this, id] { cluster_.RemoveService(id); });
+    return v1::DeleteServiceResponse();
+  }
+  absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
+    const auto it = cluster_.tasks.find(r.ref());
+    if (it == cluster_.tasks.end()) return absl::NotFoundError("task not found");
+    return it->second;
+  }
+  absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& r) override {
+    v1::ListTasksResponse response;
+    const v1::Service* service = cluster_.Find(r.service_ref());
+    if (!r.service_ref().empty() && service == nullptr) return NoService(r.service_ref());
+    for (const auto& [id, task] : cluster_.tasks) {
+      if (service != nullptr && task.service_id() != service->id()) continue;
+      if (!r.node_ref().empty() && task.node_id() != r.node_ref()) continue;
+      *response.add_tasks() = task;
+    }
+    return response;
+  }
+  absl::StatusOr<v1::VersionInfo> GetVersion(const v1::GetVersionRequest&) override {
+    v1::VersionInfo info;
+    info.set_version("9.9");
+    return info;
+  }
+  std::unique_ptr<Stream<v1::WatchEvent>> Watch(const v1::WatchRequest&, bool) override {
+    return std::make_unique<FakeWatch>(cluster_);
+  }
+  std::unique_ptr<Stream<v1::LogMessage>> SubscribeLogs(
+      const v1::SubscribeLogsRequest& r) override {
+    cluster_.log_request = r;
+    return std::make_unique<FakeStream<v1::LogMessage>>(cluster_.logs);
+  }
+
+ private:
+  static absl::Status NoService(const std::string& ref) {
+    return absl::NotFoundError(StrCat("service \"", ref, "\" not found"));
+  }
+  static v1::JoinTokens Tokens(const std::string& worker) {
+    v1::JoinTokens tokens;
+    tokens.set_worker(worker);
+    tokens.set_manager("manager-token");
+    tokens.set_join_addr("10.0.0.1:2378");
+    return tokens;
+  }
+
+  FakeCluster& cluster_;
+};
+
+class FakeNode : public NodeClient {
+ public:
+  explicit FakeNode(FakeCluster& cluster) : cluster_(cluster) {}
+  absl::StatusOr<v1::InitClusterResponse> Init(const v1::InitClusterRequest&) override {
+    v1::InitClusterResponse response;
+    response.set_node_id("node-1-id");
+    response.set_worker_token("SWMTKN-1-a-b");
+    response.set_join_addr("10.0.0.1:2378");
+    return response;
+  }
+  absl::StatusOr<v1::JoinClusterResponse> Join(const v1::JoinClusterRequest&) override {
+    v1::JoinClusterResponse response;
+    response.set_role(v1::NodeSpec::ROLE_WORKER);
+    return response;
+  }
+  absl::StatusOr<v1::LeaveClusterResponse> Leave(const v1::LeaveClusterRequest&) override {
+    return v1::LeaveClusterResponse();
+  }
+  absl::StatusOr<v1::NodeInfo> GetNodeInfo(const v1::GetNodeInfoRequest&) override {
+    v1::NodeInfo info;
+    info.set_node_id("node-1-id");
+    info.set_manager_socket("/run/elsewhere/manager.sock");
+    return info;
+  }
+  absl::StatusOr<v1::LoadImageResponse> LoadImage(const std::string&, const Reader& read) override {
+    while (true) {
+      absl::StatusOr<std::string> piece = read();
+      if (!piece.ok()) return piece.status();
+      if (piece->empty()) break;
+      cluster_.loaded += *piece;
+    }
+    v1::LoadImageResponse response;
+    response.add_images()->add_references("localhost/hello:1");
+    return response;
+  }
+  std::unique_ptr<Stream<v1::PullImageProgress>> PullImage(const v1::PullImageRequest&) override {
+    v1::PullImageProgress progress;
+    progress.set_status("Pulling");
+    v1::PullImageProgress done;
+    done.mutable_image()->add_references("docker.io/library/busybox:latest");
+    return std::make_unique<FakeStream<v1::PullImageProgress>>(
+        std::vector<v1::PullImageProgress>{progress, done});
+  }
+  absl::StatusOr<v1::ListImagesResponse> ListImages(const v1::ListImagesRequest&) override {
+    v1::ListImagesResponse response;
+    v1::Image& image = *response.add_images();
+    image.add_references("docker.io/library/busybox:latest");
+    image.set_id("sha256:0123456789abcdef");
+    image.set_size_bytes(1'500'000);
+    return response;
+  }
+  absl::StatusOr<v1::RemoveImageResponse> RemoveImage(const v1::RemoveImageRequest& r) override {
+    v1::RemoveImageResponse response;
+    response.add_untagged(r.ref());
+    return response;
+  }
+
+ private:
+  FakeCluster& cluster_;
+};
+
+class FakeConnector : public Connector {
+ public:
+  explicit FakeConnector(FakeCluster& cluster) : cluster_(cluster) {}
+  absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target) override {
+    this->target = target;
+    if (cluster_.manager_is_down) return absl::UnavailableError("cannot reach the manager");
+    return std::make_unique<FakeManager>(cluster_);
+  }
+  absl::StatusOr<std::unique_ptr<NodeClient>> Node(const std::string& socket) override {
+    agent_socket = socket;
+    return std::make_unique<FakeNode>(cluster_);
+  }
+
+  ManagerTarget target;
+  std::string agent_socket;
+
+ private:
+  FakeCluster& cluster_;
+};
+
+// Runs commands against all of the above.
+struct FakeWorld {
+  FakeClock clock;
+  FakeCluster cluster{clock};
+  FakeConsole console;
+  Interrupt interrupt;
+  FakeConnector connector{cluster};
+  std::unique_ptr<Random> random = MakeSeededRandom(1);
+  std::map<std::string, std::string> variables;
+
+  int Run(const std::vector<std::string>& args) {
+    console.out.clear();
+    console.err.clear();
+    CliEnv env{console,
+               clock,
+               *random,
+               interrupt,
+               connector,
+               [this](std::string_view name) -> std::optional<std::string> {
+                 const auto it = variables.find(std::string(name));
+                 return it == variables.end() ? std::nullopt : std::optional(it->second);
+               },
+               /*stdin_fd=*/-1};
+    return RunCli(args, env);
+  }
+};
+
+}  // namespace swarm::cli
+
+#endif  // SWARM_CLI_FAKE_DAEMONS_H_

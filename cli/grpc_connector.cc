@@ -1,0 +1,244 @@
+#include "cli/grpc_connector.h"
+
+#include <grpcpp/channel.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "cli/grpc_call.h"
+#include "common/grpc/credentials.h"
+#include "common/grpc/endpoints.h"
+#include "common/status_macros.h"
+#include "common/unique_fd.h"
+#include "swarm/v1/control.grpc.pb.h"
+#include "swarm/v1/logs.grpc.pb.h"
+#include "swarm/v1/node_local.grpc.pb.h"
+
+namespace swarm::cli {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(30);
+constexpr absl::Duration kLongPatience = absl::Minutes(2);
+constexpr std::string_view kUnix = "unix:";
+
+// Is anybody behind this socket? gRPC's own answer comes late and in words of its own.
+absl::Status CheckSocket(const std::string& path, const Callee& callee) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return absl::InvalidArgumentError(StrCat("the socket's path is too long: ", path));
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  const UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0) {
+    return absl::OkStatus();
+  }
+  if (errno == EACCES || errno == EPERM) {
+    return absl::PermissionDeniedError(StrCat("cannot reach ", callee.who,
+                                              ": permission denied; be root, or for the manager a ",
+                                              "member of the group swarm"));
+  }
+  if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR) {
+    return absl::UnavailableError(StrCat("cannot reach ", callee.who, ": ", callee.hint));
+  }
+  return absl::UnavailableError(
+      StrCat("cannot reach ", callee.who, ": ", std::strerror(errno), "; ", callee.hint));
+}
+
+class GrpcManager : public ManagerClient {
+ public:
+  GrpcManager(std::shared_ptr<::grpc::Channel> channel, Callee callee, Interrupt& interrupt)
+      : control_(v1::Control::NewStub(channel)),
+        logs_(v1::Logs::NewStub(channel)),
+        callee_(std::move(callee)),
+        interrupt_(interrupt) {}
+
+  absl::StatusOr<v1::Cluster> GetCluster(const v1::GetClusterRequest& r) override {
+    return Call<v1::Cluster>(&v1::Control::Stub::GetCluster, r);
+  }
+  absl::StatusOr<v1::Cluster> UpdateCluster(const v1::UpdateClusterRequest& r) override {
+    return Call<v1::Cluster>(&v1::Control::Stub::UpdateCluster, r);
+  }
+  absl::StatusOr<v1::JoinTokens> GetJoinTokens(const v1::GetJoinTokensRequest& r) override {
+    return Call<v1::JoinTokens>(&v1::Control::Stub::GetJoinTokens, r);
+  }
+  absl::StatusOr<v1::JoinTokens> RotateJoinToken(const v1::RotateJoinTokenRequest& r) override {
+    return Call<v1::JoinTokens>(&v1::Control::Stub::RotateJoinToken, r);
+  }
+  absl::StatusOr<v1::ClientCertificate> CreateClientCertificate(
+      const v1::CreateClientCertificateRequest& r) override {
+    return Call<v1::ClientCertificate>(&v1::Control::Stub::CreateClientCertificate, r);
+  }
+  absl::StatusOr<v1::Node> GetNode(const v1::GetNodeRequest& r) override {
+    return Call<v1::Node>(&v1::Control::Stub::GetNode, r);
+  }
+  absl::StatusOr<v1::ListNodesResponse> ListNodes(const v1::ListNodesRequest& r) override {
+    return Call<v1::ListNodesResponse>(&v1::Control::Stub::ListNodes, r);
+  }
+  absl::StatusOr<v1::Node> UpdateNode(const v1::UpdateNodeRequest& r) override {
+    return Call<v1::Node>(&v1::Control::Stub::UpdateNode, r);
+  }
+  absl::StatusOr<v1::DeleteNodeResponse> DeleteNode(const v1::DeleteNodeRequest& r) override {
+    return Call<v1::DeleteNodeResponse>(&v1::Control::Stub::DeleteNode, r);
+  }
+  absl::StatusOr<v1::CreateServiceResponse> CreateService(
+      const v1::CreateServiceRequest& r) override {
+    return Call<v1::CreateServiceResponse>(&v1::Control::Stub::CreateService, r, kLongPatience);
+  }
+  absl::StatusOr<v1::Service> GetService(const v1::GetServiceRequest& r) override {
+    return Call<v1::Service>(&v1::Control::Stub::GetService, r);
+  }
+  absl::StatusOr<v1::ListServicesResponse> ListServices(const v1::ListServicesRequest& r) override {
+    return Call<v1::ListServicesResponse>(&v1::Control::Stub::ListServices, r);
+  }
+  absl::StatusOr<v1::UpdateServiceResponse> UpdateService(
+      const v1::UpdateServiceRequest& r) override {
+    return Call<v1::UpdateServiceResponse>(&v1::Control::Stub::UpdateService, r);
+  }
+  absl::StatusOr<v1::DeleteServiceResponse> DeleteService(
+      const v1::DeleteServiceRequest& r) override {
+    return Call<v1::DeleteServiceResponse>(&v1::Control::Stub::DeleteService, r);
+  }
+  absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
+    return Call<v1::Task>(&v1::Control::Stub::GetTask, r);
+  }
+  absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest& r) override {
+    return Call<v1::ListTasksResponse>(&v1::Control::Stub::ListTasks, r);
+  }
+  absl::StatusOr<v1::VersionInfo> GetVersion(const v1::GetVersionRequest& r) override {
+    return Call<v1::VersionInfo>(&v1::Control::Stub::GetVersion, r);
+  }
+  std::unique_ptr<Stream<v1::WatchEvent>> Watch(const v1::WatchRequest& r, bool patient) override {
+    return std::make_unique<GrpcStream<v1::WatchEvent>>(
+        control_, &v1::Control::Stub::PrepareAsyncWatch, r, callee_, interrupt_, patient);
+  }
+  std::unique_ptr<Stream<v1::LogMessage>> SubscribeLogs(
+      const v1::SubscribeLogsRequest& r) override {
+    return std::make_unique<GrpcStream<v1::LogMessage>>(
+        logs_, &v1::Logs::Stub::PrepareAsyncSubscribe, r, callee_, interrupt_);
+  }
+
+ private:
+  template <typename Response, typename Method, typename Request>
+  absl::StatusOr<Response> Call(Method method, const Request& request,
+                                absl::Duration timeout = kPatience) {
+    return CallUnary<Response>(*control_, method, request, timeout, callee_, interrupt_);
+  }
+
+  std::shared_ptr<v1::Control::Stub> control_;
+  std::shared_ptr<v1::Logs::Stub> logs_;
+  const Callee callee_;
+  Interrupt& interrupt_;
+};
+
+class GrpcNode : public NodeClient {
+ public:
+  GrpcNode(std::shared_ptr<::grpc::Channel> channel, Callee callee, Interrupt& interrupt)
+      : stub_(v1::NodeLocal::NewStub(channel)), callee_(std::move(callee)), interrupt_(interrupt) {}
+
+  absl::StatusOr<v1::InitClusterResponse> Init(const v1::InitClusterRequest& r) override {
+    return Call<v1::InitClusterResponse>(&v1::NodeLocal::Stub::InitCluster, r, kLongPatience);
+  }
+  absl::StatusOr<v1::JoinClusterResponse> Join(const v1::JoinClusterRequest& r) override {
+    return Call<v1::JoinClusterResponse>(&v1::NodeLocal::Stub::JoinCluster, r, kLongPatience);
+  }
+  absl::StatusOr<v1::LeaveClusterResponse> Leave(const v1::LeaveClusterRequest& r) override {
+    return Call<v1::LeaveClusterResponse>(&v1::NodeLocal::Stub::LeaveCluster, r, kLongPatience);
+  }
+  absl::StatusOr<v1::NodeInfo> GetNodeInfo(const v1::GetNodeInfoRequest& r) override {
+    return Call<v1::NodeInfo>(&v1::NodeLocal::Stub::GetNodeInfo, r, kPatience);
+  }
+  absl::StatusOr<v1::ListImagesResponse> ListImages(const v1::ListImagesRequest& r) override {
+    return Call<v1::ListImagesResponse>(&v1::NodeLocal::Stub::ListImages, r, kPatience);
+  }
+  absl::StatusOr<v1::RemoveImageResponse> RemoveImage(const v1::RemoveImageRequest& r) override {
+    return Call<v1::RemoveImageResponse>(&v1::NodeLocal::Stub::RemoveImage, r, kPatience);
+  }
+  std::unique_ptr<Stream<v1::PullImageProgress>> PullImage(const v1::PullImageRequest& r) override {
+    return std::make_unique<GrpcStream<v1::PullImageProgress>>(
+        stub_, &v1::NodeLocal::Stub::PrepareAsyncPullImage, r, callee_, interrupt_);
+  }
+
+  absl::StatusOr<v1::LoadImageResponse> LoadImage(const std::string& reference,
+                                                  const Reader& read) override {
+    auto context = std::make_shared<::grpc::ClientContext>();
+    Interrupt::Listener listener(interrupt_, [context] { context->TryCancel(); });
+    v1::LoadImageResponse response;
+    const auto writer = stub_->LoadImage(context.get(), &response);
+    v1::LoadImageRequest request;
+    request.set_reference(reference);
+    absl::Status reading;
+    while (true) {
+      absl::StatusOr<std::string> piece = read();
+      if (!piece.ok()) {
+        reading = piece.status();
+        context->TryCancel();
+        break;
+      }
+      if (piece->empty()) break;
+      request.set_data(*std::move(piece));
+      if (!writer->Write(request)) break;  // the daemon has said no: Finish tells why
+      request.clear_reference();
+    }
+    writer->WritesDone();
+    const ::grpc::Status status = writer->Finish();
+    RETURN_IF_ERROR(reading);
+    if (!status.ok()) return FromCall(status, callee_, interrupt_);
+    return response;
+  }
+
+ private:
+  template <typename Response, typename Method, typename Request>
+  absl::StatusOr<Response> Call(Method method, const Request& request, absl::Duration timeout) {
+    return CallUnary<Response>(*stub_, method, request, timeout, callee_, interrupt_);
+  }
+
+  std::shared_ptr<v1::NodeLocal::Stub> stub_;
+  const Callee callee_;
+  Interrupt& interrupt_;
+};
+
+class GrpcConnector : public Connector {
+ public:
+  explicit GrpcConnector(Interrupt& interrupt) : interrupt_(interrupt) {}
+
+  absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target) override {
+    const bool local = target.address.starts_with(kUnix);
+    const std::string path = local ? target.address.substr(kUnix.size()) : "";
+    const Callee callee = {
+        StrCat("the manager at ", local ? path : target.address),
+        local ? "does this node run a manager? try: swarmctl swarm init, or name one with --host "
+                "or --context"
+              : "is the address right and the manager running?"};
+    if (local) RETURN_IF_ERROR(CheckSocket(path, callee));
+    auto credentials =
+        local ? edge::LocalCredentials()
+              : edge::MutualTlsCredentials({target.ca_pem, target.certificate_pem, target.key_pem});
+    return std::make_unique<GrpcManager>(edge::MakeChannel(target.address, credentials), callee,
+                                         interrupt_);
+  }
+
+  absl::StatusOr<std::unique_ptr<NodeClient>> Node(const std::string& socket) override {
+    const Callee callee = {StrCat("the node daemon at ", socket),
+                           "is swarm-agent running? try: systemctl start swarm-agent"};
+    RETURN_IF_ERROR(CheckSocket(socket, callee));
+    return std::make_unique<GrpcNode>(
+        edge::MakeChannel(StrCat(kUnix, socket), edge::LocalCredentials()), callee, interrupt_);
+  }
+
+ private:
+  Interrupt& interrupt_;
+};
+
+}  // namespace
+
+std::unique_ptr<Connector> MakeGrpcConnector(Interrupt& interrupt) {
+  return std::make_unique<GrpcConnector>(interrupt);
+}
+
+}  // namespace swarm::cli

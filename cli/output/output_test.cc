@@ -1,0 +1,214 @@
+#include <google/protobuf/text_format.h>
+
+#include "cli/output/format.h"
+#include "cli/output/inspect.h"
+#include "cli/output/listing.h"
+#include "cli/output/views.h"
+#include "cli/output/words.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::cli {
+namespace {
+
+using ::swarm::testing::IsOkAndHolds;
+using ::swarm::testing::StatusIs;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+Listing Two() {
+  Listing listing({{"ID"}, {"CurrentState"}, {"Hidden", "", false}});
+  listing.Add({"a", "up", "h1"}, {"a *", "up", "h1"});
+  listing.Add({"bbbbbb", "d\"own\n", "h2"});
+  return listing;
+}
+
+std::string Rendered(const std::string& format) {
+  const auto parsed = Format::Parse(format);
+  if (!parsed.ok()) return std::string(parsed.status().message());
+  const auto text = Two().Render(*parsed);
+  return text.ok() ? *text : std::string(text.status().message());
+}
+
+TEST(FormatTest, TablesAlignAndKeepToOneLineARow) {
+  EXPECT_EQ(Rendered(""), "ID       CURRENT STATE\na *      up\nbbbbbb   d\"own\n");
+  EXPECT_EQ(Rendered("table"), Rendered(""));
+}
+
+TEST(FormatTest, JsonIsOneObjectALineWithEveryField) {
+  EXPECT_EQ(Rendered("json"),
+            "{\"ID\":\"a\",\"CurrentState\":\"up\",\"Hidden\":\"h1\"}\n"
+            "{\"ID\":\"bbbbbb\",\"CurrentState\":\"d\\\"own\\n\",\"Hidden\":\"h2\"}\n");
+}
+
+TEST(FormatTest, TemplatesFillFields) {
+  EXPECT_EQ(Rendered("{{.ID}}: {{ .Hidden }}\\t|"), "a: h1\t|\nbbbbbb: h2\t|\n");
+  EXPECT_EQ(Rendered("table {{.ID}}\\t{{.Hidden}}"), "ID       HIDDEN\na        h1\nbbbbbb   h2\n");
+  EXPECT_EQ(Rendered("{{json .CurrentState}}"), "\"up\"\n\"d\\\"own\\n\"\n");
+  EXPECT_THAT(Rendered("{{json .}}"), HasSubstr("{\"ID\":\"a\""));
+}
+
+TEST(FormatTest, RefusesTheRestOfGosTemplatesByName) {
+  EXPECT_THAT(Rendered("{{range .}}x{{end}}"), HasSubstr("\"range\" is not supported"));
+  EXPECT_THAT(Rendered("{{if .ID}}x{{end}}"), HasSubstr("\"if\" is not supported"));
+  EXPECT_THAT(Rendered("{{.ID | upper}}"), HasSubstr("is not supported"));
+  EXPECT_THAT(Rendered("{{.}}"), HasSubstr("{{json .}}"));
+  EXPECT_THAT(Rendered("{{.ID"), HasSubstr("never closed"));
+  EXPECT_THAT(Rendered("yaml"), HasSubstr("neither table nor json"));
+  EXPECT_THAT(Rendered("{{.Nope}}"), HasSubstr("no field .Nope; there are .ID, .CurrentState"));
+}
+
+TEST(FormatTest, ColumnsCountCharactersNotBytes) {
+  EXPECT_EQ(AlignColumns({"é\tx", "ab\ty"}), "é    x\nab   y\n");
+}
+
+TEST(ListingTest, BytesThatAreNoUtf8StillMakeJson) {
+  EXPECT_EQ(JsonText("a\xff"), "\"a\xEF\xBF\xBD\"");
+}
+
+template <typename T>
+T Parse(const std::string& text) {
+  T message;
+  EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &message));
+  return message;
+}
+
+TEST(WordsTest, SayStatesAndAges) {
+  const absl::Time now = absl::FromUnixSeconds(1000);
+  EXPECT_EQ(
+      CurrentState(Parse<v1::TaskStatus>("state: STATE_RUNNING timestamp { seconds: 995 }"), now),
+      "Running 5 seconds ago");
+  EXPECT_EQ(
+      CurrentState(Parse<v1::TaskStatus>("state: STATE_RUNNING timestamp { seconds: 1000 }"), now),
+      "Running less than a second ago");
+  EXPECT_EQ(
+      CurrentState(Parse<v1::TaskStatus>("state: STATE_PENDING timestamp { seconds: 2000 }"), now),
+      "Pending less than a second ago");
+  EXPECT_EQ(CurrentState(v1::TaskStatus(), now), "New");
+  EXPECT_EQ(Rfc3339(Parse<google::protobuf::Timestamp>("seconds: 1 nanos: 500000000")),
+            "1970-01-01T00:00:01.5Z");
+}
+
+TEST(WordsTest, ErrorsOfTasksAreInWords) {
+  EXPECT_EQ(TaskError(Parse<v1::Task>("status { state: STATE_FAILED container { exit_code: 3 } }")),
+            "task: non-zero exit (3)");
+  EXPECT_EQ(TaskError(Parse<v1::Task>(
+                "status { state: STATE_FAILED oom_killed: true container { exit_code: 137 } }")),
+            "task: out of memory");
+  EXPECT_EQ(
+      TaskError(Parse<v1::Task>("status { state: STATE_SHUTDOWN container { exit_code: 143 } }")),
+      "");
+}
+
+TEST(ViewsTest, NodesMarkThisOneAndTheLeader) {
+  const auto node = Parse<v1::Node>(R"pb(
+    id: "n1"
+    spec { availability: AVAILABILITY_DRAIN }
+    description { hostname: "blue" engine_version: "0.1.0" }
+    status { state: STATE_READY }
+    manager_status { leader: true })pb");
+  EXPECT_THAT(
+      NodeListing({node}, "n1").Render({}),
+      IsOkAndHolds("ID     HOSTNAME   STATUS   AVAILABILITY   MANAGER STATUS   ENGINE VERSION\n"
+                   "n1 *   blue       Ready    Drain          Leader           0.1.0\n"));
+}
+
+TEST(ViewsTest, LongErrorsAreCutUnlessWhole) {
+  v1::Task task =
+      Parse<v1::Task>("id: 't' service_name: 'web' slot: 1 status { state: STATE_REJECTED }");
+  task.mutable_status()->set_error(std::string(200, 'e'));
+  TaskView view;
+  EXPECT_THAT(*TaskListing({task}, view).Render({}), HasSubstr(std::string(59, 'e') + "…\""));
+  view.whole = true;
+  EXPECT_THAT(*TaskListing({task}, view).Render({}), HasSubstr(std::string(200, 'e')));
+}
+
+TEST(ViewsTest, ImagesSplitNameAndTag) {
+  const auto image = Parse<v1::Image>(R"pb(
+    references: "localhost:5000/a/b:1"
+    references: "docker.io/me/x:2"
+    id: "sha256:00112233445566778899"
+    digest: "sha256:dd"
+    size_bytes: 4200000
+    created_at { seconds: 100 })pb");
+  const auto text = ImageListing({image}, absl::FromUnixSeconds(100 + 7200), false).Render({});
+  EXPECT_THAT(text,
+              IsOkAndHolds("REPOSITORY           TAG   IMAGE ID       CREATED       SIZE\n"
+                           "localhost:5000/a/b   1     001122334455   2 hours ago   4.2MB\n"
+                           "me/x                 2     001122334455   2 hours ago   4.2MB\n"));
+}
+
+TEST(InspectTest, ServicesHaveDockersShape) {
+  const auto service = Parse<v1::Service>(R"pb(
+    id: "s1"
+    meta {
+      version: 7
+      created_at { seconds: 1 }
+      updated_at { seconds: 2 }
+    }
+    spec {
+      name: "web"
+      labels { key: "b" value: "2" }
+      labels { key: "a" value: "1" }
+      replicated { replicas: 3 }
+      task {
+        container {
+          image: "img"
+          args: "x"
+          env: "A=1"
+          stop_grace_period { seconds: 2 }
+        }
+        resources { limits { nano_cpus: 5 memory_bytes: 6 } }
+        placement { constraints: "node.role==worker" }
+        networks { target: "host" }
+      }
+    })pb");
+  std::vector<JsonObject> objects;
+  objects.push_back(ServiceObject(service));
+  EXPECT_THAT(
+      RenderObjects(objects, *Format::Parse("json")),
+      IsOkAndHolds(
+          R"({"ID":"s1","Version":{"Index":7},"CreatedAt":"1970-01-01T00:00:01Z",)"
+          R"("UpdatedAt":"1970-01-01T00:00:02Z","Spec":{"Name":"web","Labels":{"a":"1","b":"2"},)"
+          R"("TaskTemplate":{"ContainerSpec":{"Image":"img","Args":["x"],"Env":["A=1"],)"
+          R"("StopGracePeriod":2000000000},"Resources":{"Limits":{"NanoCPUs":5,"MemoryBytes":6},)"
+          R"("Reservations":{}},"RestartPolicy":{"Condition":"any","Delay":5000000000,)"
+          R"("MaxAttempts":0},"Placement":{"Constraints":["node.role==worker"]},)"
+          R"("Networks":[{"Target":"host"}],"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}}},)"
+          R"("Endpoint":{"Spec":{}},"ServiceStatus":{"RunningTasks":0,"DesiredTasks":0}})"
+          "\n"));
+  EXPECT_THAT(PrettyService(service), AllOf(HasSubstr("Name:               web\n"),
+                                            HasSubstr(" Constraints:       node.role==worker\n")));
+  EXPECT_THAT(RenderObjects(objects, *Format::Parse("{{.Spec.TaskTemplate.ContainerSpec.Image}}")),
+              IsOkAndHolds("img\n"));
+  EXPECT_THAT(RenderObjects(objects, *Format::Parse("{{.Spec.Nope}}")), StatusIs(kInvalid));
+}
+
+TEST(InspectTest, EventsSayWhatHappenedToWhat) {
+  const auto event = Parse<v1::WatchEvent>(R"pb(
+    version: 9
+    action: ACTION_UPDATE
+    timestamp { seconds: 5 }
+    task {
+      id: "t1"
+      service_name: "web"
+      slot: 2
+      node_id: "n1"
+      desired_state: STATE_RUNNING
+      status { state: STATE_FAILED error: "boom" }
+    })pb");
+  EXPECT_EQ(
+      EventLine(event),
+      "1970-01-01T00:00:05Z task update t1 (desired=running, error=boom, name=web.2, node=n1, "
+      "service=web, state=failed)\n");
+  EXPECT_EQ(
+      EventObject(event).Compact(),
+      R"({"Type":"task","Action":"update","Actor":{"ID":"t1","Attributes":{"desired":"running",)"
+      R"("error":"boom","name":"web.2","node":"n1","service":"web","state":"failed"}},)"
+      R"("scope":"swarm","time":5,"timeNano":5000000000,"Version":9})");
+}
+
+}  // namespace
+}  // namespace swarm::cli

@@ -1,0 +1,178 @@
+#include "cli/ps.h"
+
+#include <algorithm>
+#include <map>
+
+#include "cli/errors.h"
+#include "cli/output/views.h"
+#include "cli/output/words.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+namespace {
+
+using Filters = std::vector<std::pair<std::string, std::string>>;
+
+// What tasks are told to be. (Docker's "accepted" is none that a task is ever told here.)
+constexpr std::string_view kDesiredStates[] = {"ready",    "running", "complete",
+                                               "shutdown", "remove",  "accepted"};
+
+// Refuses what no task could ever fit, and turns a node's name or the beginning of its id into the
+// id: an empty list would look like an answer.
+absl::Status ResolveFilters(Invocation& in, const std::vector<v1::Node>& nodes, Filters& filters) {
+  for (auto& [key, value] : filters) {
+    if (key == "desired-state" && std::find(std::begin(kDesiredStates), std::end(kDesiredStates),
+                                            value) == std::end(kDesiredStates)) {
+      return UsageError(StrCat("--filter desired-state=", value,
+                               ": must be ready, running, complete, shutdown or remove"));
+    }
+    if (key != "node") continue;
+    ASSIGN_OR_RETURN(value, NodeRef(in, value));
+    const bool known =
+        std::any_of(nodes.begin(), nodes.end(), [&value = value](const v1::Node& node) {
+          return node.id().starts_with(value) || node.description().hostname() == value;
+        });
+    if (value.empty() || !known) {
+      return absl::NotFoundError(StrCat("--filter node=", value, ": node not found"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+bool FitsFilter(const v1::Task& task, const std::string& key, const std::string& value,
+                const std::map<std::string, std::string>& node_names) {
+  if (key == "id") return task.id().starts_with(value);
+  if (key == "name") return TaskName(task).find(value) != std::string::npos;
+  if (key == "desired-state") return StateKey(task.desired_state()) == value;
+  const auto node = node_names.find(task.node_id());
+  return (!task.node_id().empty() && task.node_id().starts_with(value)) ||
+         (node != node_names.end() && node->second == value);
+}
+
+}  // namespace
+
+std::vector<FlagRule> PsFlags() {
+  return {
+      {"no-trunc", 0, FlagKind::kSwitch, "", "whole ids and errors"},
+      {"no-resolve", 0, FlagKind::kSwitch, "", "ids of nodes instead of names"},
+      {"quiet", 'q', FlagKind::kSwitch, "", "ids alone"},
+      {"filter", 'f', FlagKind::kList, "KEY=VALUE", "id, name, node or desired-state"},
+  };
+}
+
+FlagRule FormatFlag() {
+  return {"format", 'f', FlagKind::kText, "FORMAT", "json, or a template with {{.Field}}"};
+}
+
+std::vector<FlagRule> InspectFlags() {
+  return {{"pretty", 0, FlagKind::kSwitch, "", "for people instead of JSON"}, FormatFlag()};
+}
+
+absl::StatusOr<std::string> NodeRef(Invocation& in, const std::string& argument) {
+  if (argument != "self") return argument;
+  if (!in.IsLocal()) return UsageError("node self: name a node, since the manager is elsewhere");
+  ASSIGN_OR_RETURN(NodeClient * node, in.Node());
+  ASSIGN_OR_RETURN(const v1::NodeInfo info, node->GetNodeInfo({}));
+  if (info.node_id().empty()) {
+    return absl::FailedPreconditionError("node self: this node is in no cluster");
+  }
+  return info.node_id();
+}
+
+absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ParseFilters(
+    const Flags& flags, std::initializer_list<std::string_view> known) {
+  std::vector<std::pair<std::string, std::string>> filters;
+  for (const std::string& text : flags.List("filter")) {
+    const size_t equals = text.find('=');
+    if (equals == std::string::npos) {
+      return UsageError(StrCat("--filter ", text, ": must be KEY=VALUE"));
+    }
+    const std::string key = text.substr(0, equals);
+    if (std::find(known.begin(), known.end(), key) == known.end()) {
+      std::string names;
+      for (std::string_view name : known) StrAppend(&names, names.empty() ? "" : ", ", name);
+      return UsageError(StrCat("--filter ", text, ": the keys are ", names));
+    }
+    filters.emplace_back(key, text.substr(equals + 1));
+  }
+  return filters;
+}
+
+bool HasLabel(const google::protobuf::Map<std::string, std::string>& labels,
+              const std::string& filter) {
+  const size_t equals = filter.find('=');
+  const auto it = labels.find(filter.substr(0, equals));
+  if (it == labels.end()) return false;
+  return equals == std::string::npos || it->second == filter.substr(equals + 1);
+}
+
+absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  ASSIGN_OR_RETURN(Filters filters,
+                   ParseFilters(in.flags, {"id", "name", "node", "desired-state"}));
+  TaskView view;
+  view.now = in.env.clock.WallNow();
+  view.whole = in.flags.On("no-trunc");
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(*manager));
+  RETURN_IF_ERROR(ResolveFilters(in, nodes, filters));
+  std::map<std::string, std::string> node_names;
+  for (const v1::Node& node : nodes) node_names[node.id()] = node.description().hostname();
+  if (!in.flags.On("no-resolve")) {
+    view.node_names.insert(node_names.begin(), node_names.end());
+  }
+  // Of one key any value will do, as in Docker.
+  const auto fits = [&](const v1::Task& task) {
+    return std::all_of(filters.begin(), filters.end(), [&](const auto& wanted) {
+      return std::any_of(filters.begin(), filters.end(), [&](const auto& one) {
+        return one.first == wanted.first && FitsFilter(task, one.first, one.second, node_names);
+      });
+    });
+  };
+  tasks.erase(
+      std::remove_if(tasks.begin(), tasks.end(), [&](const v1::Task& task) { return !fits(task); }),
+      tasks.end());
+  SortForListing(tasks);
+  if (in.flags.On("quiet")) {
+    for (const v1::Task& task : tasks) in.Out(StrCat(task.id(), "\n"));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::string text, TaskListing(std::move(tasks), view).Render(format));
+  in.Out(text);
+  return absl::OkStatus();
+}
+
+std::vector<FlagRule> ServiceListFlags() {
+  return {
+      {"quiet", 'q', FlagKind::kSwitch, "", "ids alone"},
+      {"filter", 'f', FlagKind::kList, "KEY=VALUE", "id, name, label or mode"},
+  };
+}
+
+absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"id", "name", "label", "mode"}));
+  const auto fits = [&](const v1::Service& service) {
+    return std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
+      const auto& [key, value] = filter;
+      if (key == "id") return service.id().starts_with(value);
+      if (key == "name") return service.spec().name().starts_with(value);
+      if (key == "label") return HasLabel(service.spec().labels(), value);
+      return value == "replicated";
+    });
+  };
+  services.erase(std::remove_if(services.begin(), services.end(),
+                                [&](const v1::Service& service) { return !fits(service); }),
+                 services.end());
+  SortForListing(services);
+  if (in.flags.On("quiet")) {
+    for (const v1::Service& service : services) in.Out(StrCat(service.id(), "\n"));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::string text, ServiceListing(services, false).Render(format));
+  in.Out(text);
+  return absl::OkStatus();
+}
+
+}  // namespace swarm::cli

@@ -1,0 +1,204 @@
+#include <algorithm>
+
+#include "cli/service_flags.h"
+
+namespace swarm::cli {
+namespace {
+
+constexpr FlagState kNo = FlagState::kNotBuilt;
+constexpr FlagKind kSwitch = FlagKind::kSwitch;
+constexpr FlagKind kText = FlagKind::kText;
+constexpr FlagKind kList = FlagKind::kList;
+
+// One value each: the same meaning in create and update.
+constexpr FlagRule kScalars[] = {
+    {"replicas", 0, kText, "NUMBER", "how many tasks"},
+    {"entrypoint", 0, kText, "COMMAND", "instead of the image's entrypoint"},
+    {"workdir", 'w', kText, "DIR", "working directory in the container"},
+    {"user", 'u', kText, "USER[:GROUP]", "who the process runs as"},
+    {"hostname", 0, kText, "NAME", "the container's host name"},
+    {"stop-signal", 0, kText, "SIGNAL", "what asks the process to end (default the image's)"},
+    {"stop-grace-period", 0, kText, "DURATION", "how long it may take before SIGKILL (10s)"},
+    {"read-only", 0, kSwitch, "", "the container's root file system is read-only"},
+    {"allow-new-privileges", 0, kSwitch, "", "let set-user-id programs gain privileges"},
+    {"oom-score-adj", 0, kText, "NUMBER", "-1000 to 1000: who is killed first without memory"},
+    {"limit-cpu", 0, kText, "CPUS", "at most, such as 0.5; 0 is no limit"},
+    {"limit-memory", 0, kText, "BYTES", "at most, such as 512m; 0 is no limit"},
+    {"limit-pids", 0, kText, "NUMBER", "at most; 0 is the default limit"},
+    {"reserve-cpu", 0, kText, "CPUS", "a node must have this much left"},
+    {"reserve-memory", 0, kText, "BYTES", "a node must have this much left"},
+    {"replicas-max-per-node", 0, kText, "NUMBER", "at most so many on a node; 0 is no limit"},
+    {"restart-condition", 0, kText, "CONDITION", "none, on-failure or any (default)"},
+    {"restart-delay", 0, kText, "DURATION", "between two attempts (5s)"},
+    {"restart-max-attempts", 0, kText, "NUMBER", "before giving up; 0 is no limit"},
+    {"restart-window", 0, kText, "DURATION", "in which attempts are counted"},
+    {"env-file", 0, kList, "FILE", "a file of NAME=value lines"},
+    {"no-resolve-image", 0, kSwitch, "", "do not ask the registry what a tag stands for"},
+};
+
+constexpr FlagRule kScalarsNotBuilt[] = {
+    {"max-concurrent", 0, kText, "", "", kNo},
+    {"tty", 't', kSwitch, "", "", kNo},
+    {"init", 0, kSwitch, "", "", kNo},
+    {"memory-swap", 0, kText, "", "", kNo},
+    {"memory-swappiness", 0, kText, "", "", kNo},
+    {"update-parallelism", 0, kText, "", "", kNo},
+    {"update-delay", 0, kText, "", "", kNo},
+    {"update-failure-action", 0, kText, "", "", kNo},
+    {"update-max-failure-ratio", 0, kText, "", "", kNo},
+    {"update-monitor", 0, kText, "", "", kNo},
+    {"update-order", 0, kText, "", "", kNo},
+    {"rollback-parallelism", 0, kText, "", "", kNo},
+    {"rollback-delay", 0, kText, "", "", kNo},
+    {"rollback-failure-action", 0, kText, "", "", kNo},
+    {"rollback-max-failure-ratio", 0, kText, "", "", kNo},
+    {"rollback-monitor", 0, kText, "", "", kNo},
+    {"rollback-order", 0, kText, "", "", kNo},
+    {"health-cmd", 0, kText, "", "", kNo},
+    {"health-interval", 0, kText, "", "", kNo},
+    {"health-timeout", 0, kText, "", "", kNo},
+    {"health-retries", 0, kText, "", "", kNo},
+    {"health-start-period", 0, kText, "", "", kNo},
+    {"health-start-interval", 0, kText, "", "", kNo},
+    {"no-healthcheck", 0, kSwitch, "", "", kNo},
+    {"endpoint-mode", 0, kText, "", "", kNo},
+    {"with-registry-auth", 0, kSwitch, "", "", kNo},
+    {"log-driver", 0, kText, "", "", kNo},
+    {"log-opt", 0, kList, "", "", kNo},
+    {"isolation", 0, kText, "", "", kNo},
+    {"credential-spec", 0, kText, "", "", kNo},
+};
+
+constexpr FlagRule kCreateLists[] = {
+    {"label", 'l', kList, "KEY=VALUE", "a label of the service"},
+    {"container-label", 0, kList, "KEY=VALUE", "a label of its containers"},
+    {"env", 'e', kList, "NAME=VALUE", "an environment variable; NAME alone takes yours"},
+    {"group", 0, kList, "GROUP", "one more group of the process"},
+    {"constraint", 0, kList, "CONSTRAINT", "where it may run: node.labels.zone==a"},
+    {"cap-add", 0, kList, "CAPABILITY", "a capability more"},
+    {"cap-drop", 0, kList, "CAPABILITY", "a capability less"},
+    {"sysctl", 0, kList, "KEY=VALUE", "a kernel setting of the container"},
+    {"ulimit", 0, kList, "NAME=SOFT[:HARD]", "a resource limit of the process"},
+    {"network", 0, kList, "NETWORK", "host: the node's own network"},
+};
+
+constexpr FlagRule kUpdateLists[] = {
+    {"label-add", 0, kList, "KEY=VALUE", "add or change a label of the service"},
+    {"label-rm", 0, kList, "KEY", "remove a label of the service"},
+    {"container-label-add", 0, kList, "KEY=VALUE", "add or change a label of its containers"},
+    {"container-label-rm", 0, kList, "KEY", "remove a label of its containers"},
+    {"env-add", 0, kList, "NAME=VALUE", "add or change an environment variable"},
+    {"env-rm", 0, kList, "NAME", "remove an environment variable"},
+    {"group-add", 0, kList, "GROUP", "add a group of the process"},
+    {"group-rm", 0, kList, "GROUP", "remove a group of the process"},
+    {"constraint-add", 0, kList, "CONSTRAINT", "add a placement constraint"},
+    {"constraint-rm", 0, kList, "CONSTRAINT", "remove a placement constraint"},
+    {"cap-add", 0, kList, "CAPABILITY", "a capability more; no longer dropped"},
+    {"cap-drop", 0, kList, "CAPABILITY", "a capability less; no longer added"},
+    {"cap-rm", 0, kList, "CAPABILITY", "neither added nor dropped any more"},
+    {"sysctl-add", 0, kList, "KEY=VALUE", "add or change a kernel setting"},
+    {"sysctl-rm", 0, kList, "KEY", "remove a kernel setting"},
+    {"ulimit-add", 0, kList, "NAME=SOFT[:HARD]", "add or change a resource limit"},
+    {"ulimit-rm", 0, kList, "NAME", "remove a resource limit"},
+    {"network-add", 0, kList, "NETWORK", "add a network: host"},
+    {"network-rm", 0, kList, "NETWORK", "remove a network: host"},
+    {"image", 0, kText, "IMAGE", "another image"},
+    {"args", 0, kText, "ARGS", "instead of the image's command, in one word"},
+    {"force", 0, kSwitch, "", "restart every task, even when nothing changed"},
+    {"rollback", 0, kSwitch, "", "", kNo},
+};
+
+// What create takes as a list and update as a pair.
+constexpr FlagRule kUpdateInstead[] = {
+    {"label", 'l', kList, "", "changes nothing here: use --label-add and --label-rm", kNo},
+    {"container-label", 0, kList, "",
+     "changes nothing here: use --container-label-add and --container-label-rm", kNo},
+    {"env", 'e', kList, "", "changes nothing here: use --env-add and --env-rm", kNo},
+    {"group", 0, kList, "", "changes nothing here: use --group-add and --group-rm", kNo},
+    {"constraint", 0, kList, "", "changes nothing here: use --constraint-add and --constraint-rm",
+     kNo},
+    {"sysctl", 0, kList, "", "changes nothing here: use --sysctl-add and --sysctl-rm", kNo},
+    {"ulimit", 0, kList, "", "changes nothing here: use --ulimit-add and --ulimit-rm", kNo},
+    {"network", 0, kList, "", "changes nothing here: use --network-add and --network-rm", kNo},
+    {"name", 0, kText, "", "cannot be changed: create a service of the new name", kNo},
+    {"mode", 0, kText, "", "cannot be changed: create a service of the new mode", kNo},
+};
+
+constexpr FlagRule kListsNotBuilt[] = {
+    {"publish", 'p', kList, "",
+     "is not built yet: with --network host a task has the ports of its node", kNo},
+    {"host", 0, kList, "", "", kNo},
+    {"dns", 0, kList, "", "", kNo},
+    {"dns-option", 0, kList, "", "", kNo},
+    {"dns-search", 0, kList, "", "", kNo},
+    {"mount", 0, kList, "", "", kNo},
+    {"config", 0, kList, "", "", kNo},
+    {"secret", 0, kList, "", "", kNo},
+    {"generic-resource", 0, kList, "", "", kNo},
+    {"placement-pref", 0, kList, "", "", kNo},
+};
+constexpr FlagRule kUpdateListsNotBuilt[] = {
+    {"publish-add", 0, kList, "",
+     "is not built yet: with --network-add host a task has the ports of its node", kNo},
+    {"publish-rm", 0, kList, "", "", kNo},
+    {"host-add", 0, kList, "", "", kNo},
+    {"host-rm", 0, kList, "", "", kNo},
+    {"dns-add", 0, kList, "", "", kNo},
+    {"dns-rm", 0, kList, "", "", kNo},
+    {"dns-option-add", 0, kList, "", "", kNo},
+    {"dns-option-rm", 0, kList, "", "", kNo},
+    {"dns-search-add", 0, kList, "", "", kNo},
+    {"dns-search-rm", 0, kList, "", "", kNo},
+    {"mount-add", 0, kList, "", "", kNo},
+    {"mount-rm", 0, kList, "", "", kNo},
+    {"config-add", 0, kList, "", "", kNo},
+    {"config-rm", 0, kList, "", "", kNo},
+    {"secret-add", 0, kList, "", "", kNo},
+    {"secret-rm", 0, kList, "", "", kNo},
+    {"generic-resource-add", 0, kList, "", "", kNo},
+    {"generic-resource-rm", 0, kList, "", "", kNo},
+    {"placement-pref-add", 0, kList, "", "", kNo},
+    {"placement-pref-rm", 0, kList, "", "", kNo},
+};
+
+void Add(std::vector<FlagRule>& to, absl::Span<const FlagRule> rules) {
+  to.insert(to.end(), rules.begin(), rules.end());
+}
+
+}  // namespace
+
+std::vector<FlagRule> ProgressFlags() {
+  return {
+      {"detach", 'd', kSwitch, "", "return at once instead of showing progress"},
+      {"quiet", 'q', kSwitch, "", "wait, but show no progress"},
+      {"timeout", 0, kText, "DURATION", "give up waiting (exit 124); the work goes on"},
+      {"stability-wait", 0, kText, "DURATION", "how long it must stay up (5s)", FlagState::kHidden},
+  };
+}
+
+std::vector<FlagRule> ServiceCreateFlags() {
+  std::vector<FlagRule> rules = {
+      {"name", 0, kText, "NAME", "the service's name (default: one is made up)"},
+      {"mode", 0, kText, "MODE", "replicated (default)"},
+  };
+  Add(rules, kCreateLists);
+  Add(rules, kScalars);
+  Add(rules, ProgressFlags());
+  Add(rules, kScalarsNotBuilt);
+  Add(rules, kListsNotBuilt);
+  return rules;
+}
+
+std::vector<FlagRule> ServiceUpdateFlags() {
+  std::vector<FlagRule> rules;
+  Add(rules, kUpdateLists);
+  Add(rules, kScalars);
+  Add(rules, ProgressFlags());
+  Add(rules, kUpdateInstead);
+  Add(rules, kScalarsNotBuilt);
+  Add(rules, kListsNotBuilt);
+  Add(rules, kUpdateListsNotBuilt);
+  return rules;
+}
+
+}  // namespace swarm::cli

@@ -1,0 +1,320 @@
+// `stack …`: sets of services from a file.
+#include <google/protobuf/util/message_differencer.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <utility>
+
+#include "cli/app.h"
+#include "cli/compose/stack.h"
+#include "cli/compose/words.h"
+#include "cli/convergence.h"
+#include "cli/errors.h"
+#include "cli/output/views.h"
+#include "cli/ps.h"
+#include "common/file_system.h"
+#include "common/ids.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+namespace {
+
+using compose::kNamespaceLabel;
+
+absl::StatusOr<std::vector<v1::Service>> ServicesOf(ManagerClient& manager,
+                                                    const std::string& stack) {
+  v1::ListServicesRequest request;
+  (*request.mutable_labels())[std::string(kNamespaceLabel)] = stack;
+  ASSIGN_OR_RETURN(std::vector<v1::Service> services, ListAllServices(manager, request));
+  std::sort(services.begin(), services.end(),
+            [](const auto& a, const auto& b) { return a.spec().name() < b.spec().name(); });
+  return services;
+}
+
+absl::Status CheckName(const std::string& stack) {
+  if (absl::Status status = compose::CheckStackName(stack); !status.ok()) {
+    return Annotate(status, StrCat("stack ", stack));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status NoSuchStack(const std::string& stack) {
+  return absl::NotFoundError(StrCat("nothing found in stack: ", stack));
+}
+
+// ------------------------------------------------------------------------------------- deploy
+
+std::string FolderOf(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (path == "-" || slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+struct StackInput {
+  std::vector<compose::SourceFile> files;
+  std::map<std::string, std::string> dot_env;  // of the folder of the first file
+};
+
+absl::StatusOr<StackInput> ReadStackFiles(Invocation& in) {
+  StackInput input;
+  for (const std::string& path : in.flags.List("compose-file")) {
+    absl::StatusOr<std::string> text = in.ReadInput(path);
+    if (!text.ok()) return Annotate(text.status(), "stack file");
+    input.files.push_back({path == "-" ? "stdin" : path, FolderOf(path), *std::move(text)});
+  }
+  if (input.files.empty()) {
+    return UsageError(StrCat(in.command.path, ": -c FILE is missing; - is standard input"));
+  }
+  const std::string path = StrCat(input.files[0].folder, "/.env");
+  if (!PathExists(path)) return input;
+  ASSIGN_OR_RETURN(const std::string text, ReadFile(path, 1 << 20));
+  const auto variables = compose::ParseDotEnv(text);
+  if (!variables.ok()) return Annotate(variables.status(), path);
+  for (const auto& [name, value] : *variables) input.dot_env[name] = value;
+  return input;
+}
+
+compose::StackOptions OptionsFor(Invocation& in, const StackInput& input, const std::string& name) {
+  return {.name = name,
+          .env = [&in, &input](std::string_view variable) -> std::optional<std::string> {
+            if (auto value = in.env.variable(variable)) return value;
+            const auto it = input.dot_env.find(std::string(variable));
+            return it == input.dot_env.end() ? std::nullopt : std::optional(it->second);
+          },
+          .read_file = [](const std::string& path) { return ReadFile(path, 1 << 20); }};
+}
+
+class Deployment {
+ public:
+  Deployment(Invocation& in, ManagerClient& manager, std::string stack)
+      : in_(in), manager_(manager), stack_(std::move(stack)) {}
+
+  absl::Status Run(const compose::Stack& file) {
+    ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
+    for (const v1::Service& service : services) existing_[service.spec().name()] = service;
+    RETURN_IF_ERROR(CheckResolveImage());
+    if (in_.flags.On("prune")) RETURN_IF_ERROR(Prune(file));
+    for (const compose::StackService& service : file.services) {
+      v1::ServiceSpec spec = service.spec;
+      if (in_.flags.Text("resolve-image") == "never") spec.set_no_resolve_image(true);
+      const auto old = existing_.find(spec.name());
+      absl::Status status = old == existing_.end() ? Create(spec) : Update(old->second, spec);
+      if (!status.ok()) {
+        return WithExit(Annotate(status, StrCat("service ", spec.name())), ExitCodeOf(status));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  const std::vector<v1::Service>& accepted() const { return accepted_; }
+
+ private:
+  absl::Status CheckResolveImage() {
+    const std::string mode = in_.flags.Text("resolve-image", "changed");
+    if (mode == "always" || mode == "changed" || mode == "never") return absl::OkStatus();
+    return UsageError(StrCat("--resolve-image=", mode, ": must be always, changed or never"));
+  }
+
+  absl::Status Prune(const compose::Stack& file) {
+    std::set<std::string> names;
+    for (const compose::StackService& service : file.services) names.insert(service.spec.name());
+    for (const auto& [name, service] : existing_) {
+      if (names.contains(name)) continue;
+      in_.Out(StrCat("Removing service ", name, "\n"));
+      v1::DeleteServiceRequest request;
+      request.set_ref(service.id());
+      const absl::Status status = manager_.DeleteService(request).status();
+      if (!absl::IsNotFound(status)) RETURN_IF_ERROR(status);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Create(const v1::ServiceSpec& spec) {
+    in_.Out(StrCat("Creating service ", spec.name(), "\n"));
+    v1::CreateServiceRequest request;
+    *request.mutable_spec() = spec;
+    request.set_request_id(Id::Make(in_.env.random).ToString());
+    ASSIGN_OR_RETURN(v1::CreateServiceResponse answer, manager_.CreateService(request));
+    Accept(answer.warnings(), std::move(*answer.mutable_service()));
+    return absl::OkStatus();
+  }
+
+  absl::Status Update(const v1::Service& old, v1::ServiceSpec spec) {
+    // A --force of before is no difference.
+    spec.mutable_task()->set_force_update(old.spec().task().force_update());
+    const bool same = google::protobuf::util::MessageDifferencer::Equals(old.spec(), spec);
+    if (same && in_.flags.Text("resolve-image") != "always") {
+      in_.Out(StrCat("Service ", spec.name(), " is unchanged\n"));
+      accepted_.push_back(old);
+      return absl::OkStatus();
+    }
+    in_.Out(StrCat("Updating service ", spec.name(), " (id: ", old.id(), ")\n"));
+    v1::UpdateServiceRequest request;
+    request.set_ref(old.id());
+    request.set_version(old.meta().version());
+    request.set_request_id(Id::Make(in_.env.random).ToString());
+    *request.mutable_spec() = std::move(spec);
+    absl::StatusOr<v1::UpdateServiceResponse> answer = manager_.UpdateService(request);
+    for (int attempt = 1; absl::IsAborted(answer.status()) && attempt < 5; ++attempt) {
+      v1::GetServiceRequest get;
+      get.set_ref(old.id());
+      ASSIGN_OR_RETURN(const v1::Service now, manager_.GetService(get));
+      request.set_version(now.meta().version());
+      answer = manager_.UpdateService(request);
+    }
+    RETURN_IF_ERROR(answer.status());
+    Accept(answer->warnings(), std::move(*answer->mutable_service()));
+    return absl::OkStatus();
+  }
+
+  template <typename Warnings>
+  void Accept(const Warnings& warnings, v1::Service service) {
+    for (const std::string& warning : warnings) in_.Warn(warning);
+    accepted_.push_back(std::move(service));
+  }
+
+  Invocation& in_;
+  ManagerClient& manager_;
+  const std::string stack_;
+  std::map<std::string, v1::Service> existing_;
+  std::vector<v1::Service> accepted_;
+};
+
+absl::Status Deploy(Invocation& in) {
+  const std::string& stack = in.arguments()[0];
+  RETURN_IF_ERROR(CheckName(stack));
+  ASSIGN_OR_RETURN(const WaitOptions wait, WaitOptions::FromFlags(in.flags));
+  ASSIGN_OR_RETURN(const StackInput input, ReadStackFiles(in));
+  ASSIGN_OR_RETURN(const compose::Stack file,
+                   compose::LoadStack(input.files, OptionsFor(in, input, stack)));
+  for (const std::string& warning : file.warnings) in.Warn(warning);
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  Deployment deployment(in, *manager, stack);
+  RETURN_IF_ERROR(deployment.Run(file));
+  const bool waits = in.flags.On("wait") || (in.flags.Has("detach") && !in.flags.On("detach"));
+  if (!waits) return absl::OkStatus();
+  return WaitForConvergence(in, deployment.accepted(), wait);
+}
+
+absl::Status Config(Invocation& in) {
+  ASSIGN_OR_RETURN(const StackInput input, ReadStackFiles(in));
+  std::vector<std::string> warnings;
+  ASSIGN_OR_RETURN(const std::string text,
+                   compose::RenderStack(input.files, OptionsFor(in, input, "stack"), &warnings));
+  for (const std::string& warning : warnings) in.Warn(warning);
+  in.Out(text);
+  return absl::OkStatus();
+}
+
+// -------------------------------------------------------------------------------------- others
+
+absl::Status List(Invocation& in) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  v1::ListServicesRequest request;
+  (*request.mutable_labels())[std::string(kNamespaceLabel)] = "";
+  ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ListAllServices(*manager, request));
+  std::map<std::string, size_t> stacks;
+  for (const v1::Service& service : services) {
+    ++stacks[service.spec().labels().at(std::string(kNamespaceLabel))];
+  }
+  ASSIGN_OR_RETURN(const std::string text, StackListing(stacks).Render(format));
+  in.Out(text);
+  return absl::OkStatus();
+}
+
+absl::Status Ps(Invocation& in) {
+  const std::string& stack = in.arguments()[0];
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(*manager, stack));
+  if (services.empty()) return NoSuchStack(stack);
+  std::vector<v1::Task> tasks;
+  for (const v1::Service& service : services) {
+    v1::ListTasksRequest request;
+    request.set_service_ref(service.id());
+    absl::StatusOr<std::vector<v1::Task>> some = ListAllTasks(*manager, request);
+    if (absl::IsNotFound(some.status())) continue;  // gone meanwhile
+    RETURN_IF_ERROR(some.status());
+    for (v1::Task& task : *some) tasks.push_back(std::move(task));
+  }
+  return PrintTasks(in, std::move(tasks));
+}
+
+absl::Status Services(Invocation& in) {
+  const std::string& stack = in.arguments()[0];
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(std::vector<v1::Service> services, ServicesOf(*manager, stack));
+  if (services.empty()) return NoSuchStack(stack);
+  return PrintServices(in, std::move(services));
+}
+
+absl::Status Remove(Invocation& in) {
+  ASSIGN_OR_RETURN(const WaitOptions wait, WaitOptions::FromFlags(in.flags));
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(GoneWaiter gone, GoneWaiter::Begin(in));
+  std::vector<v1::Service> removed;
+  const absl::Status status = ForEachArgument(in, [&](const std::string& stack) -> absl::Status {
+    ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(*manager, stack));
+    if (services.empty()) return NoSuchStack(stack);
+    for (const v1::Service& service : services) {
+      in.Out(StrCat("Removing service ", service.spec().name(), "\n"));
+      v1::DeleteServiceRequest request;
+      request.set_ref(service.id());
+      const absl::Status one = manager->DeleteService(request).status();
+      if (absl::IsNotFound(one)) continue;
+      RETURN_IF_ERROR(one);
+      removed.push_back(service);
+    }
+    return absl::OkStatus();
+  });
+  if (!in.flags.On("detach")) RETURN_IF_ERROR(gone.Wait(std::move(removed), wait));
+  return status;
+}
+
+}  // namespace
+
+std::vector<Command> StackCommands() {
+  const FlagRule file = {"compose-file", 'c', FlagKind::kList, "FILE",
+                         "a stack file; several merge; - is standard input"};
+  const FlagRule quiet_wait = {"quiet", 'q', FlagKind::kSwitch, "", "show no progress"};
+  const FlagRule timeout = {"timeout", 0, FlagKind::kText, "DURATION",
+                            "give up waiting (exit 124); the work goes on"};
+  const FlagRule stability = {
+      "stability-wait",  0, FlagKind::kText, "DURATION", "how long all must stay up (5s)",
+      FlagState::kHidden};
+  return {
+      {"stack deploy",
+       "STACK",
+       "create or update a stack from its file",
+       1,
+       1,
+       false,
+       {file,
+        {"prune", 0, FlagKind::kSwitch, "", "remove services that are no longer in the file"},
+        {"wait", 0, FlagKind::kSwitch, "", "until everything runs"},
+        {"detach", 'd', FlagKind::kSwitch, "", "return at once (default); --detach=false waits"},
+        {"resolve-image", 0, FlagKind::kText, "WHEN", "changed (default), always or never"},
+        quiet_wait,
+        timeout,
+        stability,
+        {"with-registry-auth", 0, FlagKind::kSwitch, "", "", FlagState::kNotBuilt}},
+       Deploy},
+      {"stack config", "", "show the stack file as it is understood", 0, 0, false, {file}, Config},
+      {"stack ls", "", "list the stacks", 0, 0, false, {}, List},
+      {"stack ps", "STACK", "list the tasks of a stack", 1, 1, false, PsFlags(), Ps},
+      {"stack services", "STACK", "list the services of a stack", 1, 1, false, ServiceListFlags(),
+       Services},
+      {"stack rm",
+       "STACK [STACK...]",
+       "remove stacks, and wait until nothing of them is left",
+       1,
+       1000,
+       false,
+       {{"detach", 'd', FlagKind::kSwitch, "", "do not wait"}, timeout},
+       Remove},
+  };
+}
+
+}  // namespace swarm::cli
