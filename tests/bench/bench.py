@@ -1,0 +1,79 @@
+#!/usr/bin/env python3
+"""Benchmarks with their peers beside them in the same run.
+
+    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint; default: all
+"""
+import argparse
+import json
+import statistics
+import sys
+
+import peers
+
+REPLICAS = (1, 50, 100)
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def converge(peer, runs):
+    """Seconds to Running and, after rm, to gone."""
+    peer.create("warm", 1)
+    peer.remove("warm")
+    rows = []
+    for replicas in REPLICAS:
+        up, down = [], []
+        for attempt in range(runs):
+            up.append(peer.create(f"s{replicas}", replicas))
+            down.append(peer.remove(f"s{replicas}"))
+            say(f"  {peer.name}: {replicas} replicas running in {up[-1]:.3f} s, gone in {down[-1]:.3f} s")
+        rows.append({"bench": "converge", "peer": peer.name, "replicas": replicas, "runs": runs,
+                     "running_s": round(statistics.median(up), 3), "gone_s": round(statistics.median(down), 3)})
+    return rows
+
+
+def footprint(peer, runs):
+    """Resident memory: daemons idle, and a shim of each of 20 containers."""
+    del runs  # memory does not vary enough to repeat
+    idle = sum(peers.rss_kb(pid) for pid in peer.daemons())
+    peer.create("foot", 20)
+    shims = peer.shims()
+    row = {"bench": "footprint", "peer": peer.name, "daemons_idle_mb": round(idle / 1024, 1),
+           "shim_rss_kb": round(statistics.median(peers.rss_kb(p) for p in shims)),
+           "shim_private_dirty_kb": round(statistics.median(peers.private_dirty_kb(p) for p in shims))}
+    peer.remove("foot")
+    say(f"  {peer.name}: {row}")
+    return [row]
+
+
+BENCHES = {"footprint": footprint, "converge": converge}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="deploy/bench")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="one object a line")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--alone", action="store_true", help="without the peers")
+    options = parser.parse_args()
+    names = options.names or list(BENCHES)
+    for name in names:
+        if name not in BENCHES:
+            parser.error(f"no benchmark {name}: there are {', '.join(BENCHES)}")
+    rows = []
+    for make in [peers.Ours] + ([] if options.alone else [peers.DockerSwarm]):
+        peer = make()
+        try:
+            for name in BENCHES:
+                if name in names:
+                    say(f"{name}: {peer.name}")
+                    rows += BENCHES[name](peer, options.runs)
+        finally:
+            peer.close()
+    for row in rows:
+        print(json.dumps(row) if options.json else "  ".join(f"{k}={v}" for k, v in row.items()))
+
+
+if __name__ == "__main__":
+    main()

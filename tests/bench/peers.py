@@ -1,0 +1,167 @@
+"""The orchestrators that the benchmarks drive, each behind the same few verbs."""
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
+from harness import Cluster, TEST_IMAGE, run, wait_for  # noqa: E402
+
+STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
+
+
+def rss_kb(pid):
+    with open(f"/proc/{pid}/status") as f:
+        return next((int(line.split()[1]) for line in f if line.startswith("VmRSS")), 0)
+
+
+def private_dirty_kb(pid):
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        return next((int(line.split()[1]) for line in f if line.startswith("Private_Dirty")), 0)
+
+
+def pids_of(name, under):
+    """Processes called `name` below one of the `under` pids, or whose command line holds `under`."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/cmdline", "rb") as f:
+                command = f.read().decode(errors="replace")
+        except OSError:
+            continue
+        if under in command and os.path.basename(command.split("\0")[0]) == name:
+            found.append(int(entry))
+    return found
+
+
+class Ours:
+    """This project: one node that is manager and agent, in a network namespace."""
+    name = "swarm"
+
+    def __init__(self):
+        self.cluster = Cluster.__new__(Cluster)
+        self.cluster.hosts, self.cluster.feed = [], None
+        self.cluster.__init__(workers=0)
+        self.host = self.cluster.manager
+
+    def create(self, service, replicas):
+        """Seconds until all replicas are Running, as the command line that waits for it sees them."""
+        start = time.monotonic()
+        self.cluster.ctl("service", "create", "--quiet", "--stability-wait", "0s", "--name", service,
+                         "--replicas", str(replicas), TEST_IMAGE, *STAY)
+        return time.monotonic() - start
+
+    def remove(self, service):
+        """Seconds until the service and every process, cgroup and shim of it are gone."""
+        start = time.monotonic()
+        self.cluster.ctl("service", "rm", service)
+        self.cluster.until(lambda: not self.cluster.rows("service", "ls"), "the service to be gone")
+        wait_for(lambda: not self.host.cgroups() and not self.host.shim_pids(), "its containers to be gone")
+        return time.monotonic() - start
+
+    def daemons(self):
+        return [self.host.agent.pid, self.host.manager_pid()]
+
+    def shims(self):
+        return self.host.shim_pids()
+
+    def close(self):
+        self.cluster.remove()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(self.path)
+
+
+class DockerSwarm:
+    """Debian's dockerd in swarm mode, started by hand in a network namespace of its own."""
+    name = "docker swarm"
+
+    def __init__(self):
+        if not shutil.which("dockerd"):
+            raise RuntimeError("dockerd is not installed (Debian's docker.io)")
+        self.dir = tempfile.mkdtemp(prefix="bench-docker-")
+        self.namespace = f"bd{os.getpid() % 100000:x}"
+        self.socket = os.path.join(self.dir, "docker.sock")
+        run("ip", "netns", "add", self.namespace)
+        run("ip", "-n", self.namespace, "link", "set", "lo", "up")
+        run("ip", "-n", self.namespace, "link", "add", "up0", "type", "veth", "peer", "up1")
+        run("ip", "-n", self.namespace, "addr", "add", "10.98.0.1/24", "dev", "up0")
+        run("ip", "-n", self.namespace, "link", "set", "up0", "up")
+        run("ip", "-n", self.namespace, "link", "set", "up1", "up")
+        self.log = open(os.path.join(self.dir, "dockerd.log"), "wb")
+        self.daemon = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.namespace}", "--", "dockerd", "-H", f"unix://{self.socket}",
+             "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec", "--pidfile", f"{self.dir}/pid"],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        wait_for(lambda: os.path.exists(self.socket), "dockerd's socket")
+        wait_for(lambda: self.docker("version", check=False).returncode == 0, "dockerd")
+        root = os.path.join(self.dir, "root", "bin")
+        os.makedirs(root)
+        shutil.copy(shutil.which("busybox"), os.path.join(root, "busybox"))
+        for applet in ("sh", "sleep"):
+            os.link(os.path.join(root, "busybox"), os.path.join(root, applet))
+        archive = os.path.join(self.dir, "root.tar")
+        run("tar", "-C", os.path.dirname(root), "-cf", archive, ".")
+        self.docker("import", archive, "test:1")
+        self.docker("swarm", "init", "--advertise-addr", "10.98.0.1")
+
+    def docker(self, *args, check=True):
+        return run("docker", "-H", f"unix://{self.socket}", *args, check=check)
+
+    def get(self, path):
+        connection = UnixConnection(self.socket)
+        connection.request("GET", path)
+        body = connection.getresponse().read()
+        connection.close()
+        return json.loads(body)
+
+    def tasks(self, state):
+        return [t for t in self.get("/tasks") if t["Status"]["State"] == state]
+
+    def create(self, service, replicas):
+        start = time.monotonic()
+        self.docker("service", "create", "--detach", "--no-resolve-image", "--name", service, "--replicas",
+                    str(replicas), "test:1", *STAY)
+        wait_for(lambda: len(self.tasks("running")) == replicas, "docker's tasks", 300)
+        return time.monotonic() - start
+
+    def remove(self, service):
+        start = time.monotonic()
+        self.docker("service", "rm", service)
+        wait_for(lambda: not self.get("/containers/json?all=1") and not self.shims(), "docker's containers to go", 300)
+        return time.monotonic() - start
+
+    def daemons(self):
+        return pids_of("dockerd", self.dir) + pids_of("containerd", self.dir)
+
+    def shims(self):
+        return pids_of("containerd-shim-runc-v2", self.dir)
+
+    def close(self):
+        self.docker("swarm", "leave", "--force", check=False)
+        for container in self.docker("ps", "-aq", check=False).stdout.split():
+            self.docker("rm", "-f", container, check=False)
+        self.daemon.terminate()
+        self.daemon.wait()
+        self.log.close()
+        with open("/proc/self/mountinfo") as f:
+            mounts = [line.split()[4] for line in f if self.dir in line.split()[4]]
+        for mount in reversed(mounts):
+            run("umount", "-l", mount, check=False)
+        # dockerd binds namespaces of its networks to files there.
+        run("ip", "netns", "del", self.namespace, check=False)
+        shutil.rmtree(self.dir, ignore_errors=True)
