@@ -138,7 +138,8 @@ std::string LimitText(int64_t value) { return value < 0 ? "max" : absl::StrCat(v
 absl::Status LimitV2(const std::string& dir, const OciResources& r) {
   if (r.memory_limit != 0) {
     RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/memory.max"), LimitText(r.memory_limit)));
-    // One process killed leaves a service half alive; the task is what is restarted.
+    // The kernel kills one process, as on v1 and as in Docker: many servers replace a lost worker
+    // by themselves. A container whose init is the one that is killed ends, and its task says why.
     WriteControl(absl::StrCat(dir, "/memory.oom.group"), "0").IgnoreError();
   }
   if (r.memory_reservation > 0) {
@@ -236,6 +237,38 @@ std::string Cgroups::Dir(const CgroupHierarchy& hierarchy, const std::string& id
                     : absl::StrCat(hierarchy.mount_point, "/", parent_, "/", id);
 }
 
+absl::StatusOr<CgroupChoice> ChooseCgroupHierarchies(std::vector<CgroupHierarchy> all) {
+  CgroupChoice choice;
+  // v2 first: a controller is in one hierarchy only.
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.v2 && !b.v2; });
+  std::vector<std::string> missing = {"cpu", "memory", "pids"};
+  bool v1 = false;
+  bool v2 = false;
+  bool v1_devices = false;
+  for (CgroupHierarchy& hierarchy : all) {
+    const size_t before = missing.size();
+    std::erase_if(missing,
+                  [&](const std::string& name) { return Contains(hierarchy.controllers, name); });
+    const bool devices = !hierarchy.v2 && Contains(hierarchy.controllers, "devices");
+    const bool freezer = Contains(hierarchy.controllers, "freezer") && !v2;
+    if (!hierarchy.v2 && missing.size() == before && !devices && !freezer) continue;
+    (hierarchy.v2 ? v2 : v1) = true;
+    v1_devices |= devices;
+    choice.hierarchies.push_back(std::move(hierarchy));
+  }
+  // Without either a container could open the host's disks.
+  if (!v1_devices && !v2) missing.push_back("devices");
+  if (!missing.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("this machine lacks the cgroup controllers ", absl::StrJoin(missing, ", "),
+                     ": neither in a mounted cgroup2 nor as cgroup v1"));
+  }
+  choice.filter_devices_on_v2 = !v1_devices;
+  choice.mode = !v2 ? "v1" : v1 ? "hybrid" : "v2";
+  return choice;
+}
+
 absl::StatusOr<Cgroups> Cgroups::Open(const std::string& parent, const std::string& owner) {
   if (parent.empty() || parent[0] == '/' || absl::StrContains(parent, "..")) {
     return absl::InvalidArgumentError(
@@ -245,47 +278,16 @@ absl::StatusOr<Cgroups> Cgroups::Open(const std::string& parent, const std::stri
   cgroups.parent_ = parent;
   cgroups.owner_ = owner;
   ASSIGN_OR_RETURN(const std::string mountinfo, ReadFile("/proc/self/mountinfo", 16 << 20));
-  bool v1 = false;
-  bool v2 = false;
-  std::vector<std::string> missing = {"cpu", "memory", "pids"};
-  const auto found_here = [&](const CgroupHierarchy& hierarchy) {
-    bool useful = false;
-    for (const std::string& controller : hierarchy.controllers) {
-      const auto it = std::find(missing.begin(), missing.end(), controller);
-      if (it == missing.end()) continue;
-      missing.erase(it);
-      useful = true;
-    }
-    return useful;
-  };
   std::vector<CgroupHierarchy> all = FindCgroupHierarchies(mountinfo);
-  // v2 first: a controller is in one hierarchy only.
-  std::stable_sort(all.begin(), all.end(),
-                   [](const auto& a, const auto& b) { return a.v2 && !b.v2; });
   for (CgroupHierarchy& hierarchy : all) {
-    if (hierarchy.v2) {
-      hierarchy.controllers = absl::StrSplit(absl::StripAsciiWhitespace(ReadControl(absl::StrCat(
-                                                 hierarchy.mount_point, "/cgroup.controllers"))),
-                                             ' ', absl::SkipEmpty());
-      found_here(hierarchy);
-      v2 = true;
-      cgroups.hierarchies_.push_back(hierarchy);
-      continue;
-    }
-    const bool devices = Contains(hierarchy.controllers, "devices");
-    const bool freezer = Contains(hierarchy.controllers, "freezer") && !v2;
-    if (found_here(hierarchy) || devices || freezer) {
-      v1 = true;
-      cgroups.hierarchies_.push_back(hierarchy);
-    }
+    if (!hierarchy.v2) continue;
+    const std::string offered =
+        ReadControl(absl::StrCat(hierarchy.mount_point, "/cgroup.controllers"));
+    hierarchy.controllers =
+        absl::StrSplit(absl::StripAsciiWhitespace(offered), ' ', absl::SkipEmpty());
   }
-  if (!missing.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("this machine lacks the cgroup controllers ", absl::StrJoin(missing, ", "),
-                     ": neither in a mounted cgroup2 nor as cgroup v1"));
-  }
-  cgroups.mode_ = !v2 ? "v1" : v1 && cgroups.hierarchies_.size() > 1 ? "hybrid" : "v2";
-  for (const CgroupHierarchy& hierarchy : cgroups.hierarchies_) {
+  ASSIGN_OR_RETURN(cgroups.choice_, ChooseCgroupHierarchies(std::move(all)));
+  for (const CgroupHierarchy& hierarchy : cgroups.choice_.hierarchies) {
     std::string dir = hierarchy.mount_point;
     std::vector<absl::string_view> levels = absl::StrSplit(parent, '/', absl::SkipEmpty());
     for (size_t i = 0; i <= levels.size(); ++i) {
@@ -307,7 +309,7 @@ absl::StatusOr<Cgroups> Cgroups::Open(const std::string& parent, const std::stri
 
 CgroupPaths Cgroups::Paths(const std::string& id) const {
   CgroupPaths paths;
-  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
     const std::string dir = Dir(hierarchy, id);
     if (hierarchy.v2) {
       paths.v2_dir = dir;
@@ -331,7 +333,7 @@ absl::Status Cgroups::Limit(const CgroupHierarchy& hierarchy, const std::string&
     if (!Contains(hierarchy.controllers, "cpu")) here.cpu_quota_us = here.cpu_shares = 0;
     if (!Contains(hierarchy.controllers, "pids")) here.pids_limit = 0;
     RETURN_IF_ERROR(LimitV2(dir, here));
-    if (mode_ != "v2") return absl::OkStatus();  // v1 has the devices controller
+    if (!choice_.filter_devices_on_v2) return absl::OkStatus();
     const UniqueFd fd(open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!fd.valid()) return ErrnoStatus(errno, dir);
     return AttachDeviceProgram(fd.get(), WithDefaultDevices(resources.devices));
@@ -348,7 +350,7 @@ absl::Status Cgroups::Limit(const CgroupHierarchy& hierarchy, const std::string&
 absl::Status Cgroups::Create(const std::string& id, const OciResources& resources) const {
   absl::Status status;
   size_t made = 0;
-  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
     const std::string dir = Dir(hierarchy, id);
     if (mkdir(dir.c_str(), 0755) != 0) {
       status = ErrnoStatus(errno, absl::StrCat("make cgroup ", dir));
@@ -363,12 +365,12 @@ absl::Status Cgroups::Create(const std::string& id, const OciResources& resource
     if (!status.ok()) break;
   }
   if (status.ok()) return status;
-  while (made > 0) rmdir(Dir(hierarchies_[--made], id).c_str());
+  while (made > 0) rmdir(Dir(choice_.hierarchies[--made], id).c_str());
   return status;
 }
 
 absl::Status Cgroups::Kill(const std::string& id) const {
-  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
     const std::string dir = Dir(hierarchy, id);
     if (has_kill_ && hierarchy.v2) {
       const absl::Status killed = WriteControl(absl::StrCat(dir, "/cgroup.kill"), "1");
@@ -381,7 +383,8 @@ absl::Status Cgroups::Kill(const std::string& id) const {
     }
   }
   // Without either, more may be forked between the read and the kill: the caller asks again.
-  for (const CgroupHierarchy& hierarchy : hierarchies_) SignalAll(Dir(hierarchy, id), SIGKILL);
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies)
+    SignalAll(Dir(hierarchy, id), SIGKILL);
   return absl::OkStatus();
 }
 
@@ -390,7 +393,7 @@ absl::Status Cgroups::Remove(const std::string& id, absl::Duration deadline) con
   absl::Duration pause = absl::Microseconds(50);
   for (;;) {
     std::string busy;
-    for (const CgroupHierarchy& hierarchy : hierarchies_) {
+    for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
       const std::string dir = Dir(hierarchy, id);
       const int error = RemoveCgroup(dir);
       if (error == EBUSY) {
@@ -411,7 +414,7 @@ absl::Status Cgroups::Remove(const std::string& id, absl::Duration deadline) con
 
 std::vector<std::string> Cgroups::List() const {
   std::set<std::string> ids;
-  for (const CgroupHierarchy& hierarchy : hierarchies_) {
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
     const std::string parent = Dir(hierarchy, "");
     const auto names = ListDirectory(parent);
     if (!names.ok()) continue;

@@ -27,6 +27,17 @@ struct CgroupHierarchy {
 // What /proc/self/mountinfo says. Named v1 hierarchies without controllers are left out.
 std::vector<CgroupHierarchy> FindCgroupHierarchies(absl::string_view mountinfo);
 
+// Those of them that we use.
+struct CgroupChoice {
+  std::string mode;                          // "v2", "v1" or "hybrid"
+  std::vector<CgroupHierarchy> hierarchies;  // v2 first
+  bool filter_devices_on_v2 = false;         // no v1 hierarchy has the devices controller
+};
+
+// `all` with the v2 controllers filled in. FailedPrecondition names the controllers that the
+// machine lacks; nothing that limits a container is ever left out in silence.
+absl::StatusOr<CgroupChoice> ChooseCgroupHierarchies(std::vector<CgroupHierarchy> all);
+
 // What the shim has to know.
 struct CgroupPaths {
   std::string v2_dir;                 // empty on a v1 host
@@ -41,9 +52,9 @@ class Cgroups {
   static absl::StatusOr<Cgroups> Open(const std::string& parent, const std::string& owner);
 
   // "v2", "v1" or "hybrid".
-  const std::string& mode() const { return mode_; }
+  const std::string& mode() const { return choice_.mode; }
   // What a container sees below /sys/fs/cgroup.
-  const std::vector<CgroupHierarchy>& hierarchies() const { return hierarchies_; }
+  const std::vector<CgroupHierarchy>& hierarchies() const { return choice_.hierarchies; }
   CgroupPaths Paths(const std::string& id) const;
 
   // Limits included. Marks the cgroup as `owner`'s. Leaves nothing when it fails.
@@ -61,9 +72,9 @@ class Cgroups {
   absl::Status Limit(const CgroupHierarchy& hierarchy, const std::string& dir,
                      const OciResources& resources) const;
 
-  std::string mode_, parent_, owner_;
-  std::vector<CgroupHierarchy> hierarchies_;  // those that we use
-  bool has_kill_ = false;                     // v2 with cgroup.kill (5.14)
+  std::string parent_, owner_;
+  CgroupChoice choice_;
+  bool has_kill_ = false;  // v2 with cgroup.kill (5.14)
 };
 
 }  // namespace swarm::agent

@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "absl/strings/str_cat.h"
 #include "agent/runtime/capabilities.h"
 #include "agent/runtime/cgroups.h"
 #include "agent/runtime/device_filter.h"
@@ -40,6 +41,55 @@ TEST(CgroupHierarchiesTest, FindsV1V2AndHybrid) {
   EXPECT_EQ(found[1].mount_point, "/sys/fs/cgroup/with space");
   EXPECT_TRUE(found[2].v2);
   EXPECT_EQ(found[2].mount_point, "/sys/fs/cgroup/unified");
+}
+
+constexpr char kV1WithoutDevices[] =
+    "32 31 0:29 / /cg/cpu rw - cgroup cgroup rw,cpu,cpuacct\n"
+    "33 31 0:30 / /cg/memory rw - cgroup cgroup rw,memory\n"
+    "34 31 0:31 / /cg/pids rw - cgroup cgroup rw,pids\n";
+constexpr char kV1Devices[] = "35 31 0:32 / /cg/devices rw - cgroup cgroup rw,devices\n";
+constexpr char kV2[] = "36 31 0:33 / /cg/unified rw - cgroup2 cgroup2 rw\n";
+
+absl::StatusOr<CgroupChoice> ChooseFrom(const std::string& mountinfo,
+                                        std::vector<std::string> v2_controllers = {}) {
+  auto all = FindCgroupHierarchies(mountinfo);
+  for (CgroupHierarchy& hierarchy : all) {
+    if (hierarchy.v2) hierarchy.controllers = v2_controllers;
+  }
+  return ChooseCgroupHierarchies(std::move(all));
+}
+
+TEST(CgroupHierarchiesTest, ThePureV2HostFiltersDevicesByProgram) {
+  const auto choice = ChooseFrom(kV2, {"cpu", "memory", "pids"});
+  ASSERT_OK(choice);
+  EXPECT_EQ(choice->mode, "v2");
+  EXPECT_TRUE(choice->filter_devices_on_v2);
+}
+
+TEST(CgroupHierarchiesTest, AV1DevicesControllerFiltersDevicesAlone) {
+  const auto v1 = ChooseFrom(absl::StrCat(kV1WithoutDevices, kV1Devices));
+  ASSERT_OK(v1);
+  EXPECT_EQ(v1->mode, "v1");
+  EXPECT_FALSE(v1->filter_devices_on_v2);
+  const auto hybrid = ChooseFrom(absl::StrCat(kV1WithoutDevices, kV1Devices, kV2), {"hugetlb"});
+  ASSERT_OK(hybrid);
+  EXPECT_EQ(hybrid->mode, "hybrid");
+  EXPECT_FALSE(hybrid->filter_devices_on_v2);
+  EXPECT_TRUE(hybrid->hierarchies[0].v2);
+}
+
+TEST(CgroupHierarchiesTest, AHybridHostWithoutTheDevicesControllerFiltersOnV2) {
+  const auto choice = ChooseFrom(absl::StrCat(kV1WithoutDevices, kV2));
+  ASSERT_OK(choice);
+  EXPECT_EQ(choice->mode, "hybrid");
+  EXPECT_TRUE(choice->filter_devices_on_v2);
+}
+
+TEST(CgroupHierarchiesTest, AHostThatCannotFilterDevicesIsRefused) {
+  EXPECT_THAT(ChooseFrom(kV1WithoutDevices),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("controllers devices:")));
+  EXPECT_THAT(ChooseFrom(kV2, {"memory"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("controllers cpu, pids:")));
 }
 
 // Just enough of BPF to run a device program.
@@ -194,6 +244,33 @@ TEST(SeccompProfileTest, DecidesAsDockersDefaultDoes) {
   EXPECT_EQ(Decide(*program, 21, {}, AUDIT_ARCH_I386), Refuse(EPERM));
   // No other architecture at all.
   EXPECT_NE(Decide(*program, 0, {}, AUDIT_ARCH_AARCH64), kAllow);
+}
+
+TEST(SeccompProfileTest, RefusesAlgAndVsockSocketsInEverySpelling) {
+  const auto program = CompileSeccomp(DefaultSeccomp(DefaultCapabilities()));
+  ASSERT_OK(program);
+  constexpr uint32_t kI386Socket = 359;
+  constexpr uint32_t kI386Socketcall = 102;
+  for (const uint64_t high :
+       {uint64_t{0}, uint64_t{1} << 32, uint64_t{1} << 63, uint64_t{0xffffffff} << 32}) {
+    // The kernel reads the low half alone.
+    EXPECT_EQ(Decide(*program, SYS_socket, {high | AF_ALG}), Refuse(EPERM)) << high;
+    EXPECT_EQ(Decide(*program, SYS_socket, {high | AF_VSOCK}), Refuse(EPERM)) << high;
+    EXPECT_EQ(Decide(*program, SYS_socket, {high | AF_INET6}), kAllow) << high;
+  }
+  for (uint32_t family = 0; family < AF_MAX; ++family) {
+    const bool refused = family == AF_ALG || family == AF_VSOCK;
+    const uint32_t wanted = refused ? Refuse(EPERM) : kAllow;
+    EXPECT_EQ(Decide(*program, SYS_socket, {family}), wanted) << family;
+    EXPECT_EQ(Decide(*program, kI386Socket, {family}, AUDIT_ARCH_I386), wanted) << family;
+  }
+  EXPECT_EQ(Decide(*program, SYS_socket, {0xffffffff}), Refuse(EPERM));
+  // Its arguments lie behind a pointer.
+  for (const uint64_t call : {1, 2, 3, 20}) {
+    EXPECT_EQ(Decide(*program, kI386Socketcall, {call}, AUDIT_ARCH_I386), Refuse(EPERM)) << call;
+  }
+  EXPECT_EQ(Decide(*program, 361, {}, AUDIT_ARCH_I386), kAllow);  // its bind
+  EXPECT_EQ(Decide(*program, 102), kAllow);                       // getuid here
 }
 
 TEST(SeccompProfileTest, CapabilitiesOpenWhatBelongsToThem) {

@@ -60,7 +60,7 @@ constexpr absl::string_view kAlways =
     "setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit "
     "set_robust_list setsid setsockopt set_thread_area set_tid_address setuid setuid32 setxattr "
     "setxattrat shmat shmctl shmdt shmget shutdown sigaltstack signalfd signalfd4 sigprocmask "
-    "sigreturn socketcall socketpair splice stat stat64 statfs statfs64 statmount statx symlink "
+    "sigreturn socketpair splice stat stat64 statfs statfs64 statmount statx symlink "
     "symlinkat sync sync_file_range syncfs sysinfo tee tgkill time timer_create timer_delete "
     "timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create "
     "timerfd_gettime timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate "
@@ -129,10 +129,13 @@ OciSeccomp DefaultSeccomp(CapabilitySet bounding) {
     AllowIf("personality", {0, persona, 0, SCMP_CMP_EQ}, &out);
   }
   // Every address family but those that reach past the container: the hypervisor's (AF_VSOCK) and
-  // the kernel's crypto interface (AF_ALG).
-  AllowIf("socket", {0, AF_ALG, 0, SCMP_CMP_LT}, &out);
-  AllowIf("socket", {0, AF_NFC, 0, SCMP_CMP_EQ}, &out);
-  AllowIf("socket", {0, AF_VSOCK, 0, SCMP_CMP_GT}, &out);
+  // the kernel's crypto interface (AF_ALG). The kernel takes an int, so only the low half of the
+  // register may decide: 0x100000026 is AF_ALG too. socketcall hides the family behind a pointer
+  // and is not allowed at all; 32-bit libraries use socket since Linux 4.3.
+  for (uint64_t family = AF_UNSPEC; family < AF_MAX; ++family) {
+    if (family == AF_ALG || family == AF_VSOCK) continue;
+    AllowIf("socket", {0, 0xffffffff, family, SCMP_CMP_MASKED_EQ}, &out);
+  }
   if (!HasCapability(bounding, "SYS_ADMIN")) {
     AllowIf("clone", {0, kNamespaceFlags, 0, SCMP_CMP_MASKED_EQ}, &out);
     // Its flags are behind a pointer; libraries fall back to clone on ENOSYS.

@@ -7,11 +7,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -50,18 +52,24 @@ constexpr uint32_t kNativeArchitecture = AUDIT_ARCH_X86_64;
 // 32-bit programs, but not x32: its calls are ENOSYS in most kernels anyway, and a third of the
 // filter.
 constexpr uint32_t kExtraArchitectures[] = {SCMP_ARCH_X86};
+constexpr uint32_t kSocketcallArchitecture = AUDIT_ARCH_I386;
 #elif defined(__aarch64__)
 constexpr uint32_t kNativeArchitecture = AUDIT_ARCH_AARCH64;
 constexpr uint32_t kExtraArchitectures[] = {SCMP_ARCH_ARM};
+constexpr uint32_t kSocketcallArchitecture = 0;  // 32-bit ARM programs have no socketcall
 #endif
+constexpr uint32_t kSocketcall = 102;
 
 sock_filter Statement(uint16_t code, uint32_t k) { return {code, 0, 0, k}; }
 sock_filter Jump(uint16_t code, uint32_t k, uint8_t yes, uint8_t no) { return {code, yes, no, k}; }
 
 using LateActions = std::map<uint32_t, uint32_t>;  // call number to action
 
-// In front of libseccomp's program: what it cannot express for calls that it does not know.
-std::vector<sock_filter> Prologue(const LateActions& late) {
+// In front of libseccomp's program: what it cannot express for calls that it does not know, and
+// socketcall. That one it allows by itself wherever a profile allows socket or bind, without a look
+// at the family, which lies behind a pointer; a profile that wants this has to name it.
+std::vector<sock_filter> Prologue(const LateActions& late,
+                                  std::optional<uint32_t> socketcall_action) {
   std::vector<sock_filter> out;
   out.push_back(Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)));
   out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, kNativeArchitecture, 0, 0));
@@ -73,8 +81,17 @@ std::vector<sock_filter> Prologue(const LateActions& late) {
   // Not-yet-invented calls, and those of x32, which begin at 2^30.
   out.push_back(Jump(BPF_JMP | BPF_JGT | BPF_K, kLastKnownCall, 0, 1));
   out.push_back(Statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
-  // Another architecture: past all of this.
+  if (!socketcall_action.has_value()) {
+    // Another architecture: past all of this.
+    out[1].jf = static_cast<uint8_t>(out.size() - 2);
+    return out;
+  }
+  out.push_back(Statement(BPF_JMP | BPF_JA, 4));
   out[1].jf = static_cast<uint8_t>(out.size() - 2);
+  out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, kSocketcallArchitecture, 0, 3));
+  out.push_back(Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
+  out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, kSocketcall, 0, 1));
+  out.push_back(Statement(BPF_RET | BPF_K, *socketcall_action));
   return out;
 }
 
@@ -130,6 +147,13 @@ absl::StatusOr<std::string> Export(scmp_filter_ctx context) {
   return bytes;
 }
 
+bool Names(const OciSeccomp& profile, absl::string_view call) {
+  for (const OciSyscallRule& rule : profile.rules) {
+    if (std::find(rule.names.begin(), rule.names.end(), call) != rule.names.end()) return true;
+  }
+  return false;
+}
+
 absl::StatusOr<std::string> Compile(const OciSeccomp& profile) {
   scmp_filter_ctx context = seccomp_init(profile.default_action);
   if (context == nullptr) return absl::InvalidArgumentError("seccomp: unknown default action");
@@ -144,7 +168,11 @@ absl::StatusOr<std::string> Compile(const OciSeccomp& profile) {
   ASSIGN_OR_RETURN(const std::string body, Export(context));
   std::string bytes;
   if ((profile.default_action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO) {
-    const std::vector<sock_filter> prologue = Prologue(late);
+    std::optional<uint32_t> socketcall_action;
+    if (kSocketcallArchitecture != 0 && !Names(profile, "socketcall")) {
+      socketcall_action = profile.default_action;
+    }
+    const std::vector<sock_filter> prologue = Prologue(late, socketcall_action);
     bytes.assign(reinterpret_cast<const char*>(prologue.data()),
                  prologue.size() * sizeof(sock_filter));
   }
