@@ -105,6 +105,14 @@ void Supervisor::OnOutput(int* fd, LogStream* stream) {
   log_->Flush(now);
 }
 
+// A pipe that some process elsewhere still holds has no end of file, but nobody reads it after us.
+void Supervisor::FinishOpenStreams() {
+  const uint64_t now = sys::UnixNanos();
+  if (launched_.out >= 0) log_->Finish(&out_stream, now);
+  if (launched_.err >= 0) log_->Finish(&err_stream, now);
+  log_->Flush(now);
+}
+
 uint64_t Supervisor::CountOomKills() const {
   char data[512];
   const long n = oom_fd_ < 0 ? 0 : sys::PRead(oom_fd_, data, sizeof data - 1, 0);
@@ -137,9 +145,14 @@ void Supervisor::OnExit() {
     OnOutput(&launched_.out, &out_stream);
   for (int i = 0; i < kMaxDrainReads && launched_.err >= 0; ++i)
     OnOutput(&launched_.err, &err_stream);
+  FinishOpenStreams();
   const int signal = status & 0x7f;
   state_->exit_code = signal == 0 ? (status >> 8) & 0xff : 128 + signal;
-  if (state_->exit_code != 0 && CountOomKills() > 0) state_->exit_flags |= kExitOomKilled;
+  // Of init itself, or of the child whose end a shell passes on. One that lost some other process
+  // to the kernel earlier, and now ends in its own way, is not out of memory.
+  if (state_->exit_code == 128 + kSigKill && CountOomKills() > 0) {
+    state_->exit_flags |= kExitOomKilled;
+  }
   const bool ran = state_->phase == Phase::kRunning;
   if (!ran && state_->failure.step == Step::kNone) {
     Fail(&state_->failure, Step::kInitLost, 0);

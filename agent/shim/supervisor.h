@@ -23,6 +23,7 @@ class Supervisor {
   void OnSync();
   void OnOutput(int* fd, LogStream* stream);
   void OnExit();
+  void FinishOpenStreams();
   void ExecSucceeded();
   void TakeDown(Step reason);
   void Tell(MessageKind kind);
