@@ -1,6 +1,9 @@
 // The folders of containers: `state_dir`/ID (record, overlay upper and work folders, log, generated
 // files) and `run_dir`/ID (the shim's "state"). A container is there from the moment that its state
 // folder has its name (renamed into place with the record inside) until it has lost it again.
+// Nothing is synced (a sync costs more than the rest of a start): after a power cut no container
+// runs, so a record that it tore is only a folder to remove. It reads as DataLoss: neither zeros
+// nor a piece of the text is a JSON object.
 #ifndef SWARM_AGENT_RUNTIME_CONTAINER_FOLDER_H_
 #define SWARM_AGENT_RUNTIME_CONTAINER_FOLDER_H_
 
@@ -41,7 +44,7 @@ class ContainerFolders {
 
   absl::Status Make(const RuntimeContainerSpec& spec, const OciSpec& oci) const;
   bool Exists(const std::string& id) const;
-  // NotFound; also for another owner's.
+  // NotFound; also for another owner's. DataLoss when it is torn.
   absl::StatusOr<ContainerRecord> ReadRecord(const std::string& id) const;
   // OK for ours and for none; FailedPrecondition for another owner's.
   absl::Status CheckOwner(const std::string& id) const;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,7 +98,7 @@ TEST_F(FaultsTest, F7AKilledAgentIsNotNoticedByItsContainers) {
   const auto state = runtime_->State("run");
   ASSERT_OK(state);
   EXPECT_EQ(state->phase, Phase::kRunning);
-  EXPECT_TRUE(IsAlive(state->init));
+  EXPECT_TRUE(*IsAlive(state->init));
   const auto all = runtime_->List();
   ASSERT_OK(all);
   EXPECT_EQ(all->size(), 2u);
@@ -172,6 +173,123 @@ TEST_F(FaultsTest, AnotherOwnersContainersAreLeftAlone) {
   EXPECT_THAT((*other)->State("c"), StatusIs(absl::StatusCode::kNotFound));
   EXPECT_THAT((*other)->Remove("c"), StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_EQ(runtime_->State("c")->phase, Phase::kRunning);
+}
+
+// A power cut leaves the name of a file that was never synced, and of its content what it likes.
+TEST_F(FaultsTest, F9ATornRecordIsAContainerThatIsLost) {
+  for (const std::string& torn : {std::string(), std::string(150, '\0'),
+                                  std::string("{\"version\":1,\"id\":\"t"), std::string("[]"),
+                                  std::string("\x7f"
+                                              "ELF garbage")}) {
+    SCOPED_TRACE(torn);
+    ASSERT_OK(PrepareAndStart("torn", Config({"/bin/sleep", "1000"})));
+    ASSERT_OK(PrepareAndStart("whole", Config({"/bin/sleep", "1000"})));
+    const auto state = runtime_->State("torn");
+    ASSERT_OK(state);
+    ASSERT_OK(WriteFileAtomically(absl::StrCat(root_, "/state/torn/record"), torn, 0600));
+    runtime_.reset();
+    auto again = OpenRuntime(Options());
+    ASSERT_OK(again);
+    runtime_ = *std::move(again);
+    const auto all = runtime_->List();
+    ASSERT_OK(all);
+    ASSERT_EQ(all->size(), 2u);
+    EXPECT_EQ((*all)[0].id, "torn");
+    EXPECT_EQ((*all)[0].phase, Phase::kExited);
+    EXPECT_TRUE((*all)[0].exit.supervisor_lost);
+    EXPECT_EQ((*all)[1].phase, Phase::kRunning);
+    EXPECT_OK(runtime_->Release("torn"));
+    EXPECT_OK(runtime_->Remove("torn"));
+    ExpectGone(state->init);
+    EXPECT_TRUE(CgroupDirs("torn").empty());
+    EXPECT_OK(runtime_->Remove("whole"));
+    EXPECT_TRUE(ListDirectory(absl::StrCat(root_, "/state"))->empty());
+  }
+}
+
+TEST_F(FaultsTest, F9ATornRecordDoesNotStandInTheWayOfANewContainer) {
+  ASSERT_OK(MakeDirectories(absl::StrCat(root_, "/state/c"), 0700));
+  ASSERT_OK(WriteFileAtomically(absl::StrCat(root_, "/state/c/record"), "", 0600));
+  EXPECT_THAT(Prepare("c", Config({"/bin/true"})), StatusIs(absl::StatusCode::kAlreadyExists));
+  EXPECT_OK(runtime_->Remove("c"));
+  ASSERT_OK(PrepareAndStart("c", Config(Shell("exit 3"))));
+  EXPECT_EQ(Wait("c").exit.exit_code, 3);
+}
+
+// For as long as it lives this process can open nothing more.
+class NoDescriptorsLeft {
+ public:
+  NoDescriptorsLeft() {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    rlimit none = before_;
+    none.rlim_cur = 0;
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &none), 0);
+  }
+  ~NoDescriptorsLeft() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
+
+ private:
+  rlimit before_;
+};
+
+TEST_F(FaultsTest, F23WithoutDescriptorsNothingIsSaidOfAContainer) {
+  ASSERT_OK(PrepareAndStart("c", Config({"/bin/sleep", "1000"})));
+  ASSERT_OK(Prepare("d", Config(Shell("exit 3"))));
+  const auto before = runtime_->State("c");
+  ASSERT_OK(before);
+  {
+    const NoDescriptorsLeft none;
+    EXPECT_THAT(runtime_->State("c"), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(runtime_->OpenExitFd("c"), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(runtime_->List(), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(runtime_->Signal("c", SIGTERM), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(runtime_->Release("c"), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(IsAlive(before->init), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_THAT(OpenProcess(before->init), StatusIs(absl::StatusCode::kResourceExhausted));
+    EXPECT_FALSE(runtime_->Start("d").ok());
+  }
+  const auto state = runtime_->State("c");
+  ASSERT_OK(state);
+  EXPECT_EQ(state->phase, Phase::kRunning);
+  EXPECT_TRUE(*IsAlive(state->init));
+  EXPECT_NE(runtime_->State("d")->phase, Phase::kRunning);
+}
+
+TEST_F(FaultsTest, F23ADescriptorOrTwoAreNoProofOfDeathEither) {
+  ASSERT_OK(PrepareAndStart("c", Config({"/bin/sleep", "1000"})));
+  rlimit before;
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  // Every number of free descriptors that makes some step in the middle fail.
+  const int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (int more = 0; more < 6; ++more) {
+    rlimit few = before;
+    few.rlim_cur = static_cast<rlim_t>(lowest + more);
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+    const auto state = runtime_->State("c");
+    const auto fd = runtime_->OpenExitFd("c");
+    ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+    EXPECT_TRUE(!state.ok() || state->phase == Phase::kRunning) << more;
+    EXPECT_TRUE(!fd.ok() || !WaitForEnd(fd->get(), absl::ZeroDuration())) << more;
+  }
+  close(lowest);
+  EXPECT_EQ(runtime_->State("c")->phase, Phase::kRunning);
+}
+
+TEST_F(FaultsTest, RemoveEndsAlthoughTheShimHangsAndItsStateIsDamaged) {
+  runtime_.reset();
+  RuntimeOptions options = Options();
+  options.end_timeout = absl::Milliseconds(300);
+  auto runtime = OpenRuntime(options);
+  ASSERT_OK(runtime);
+  runtime_ = *std::move(runtime);
+  ASSERT_OK(PrepareAndStart("c", Config({"/bin/sleep", "1000"})));
+  const auto state = runtime_->State("c");
+  ASSERT_OK(state);
+  ASSERT_EQ(kill(static_cast<pid_t>(state->shim.pid), SIGSTOP), 0);
+  ASSERT_OK(WriteFileAtomically(absl::StrCat(root_, "/run/c/state"), "?", 0600));
+  EXPECT_OK(runtime_->Remove("c"));
+  ExpectGone(state->shim);
+  ExpectGone(state->init);
+  EXPECT_TRUE(CgroupDirs("c").empty());
 }
 
 TEST_F(FaultsTest, FiftyAtOnceLeaveNothingBehind) {

@@ -1,12 +1,18 @@
 // What a container must not be able to do, one test for each class of what went wrong elsewhere.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
+#include <set>
+#include <thread>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "agent/runtime/runtime_test_world.h"
 #include "common/file_system.h"
 #include "nlohmann/json.hpp"
@@ -88,6 +94,109 @@ TEST_F(IsolationTest, DevicesOfTheHostCannotBeOpened) {
   EXPECT_THAT(result.err, HasSubstr("/m: Operation not permitted"));
   EXPECT_THAT(result.out, HasSubstr("1\n"));
   EXPECT_THAT(result.out, Not(HasSubstr("vda")));
+}
+
+TEST_F(IsolationTest, WhatWaitsForItsStartCannotBeTraced) {
+  // CVE-2016-9962: between the change of user and execve others of that user could look inside.
+  v1::TaskSpec task;
+  task.mutable_container()->set_user("ann");
+  ASSERT_OK(Prepare("c", Config({"/bin/sleep", "1000"}, task)));
+  const auto state = runtime_->State("c");
+  ASSERT_OK(state);
+  const std::string proc = absl::StrCat("/proc/", state->init.pid);
+  EXPECT_THAT(*ReadFile(proc + "/status"), HasSubstr("Uid:\t1000\t1000"));
+  // The kernel gives the files of a process that is not dumpable to root.
+  struct stat before;
+  ASSERT_EQ(stat((proc + "/mem").c_str(), &before), 0);
+  EXPECT_EQ(before.st_uid, 0u);
+  struct stat shim;
+  ASSERT_EQ(stat(absl::StrCat("/proc/", state->shim.pid, "/mem").c_str(), &shim), 0);
+  EXPECT_EQ(shim.st_uid, 0u);
+  // The program itself belongs to its user again.
+  ASSERT_OK(runtime_->Start("c"));
+  struct stat after;
+  ASSERT_EQ(stat((proc + "/mem").c_str(), &after), 0);
+  EXPECT_EQ(after.st_uid, 1000u);
+}
+
+TEST_F(IsolationTest, NoAbstractSocketLeadsToTheShim) {
+  // CVE-2020-15257: an abstract socket is reached by every container of the host's network.
+  const auto abstract_sockets = [] {
+    std::set<std::string> names;
+    const auto table = ReadFile("/proc/net/unix");
+    EXPECT_OK(table);
+    for (const absl::string_view line : absl::StrSplit(*table, '\n')) {
+      if (absl::StrContains(line, " @")) names.emplace(line.substr(line.find(" @")));
+    }
+    return names;
+  };
+  const std::set<std::string> before = abstract_sockets();
+  v1::TaskSpec task;
+  task.add_networks()->set_target("host");
+  ASSERT_OK(PrepareAndStart("c", Config({"/bin/sleep", "1000"}, task)));
+  for (const std::string& name : abstract_sockets()) {
+    EXPECT_TRUE(before.contains(name) || !absl::StrContains(name, "swarm")) << name;
+  }
+}
+
+TEST_F(IsolationTest, AMountTargetThatIsSwappedWhileItIsMadeStaysInside) {
+  // CVE-2024-45310, CVE-2021-30465: another container that shares the volume swaps a folder and a
+  // link to the host's folders while mount targets are made in it.
+  const std::string volume = root_ + "/volume";
+  const std::string outside = root_ + "/outside";
+  ASSERT_OK(MakeDirectories(volume + "/a", 0755));
+  ASSERT_OK(MakeDirectories(outside, 0755));
+  ASSERT_EQ(symlink(("/../../../../../.." + outside).c_str(), (volume + "/b").c_str()), 0);
+  std::atomic<bool> stop = false;
+  std::thread swapper([&] {
+    while (!stop) {
+      for (int i = 0; i < 20; ++i) {
+        renameat2(AT_FDCWD, (volume + "/a").c_str(), AT_FDCWD, (volume + "/b").c_str(),
+                  RENAME_EXCHANGE);
+      }
+      std::this_thread::yield();
+    }
+  });
+  auto config = Config({"/bin/true"});
+  config["mounts"].push_back(
+      {{"destination", "/v"}, {"type", "bind"}, {"source", volume}, {"options", {"rbind"}}});
+  for (int i = 0; i < 30; ++i) {
+    auto with_target = config;
+    with_target["mounts"].push_back({{"destination", absl::StrCat("/v/a/deep/x", i)},
+                                     {"type", "tmpfs"},
+                                     {"source", "tmpfs"},
+                                     {"options", {"nosuid"}}});
+    // It may be refused while the folder is a link; it never leads out.
+    Prepare("c", with_target).IgnoreError();
+    EXPECT_OK(runtime_->Remove("c"));
+  }
+  stop = true;
+  swapper.join();
+  EXPECT_TRUE(ListDirectory(outside)->empty());
+}
+
+TEST_F(IsolationTest, AConsoleOfTheImageIsNotFollowed) {
+  // CVE-2025-52565: what is bound on /dev/console, through a link, before masks are in place. Here
+  // /dev is a new file system without one, and a terminal is refused.
+  std::filesystem::create_directories(absl::StrCat(layer_, "/dev"));
+  std::filesystem::create_symlink("/proc/sys/kernel/core_pattern",
+                                  absl::StrCat(layer_, "/dev/console"));
+  const Result result =
+      RunShell("ls /dev/console 2>/dev/null; echo x > /proc/sys/kernel/core_pattern || echo no");
+  EXPECT_EQ(result.out, "no\n");
+  auto config = Config({"/bin/true"});
+  config["process"]["terminal"] = true;
+  EXPECT_THAT(Prepare("c", config), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(IsolationTest, WritesToProcAreNotRedirectedByTheImage) {
+  // CVE-2025-52881: sysctls and labels written through a /proc that the container arranged. Ours go
+  // through a proc that nobody else has open, whatever the image keeps at that name.
+  const std::string name = "/proc/sys/net/ipv4/ping_group_range";
+  std::filesystem::create_directories(absl::StrCat(layer_, "/proc/sys/net/ipv4"));
+  ASSERT_OK(WriteFileAtomically(absl::StrCat(layer_, name), "fake", 0666));
+  EXPECT_EQ(RunShell("cat " + name).out, "0\t2147483647\n");
+  EXPECT_EQ(*ReadFile(absl::StrCat(layer_, name)), "fake");
 }
 
 TEST_F(IsolationTest, NoDescriptorOfTheHostIsOpen) {

@@ -38,8 +38,6 @@ namespace {
 // A container file system that hangs (a dead NFS server) must end in an error, not in a lost
 // thread.
 constexpr absl::Duration kShimTimeout = absl::Minutes(2);
-// A killed container is gone at once; this is for one in uninterruptible sleep.
-constexpr absl::Duration kEndTimeout = absl::Seconds(30);
 
 // Before 6.5, overlay takes its layers in one string of mount(2) only. Asked by version, because
 // trying it out leaves a line in the kernel's log for every container.
@@ -49,6 +47,14 @@ bool OverlayNeedsInit() {
   int minor = 0;
   return uname(&name) == 0 && std::sscanf(name.release, "%d.%d", &major, &minor) == 2 &&
          (major < 6 || (major == 6 && minor < 5));
+}
+
+// How a container ended whose shim did not live to say it.
+shim::StateRecord LostState(shim::StateRecord state = shim::StateRecord()) {
+  state.phase = shim::Phase::kExited;
+  state.exit_code = 128 + SIGKILL;
+  state.exit_flags |= shim::kExitSupervisorLost;
+  return state;
 }
 
 class LinuxRuntime : public Runtime {
@@ -84,7 +90,9 @@ class LinuxRuntime : public Runtime {
   absl::Status AwaitReady(const std::string& id, OwnShim shim);
   RuntimeContainer Describe(const std::string& id, const shim::StateRecord& state);
   RuntimeContainer Lost(const std::string& id, shim::StateRecord state);
+  absl::StatusOr<RuntimeContainer> StateOf(const std::string& id, bool this_boot);
   void Warn(uint32_t warnings);
+  absl::StatusOr<UniqueFd> OpenShim(const std::string& id, const RuntimeProcess& recorded);
   absl::Status AwaitShimEnd(const std::string& id);
   void BeginEnding(const std::string& id);
   void FinishEnding(const std::string& id);
@@ -94,7 +102,7 @@ class LinuxRuntime : public Runtime {
   const RuntimeOptions options_;
   const Cgroups cgroups_;
   const ContainerFolders folders_;
-  const bool overlay_in_init_ = OverlayNeedsInit();
+  const bool overlay_in_init_ = options_.overlay_in_init.value_or(OverlayNeedsInit());
   std::atomic<uint32_t> warned_{0};
   std::mutex mutex_;
   std::map<std::string, OwnShim> shims_;  // those that this process started
@@ -109,7 +117,10 @@ absl::Status LinuxRuntime::MakeWay(const std::string& id) {
   if (absl::IsNotFound(there.status())) return Remove(id);
   RETURN_IF_ERROR(there.status());
   // Left by an agent that ended before it started it.
-  if (there->phase == RuntimeContainer::Phase::kCreated && !IsAlive(there->shim)) return Remove(id);
+  if (there->phase == RuntimeContainer::Phase::kCreated) {
+    ASSIGN_OR_RETURN(const bool alive, IsAlive(there->shim));
+    if (!alive) return Remove(id);
+  }
   return absl::AlreadyExistsError(absl::StrCat("container ", id, " is there already"));
 }
 
@@ -129,7 +140,7 @@ absl::Status LinuxRuntime::Launch(const RuntimeContainerSpec& spec, const OciSpe
   RETURN_IF_ERROR(folders_.Make(spec, oci));
   absl::Status limited = cgroups_.Create(spec.id, oci.resources);
   if (absl::IsAlreadyExists(limited)) {  // of an earlier life whose folders are gone
-    RETURN_IF_ERROR(cgroups_.Remove(spec.id, kEndTimeout));
+    RETURN_IF_ERROR(cgroups_.Remove(spec.id, options_.end_timeout));
     limited = cgroups_.Create(spec.id, oci.resources);
   }
   RETURN_IF_ERROR(limited);
@@ -143,6 +154,7 @@ absl::Status LinuxRuntime::Launch(const RuntimeContainerSpec& spec, const OciSpe
   input.upper_dir = folders_.UpperDir(spec.id);
   input.work_dir = folders_.WorkDir(spec.id);
   input.overlay_in_init = overlay_in_init_;
+  input.open_files = options_.open_files;
   input.cgroup = cgroups_.Paths(spec.id);
   input.hierarchies = cgroups_.hierarchies();
   ASSIGN_OR_RETURN(const std::string plan, CompilePlan(oci, input));
@@ -195,6 +207,8 @@ absl::StatusOr<RuntimeContainer> LinuxRuntime::Start(const std::string& id) {
             ? absl::StrCat("container ", id, " was prepared by an agent that has ended; remove it")
             : absl::StrCat("container ", id, " has been started already"));
   }
+  // Before the word is given: afterwards nothing that we lack may turn a start into a failure.
+  ASSIGN_OR_RETURN(const shim::StateRecord state, ReadState(folders_.RunDir(id)));
   RETURN_IF_ERROR(SendStart(control.get()));
   const auto message = ReadMessage(control.get(), kShimTimeout);
   if (!message.ok()) {
@@ -208,7 +222,6 @@ absl::StatusOr<RuntimeContainer> LinuxRuntime::Start(const std::string& id) {
   container.id = id;
   container.phase = RuntimeContainer::Phase::kRunning;
   container.init = {message->init_pid, message->init_ticks};
-  ASSIGN_OR_RETURN(const shim::StateRecord state, ReadState(folders_.RunDir(id)));
   container.shim = {state.shim_pid, state.shim_ticks};
   return container;
 }
@@ -219,9 +232,7 @@ RuntimeContainer LinuxRuntime::Lost(const std::string& id, shim::StateRecord sta
   // The parent-death signal has killed init, unless the container took it off itself.
   const absl::Status killed = cgroups_.Kill(id);
   if (!killed.ok()) LogWarning("runtime", absl::StrCat("kill ", id, ": ", killed.message()));
-  state.phase = shim::Phase::kExited;
-  state.exit_code = 128 + SIGKILL;
-  state.exit_flags |= shim::kExitSupervisorLost;
+  state = LostState(state);
   WriteState(folders_.RunDir(id), state, /*create=*/false).IgnoreError();
   return Describe(id, state);
 }
@@ -257,18 +268,27 @@ RuntimeContainer LinuxRuntime::Describe(const std::string& id, const shim::State
 
 absl::StatusOr<RuntimeContainer> LinuxRuntime::State(const std::string& id) {
   RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const ContainerRecord record, folders_.ReadRecord(id));
-  const bool this_boot = record.boot_id == options_.boot_id;
+  const auto record = folders_.ReadRecord(id);
+  // A power cut took it (it is not synced), and with it whatever ran.
+  if (absl::IsDataLoss(record.status())) {
+    return Lost(id, ReadState(folders_.RunDir(id)).value_or(shim::StateRecord()));
+  }
+  RETURN_IF_ERROR(record.status());
+  ASSIGN_OR_RETURN(RuntimeContainer container, StateOf(id, record->boot_id == options_.boot_id));
+  container.image_digest = record->image_digest;
+  return container;
+}
+
+absl::StatusOr<RuntimeContainer> LinuxRuntime::StateOf(const std::string& id, bool this_boot) {
+  const auto unreadable = [](const absl::Status& status) {
+    return !status.ok() && !absl::IsNotFound(status) && !absl::IsDataLoss(status);
+  };
   auto state = ReadState(folders_.RunDir(id));
+  if (unreadable(state.status())) return state.status();
   if (!state.ok()) {
     // A Prepare that ended half-way, or a run folder that went with the boot.
-    if (!absl::IsNotFound(state.status()) || !this_boot) {
-      shim::StateRecord lost;
-      if (this_boot) return Lost(id, lost);
-      lost.phase = shim::Phase::kExited;
-      lost.exit_code = 128 + SIGKILL;
-      lost.exit_flags = shim::kExitSupervisorLost;
-      return Describe(id, lost);
+    if (absl::IsDataLoss(state.status()) || !this_boot) {
+      return this_boot ? Lost(id, shim::StateRecord()) : Describe(id, LostState());
     }
     return Describe(id, shim::StateRecord());
   }
@@ -276,26 +296,26 @@ absl::StatusOr<RuntimeContainer> LinuxRuntime::State(const std::string& id) {
     return s.phase == shim::Phase::kExited || s.phase == shim::Phase::kFailed;
   };
   if (ended(*state)) return Describe(id, *state);
-  if (this_boot && IsAlive({state->shim_pid, state->shim_ticks})) return Describe(id, *state);
+  if (this_boot) {
+    ASSIGN_OR_RETURN(const bool alive, IsAlive({state->shim_pid, state->shim_ticks}));
+    if (alive) return Describe(id, *state);
+  }
   Reap(id, /*wait=*/false);
   // It may have written its last word between our two looks.
   state = ReadState(folders_.RunDir(id));
+  if (unreadable(state.status())) return state.status();
   if (!state.ok()) return Lost(id, shim::StateRecord());
   if (ended(*state)) return Describe(id, *state);
   const bool started =
       state->phase == shim::Phase::kRunning || state->phase == shim::Phase::kStarting;
   if (!started) return Describe(id, *state);
-  if (this_boot) return Lost(id, *state);
-  state->phase = shim::Phase::kExited;
-  state->exit_code = 128 + SIGKILL;
-  state->exit_flags |= shim::kExitSupervisorLost;
-  return Describe(id, *state);
+  return this_boot ? Lost(id, *state) : Describe(id, LostState(*state));
 }
 
 absl::StatusOr<UniqueFd> LinuxRuntime::OpenExitFd(const std::string& id) {
   ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
   auto process = OpenProcess(container.shim);
-  if (process.ok()) return process;
+  if (!absl::IsNotFound(process.status())) return process;
   UniqueFd ended(eventfd(1, EFD_CLOEXEC));
   if (!ended.valid()) return ErrnoStatus(errno, "eventfd");
   return ended;
@@ -308,18 +328,25 @@ absl::StatusOr<std::vector<RuntimeContainer>> LinuxRuntime::List() {
   for (const std::string& id : ids) {
     auto container = State(id);
     if (absl::IsNotFound(container.status())) continue;  // removed meanwhile
-    RETURN_IF_ERROR(container.status());
+    if (absl::IsResourceExhausted(container.status()) || absl::IsUnavailable(container.status())) {
+      return container.status();
+    }
     seen.insert(id);
+    if (container.ok() && !folders_.ReadRecord(id).ok()) {
+      LogError("runtime",
+               absl::StrCat("the record of container ", id, " is torn: it counts as ended"));
+    }
+    if (!container.ok()) {
+      LogError("runtime",
+               absl::StrCat("container ", id, " is lost: ", container.status().message()));
+      container = Describe(id, LostState());
+    }
     out.push_back(*std::move(container));
   }
   for (const std::string& id : cgroups_.List()) {
     // Its folders are gone: nothing is known of it, and Remove takes it away.
     if (!CheckContainerId(id).ok() || folders_.Exists(id) || !seen.insert(id).second) continue;
-    shim::StateRecord state;
-    state.phase = shim::Phase::kExited;
-    state.exit_code = 128 + SIGKILL;
-    state.exit_flags = shim::kExitSupervisorLost;
-    out.push_back(Describe(id, state));
+    out.push_back(Describe(id, LostState()));
   }
   return out;
 }
@@ -397,18 +424,31 @@ void LinuxRuntime::FinishEnding(const std::string& id) {
 
 absl::Status LinuxRuntime::AwaitShimEnd(const std::string& id) {
   const auto state = ReadState(folders_.RunDir(id));
-  if (state.ok()) {
-    const auto shim = OpenProcess({state->shim_pid, state->shim_ticks});
-    if (shim.ok() && !WaitForEnd(shim->get(), kEndTimeout)) {
-      syscall(SYS_pidfd_send_signal, shim->get(), SIGKILL, nullptr, 0);
-      if (!WaitForEnd(shim->get(), kEndTimeout)) {
-        return absl::DeadlineExceededError(absl::StrCat("the shim of ", id, " does not end"));
-      }
+  RuntimeProcess recorded;
+  if (state.ok()) recorded = {state->shim_pid, state->shim_ticks};
+  const auto shim = OpenShim(id, recorded);
+  if (!shim.ok() && !absl::IsNotFound(shim.status())) return shim.status();
+  if (shim.ok() && !WaitForEnd(shim->get(), options_.end_timeout)) {
+    syscall(SYS_pidfd_send_signal, shim->get(), SIGKILL, nullptr, 0);
+    if (!WaitForEnd(shim->get(), options_.end_timeout)) {
+      return absl::DeadlineExceededError(absl::StrCat("the shim of ", id, " does not end"));
     }
   }
-  Reap(id, /*wait=*/true);
-  if (state.ok()) ReapProcess({state->shim_pid, state->shim_ticks});
+  Reap(id, /*wait=*/true);  // has ended
+  ReapProcess(recorded);
   return absl::OkStatus();
+}
+
+// Our own child, whatever its state says; else the one that the state names. NotFound.
+absl::StatusOr<UniqueFd> LinuxRuntime::OpenShim(const std::string& id,
+                                                const RuntimeProcess& recorded) {
+  // Under the lock: not reaped meanwhile, so its pid is still its own.
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto it = shims_.find(id);
+  if (it == shims_.end()) return OpenProcess(recorded);
+  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, it->second.pid, 0)));
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open the shim of ", id));
+  return fd;
 }
 
 absl::Status LinuxRuntime::Release(const std::string& id) {
@@ -421,7 +461,7 @@ absl::Status LinuxRuntime::Release(const std::string& id) {
   }
   // The shim counts OOM kills in the cgroup before it writes how the container ended.
   RETURN_IF_ERROR(AwaitShimEnd(id));
-  RETURN_IF_ERROR(cgroups_.Remove(id, kEndTimeout));
+  RETURN_IF_ERROR(cgroups_.Remove(id, options_.end_timeout));
   return folders_.RemoveRootFs(id);
 }
 
@@ -437,7 +477,7 @@ absl::Status LinuxRuntime::Remove(const std::string& id) {
     if (const auto it = shims_.find(id); it != shims_.end()) it->second.control.Reset();
   }
   RETURN_IF_ERROR(AwaitShimEnd(id));
-  RETURN_IF_ERROR(cgroups_.Remove(id, kEndTimeout));
+  RETURN_IF_ERROR(cgroups_.Remove(id, options_.end_timeout));
   return folders_.Remove(id);
 }
 

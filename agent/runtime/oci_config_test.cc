@@ -205,6 +205,21 @@ TEST_F(OciConfigTest, TheImagesConfigurationIsHostile) {
   EXPECT_THAT(Error(), StatusIs(kInvalid, "no command specified"));
 }
 
+TEST_F(OciConfigTest, TheImageCommandsNothingButItsProgram) {
+  // CVE-2022-23648: volumes of the image as paths of the host. CVE-2026-53488: what the image says
+  // taken for what the operator says.
+  input_.image_config_json = R"({"config":{"Cmd":["x"]}})";
+  const Json plain = Build();
+  input_.image_config_json = R"({"config":{"Cmd":["x"],
+      "Volumes":{"/../../../../etc":{},"/etc/../../root":{}},
+      "Labels":{"swarm.user":"0","io.container.manager":"x","seccomp":"unconfined"},
+      "ExposedPorts":{"22/tcp":{}},"Healthcheck":{"Test":["CMD","x"]},"OnBuild":["RUN x"],
+      "Privileged":true,"CapAdd":["ALL"],"SecurityOpt":["seccomp=unconfined"]},
+      "container_config":{"Cmd":["evil"],"User":"0"},
+      "annotations":{"swarm.user":"0"},"mounts":[{"source":"/","destination":"/host"}]})";
+  EXPECT_EQ(Build(), plain);
+}
+
 TEST_F(OciConfigTest, WhatIsNotBuiltIsRefusedByName) {
   container()->set_tty(true);
   EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("tty")));

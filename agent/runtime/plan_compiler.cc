@@ -2,6 +2,7 @@
 
 #include <linux/mount.h>
 #include <linux/sched.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -149,15 +150,27 @@ void WriteUser(const OciSpec& spec, PlanWriter* writer) {
   for (const std::string& group : spec.group_names) writer->Begin(Tag::kGroupName).String(group);
 }
 
-absl::Status WriteProcess(const OciSpec& spec, PlanWriter* writer) {
+void WriteRlimits(const OciSpec& spec, std::optional<uint64_t> open_files, PlanWriter* writer) {
+  bool said = false;
+  for (const OciRlimit& limit : spec.rlimits) {
+    said |= limit.resource == RLIMIT_NOFILE;
+    writer->Begin(Tag::kRlimit).U32(limit.resource).U64(limit.soft).U64(limit.hard);
+  }
+  rlimit own;
+  if (said || !open_files.has_value() || getrlimit(RLIMIT_NOFILE, &own) != 0) return;
+  writer->Begin(Tag::kRlimit)
+      .U32(RLIMIT_NOFILE)
+      .U64(std::min<uint64_t>(*open_files, own.rlim_max))
+      .U64(own.rlim_max);
+}
+
+absl::Status WriteProcess(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) {
   writer->Begin(Tag::kCwd).String(spec.cwd);
   for (const std::string& arg : spec.args) writer->Begin(Tag::kArg).String(arg);
   for (const std::string& variable : spec.env) writer->Begin(Tag::kEnv).String(variable);
   WriteUser(spec, writer);
   writer->Begin(Tag::kUmask).U32(spec.umask.value_or(022));
-  for (const OciRlimit& limit : spec.rlimits) {
-    writer->Begin(Tag::kRlimit).U32(limit.resource).U64(limit.soft).U64(limit.hard);
-  }
+  WriteRlimits(spec, input.open_files, writer);
   // Inheritable rights that are not ambient only ever surprise (CVE-2022-29162).
   writer->Begin(Tag::kCapabilities)
       .U64(spec.bounding)
@@ -220,7 +233,7 @@ absl::StatusOr<std::string> CompilePlan(const OciSpec& spec, const PlanInput& in
   WriteDevices(spec, &writer);
   for (const std::string& path : spec.masked_paths) writer.Begin(Tag::kMaskedPath).String(path);
   for (const std::string& path : spec.readonly_paths) writer.Begin(Tag::kReadonlyPath).String(path);
-  RETURN_IF_ERROR(WriteProcess(spec, &writer));
+  RETURN_IF_ERROR(WriteProcess(spec, input, &writer));
   return writer.Finish();
 }
 

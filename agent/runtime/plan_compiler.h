@@ -2,6 +2,8 @@
 #ifndef SWARM_AGENT_RUNTIME_PLAN_COMPILER_H_
 #define SWARM_AGENT_RUNTIME_PLAN_COMPILER_H_
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +22,8 @@ struct PlanInput {
   ContainerLogOptions log;
   std::vector<std::string> lower_dirs;  // empty: the configuration's root.path
   std::string upper_dir, work_dir;
-  bool overlay_in_init = false;  // for kernels before 6.5
+  bool overlay_in_init = false;        // for kernels before 6.5
+  std::optional<uint64_t> open_files;  // soft limit when the configuration has none; unset: ours
   CgroupPaths cgroup;
   std::vector<CgroupHierarchy> hierarchies;  // what a mount of type cgroup shows
 };

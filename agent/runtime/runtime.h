@@ -30,6 +30,13 @@ struct RuntimeOptions {
   std::string shim_path;      // the swarm-shim binary
   std::string boot_id;        // of this boot; what another boot recorded is never adopted
   std::string owner;          // [A-Za-z0-9_.]{1,64}: ours, when several agents share one host
+  // Soft limit of open files for containers that set none; our own is raised far above what
+  // programs expect (select(2), loops over all descriptors). Unset: ours.
+  std::optional<uint64_t> open_files = std::nullopt;
+  // A killed container is gone at once; this is for one in uninterruptible sleep.
+  absl::Duration end_timeout = absl::Seconds(30);
+  // Whether init mounts the overlay with one string of options. Unset: as the kernel needs it.
+  std::optional<bool> overlay_in_init = std::nullopt;
 };
 
 // Logs rotate at `max_bytes` and keep `max_files` files; the container never blocks on them.
@@ -65,7 +72,8 @@ struct RuntimeContainer {
   Phase phase;
   RuntimeProcess shim;
   RuntimeProcess init;
-  RuntimeExit exit;  // when kExited
+  RuntimeExit exit;          // when kExited
+  std::string image_digest;  // as prepared; empty when its record is lost
 };
 
 class Runtime {
@@ -81,7 +89,9 @@ class Runtime {
   virtual absl::StatusOr<RuntimeContainer> Start(const std::string& id) = 0;
   // Readable when the shim has ended, after which State says how the container ended.
   virtual absl::StatusOr<UniqueFd> OpenExitFd(const std::string& id) = 0;
-  // NotFound when there is no such container.
+  // NotFound when there is no such container. One whose record or state is damaged (a power cut) is
+  // killed and kExited with `supervisor_lost`. Any other error (no descriptor left) says nothing
+  // about the container: ask again.
   virtual absl::StatusOr<RuntimeContainer> State(const std::string& id) = 0;
   // To init, by pidfd. OK when it has already ended.
   virtual absl::Status Signal(const std::string& id, int signal) = 0;
@@ -94,7 +104,9 @@ class Runtime {
   // Kills if it must. No process, mount, cgroup, namespace or folder is left after OK. Unknown is
   // OK.
   virtual absl::Status Remove(const std::string& id) = 0;
-  // Every container recorded or found in our cgroups and folders.
+  // Every container recorded or found in our cgroups and folders. One that cannot be read is told
+  // as kExited with `supervisor_lost`, so that Remove takes it away; only when we lack the means to
+  // look (ResourceExhausted, Unavailable) there is no list.
   virtual absl::StatusOr<std::vector<RuntimeContainer>> List() = 0;
   // The ids that List would tell of, by looking at names and marks only: the one call that may run
   // beside all others.

@@ -1,6 +1,7 @@
 // A container's life: from Prepare to Remove, and every way in which a program can fail to start.
 #include "agent/runtime/runtime.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -68,8 +69,8 @@ TEST_F(RuntimeTest, IsCreatedThenRunningThenExited) {
   auto state = runtime_->State("c");
   ASSERT_OK(state);
   EXPECT_EQ(state->phase, Phase::kCreated);
-  EXPECT_TRUE(IsAlive(state->shim));
-  EXPECT_TRUE(IsAlive(state->init));
+  EXPECT_TRUE(*IsAlive(state->shim));
+  EXPECT_TRUE(*IsAlive(state->init));
   const auto started = runtime_->Start("c");
   ASSERT_OK(started);
   EXPECT_EQ(started->init.pid, state->init.pid);
@@ -297,6 +298,54 @@ TEST_F(RuntimeTest, NoticesOutOfMemory) {
   const Result result = Run(Config({"/bin/dd", "if=/dev/zero", "of=/dev/null", "bs=64M"}, task));
   EXPECT_EQ(result.exit.exit_code, 137);
   EXPECT_TRUE(result.exit.oom_killed);
+}
+
+TEST_F(RuntimeTest, AProcessThatWasLostToMemoryEarlierIsNotHowItEnds) {
+  v1::TaskSpec task;
+  task.mutable_resources()->mutable_limits()->set_memory_bytes(16 << 20);
+  const std::string hungry = "dd if=/dev/zero of=/dev/null bs=64M; ";
+  Result result = Run(Config(Shell(hungry + "echo $?; exit 3"), task));
+  EXPECT_EQ(result.out, "137\n");
+  EXPECT_EQ(result.exit.exit_code, 3);
+  EXPECT_FALSE(result.exit.oom_killed);
+  // A shell that passes its child's end on says what happened.
+  result = Run(Config(Shell(hungry + "exit $?"), task));
+  EXPECT_EQ(result.exit.exit_code, 137);
+  EXPECT_TRUE(result.exit.oom_killed);
+  // Killed by somebody else.
+  EXPECT_FALSE(Run(Config(Shell("exit 137"), task)).exit.oom_killed);
+}
+
+TEST_F(RuntimeTest, KeepsTheLastLineThoughAnotherProcessHoldsThePipe) {
+  ASSERT_OK(PrepareAndStart("c", Config(Shell("echo up; while [ ! -e /tmp/go ]; do sleep 0.02; "
+                                              "done; printf last; printf oops >&2"))));
+  AwaitLog("c", "up");
+  const auto state = runtime_->State("c");
+  ASSERT_OK(state);
+  const std::string proc = absl::StrCat("/proc/", state->init.pid);
+  const UniqueFd out(open((proc + "/fd/1").c_str(), O_WRONLY | O_CLOEXEC));
+  const UniqueFd err(open((proc + "/fd/2").c_str(), O_WRONLY | O_CLOEXEC));
+  ASSERT_TRUE(out.valid() && err.valid());
+  ASSERT_OK(WriteFileAtomically(proc + "/root/tmp/go", "", 0644));
+  EXPECT_EQ(Wait("c").exit.exit_code, 0);
+  EXPECT_EQ(LogText("c", 'o'), "up\nlast\n");
+  EXPECT_EQ(LogText("c", 'e'), "oops\n");
+}
+
+TEST_F(RuntimeTest, GivesTheProgramTheUsualLimitOfOpenFilesAndNotTheAgents) {
+  runtime_.reset();
+  RuntimeOptions options = Options();
+  options.open_files = 777;
+  auto runtime = OpenRuntime(options);
+  ASSERT_OK(runtime);
+  runtime_ = *std::move(runtime);
+  EXPECT_EQ(RunShell("ulimit -S -n").out, "777\n");
+  v1::TaskSpec task;
+  auto* limit = task.mutable_container()->add_ulimits();
+  limit->set_name("nofile");
+  limit->set_soft(333);
+  limit->set_hard(444);
+  EXPECT_EQ(Run(Config(Shell("ulimit -S -n; ulimit -H -n"), task)).out, "333\n444\n");
 }
 
 TEST_F(RuntimeTest, LimitsReachTheKernel) {

@@ -126,14 +126,21 @@ absl::Status SendStart(int control) {
 
 namespace {
 
+// How the kernel says that there is no such process. Everything else (EMFILE, ENFILE, ENOMEM) is
+// about us and not about it.
+bool MeansGone(int error) { return error == ENOENT || error == ESRCH; }
+
 // Whether there is such a process, and its state as in /proc/PID/stat.
-bool FindProcess(const RuntimeProcess& process, char* state) {
+absl::StatusOr<bool> FindProcess(const RuntimeProcess& process, char* state) {
   if (process.pid <= 0) return false;
-  const UniqueFd fd(
-      open(absl::StrCat("/proc/", process.pid, "/stat").c_str(), O_RDONLY | O_CLOEXEC));
+  const std::string path = absl::StrCat("/proc/", process.pid, "/stat");
+  const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   char stat[1024];
   const ssize_t size = fd.valid() ? read(fd.get(), stat, sizeof stat) : -1;
-  if (size <= 0) return false;
+  if (size < 0) {
+    if (MeansGone(errno)) return false;
+    return ErrnoStatus(errno, path);
+  }
   return shim::StartTicks(stat, static_cast<size_t>(size), state) == process.start_ticks;
 }
 
@@ -143,9 +150,10 @@ UniqueFd OpenPidFd(int64_t pid) {
 
 }  // namespace
 
-bool IsAlive(const RuntimeProcess& process) {
+absl::StatusOr<bool> IsAlive(const RuntimeProcess& process) {
   char state = 'X';
-  return FindProcess(process, &state) && state != 'Z' && state != 'X';
+  ASSIGN_OR_RETURN(const bool found, FindProcess(process, &state));
+  return found && state != 'Z' && state != 'X';
 }
 
 void ReapProcess(const RuntimeProcess& process) {
@@ -153,7 +161,7 @@ void ReapProcess(const RuntimeProcess& process) {
   const UniqueFd fd = OpenPidFd(process.pid);
   char state = 'X';
   siginfo_t info;
-  if (fd.valid() && FindProcess(process, &state)) {
+  if (fd.valid() && FindProcess(process, &state).value_or(false)) {
     waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(fd.get()), &info, WEXITED | WNOHANG);
   }
 }
@@ -161,8 +169,14 @@ void ReapProcess(const RuntimeProcess& process) {
 absl::StatusOr<UniqueFd> OpenProcess(const RuntimeProcess& process) {
   if (process.pid <= 0) return absl::NotFoundError("no such process");
   UniqueFd fd = OpenPidFd(process.pid);
+  // EINVAL: the number is a thread's by now, so it is no process's.
+  if (!fd.valid() && !MeansGone(errno) && errno != EINVAL) {
+    return ErrnoStatus(errno, absl::StrCat("open process ", process.pid));
+  }
   // Checked after the descriptor is ours: from here on the pid cannot become another's unseen.
-  if (!fd.valid() || !IsAlive(process)) return absl::NotFoundError("no such process");
+  if (!fd.valid()) return absl::NotFoundError("no such process");
+  ASSIGN_OR_RETURN(const bool alive, IsAlive(process));
+  if (!alive) return absl::NotFoundError("no such process");
   return fd;
 }
 
@@ -181,15 +195,17 @@ absl::StatusOr<shim::StateRecord> ReadState(const std::string& run_dir) {
   const std::string path = absl::StrCat(run_dir, "/state");
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd.valid()) return ErrnoStatus(errno, path);
-  constexpr int kTries = 100;  // the shim may be writing it
+  // The shim may be writing it, and may have lost its processor in the middle.
+  constexpr int kTries = 100;
   for (int i = 0; i < kTries; ++i) {
     shim::StateRecord record;
-    if (pread(fd.get(), &record, sizeof record, 0) == static_cast<ssize_t>(sizeof record) &&
-        shim::StateIsWhole(record)) {
+    const ssize_t size = pread(fd.get(), &record, sizeof record, 0);
+    if (size < 0) return ErrnoStatus(errno, path);
+    if (size == static_cast<ssize_t>(sizeof record) && shim::StateIsWhole(record)) {
       record.failure.detail[sizeof record.failure.detail - 1] = 0;
       return record;
     }
-    absl::SleepFor(absl::Microseconds(20));
+    absl::SleepFor(absl::Microseconds(20 * (i + 1)));
   }
   return absl::DataLossError(absl::StrCat(path, " is damaged"));
 }

@@ -29,16 +29,19 @@ absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string
 absl::StatusOr<shim::Message> ReadMessage(int control, absl::Duration timeout);
 absl::Status SendStart(int control);
 
-// A pidfd of exactly that process; NotFound when it has ended (a zombie has).
+// A pidfd of exactly that process; NotFound when it has ended (a zombie has). Any other error (no
+// descriptor left, no memory) says nothing about the process: ask again, never take it for dead.
 absl::StatusOr<UniqueFd> OpenProcess(const RuntimeProcess& process);
-bool IsAlive(const RuntimeProcess& process);
+// False for a zombie too. An error as above.
+absl::StatusOr<bool> IsAlive(const RuntimeProcess& process);
 // Takes the exit status of a child of ours that has ended, so that it is no zombie any more.
 // Harmless for every other process.
 void ReapProcess(const RuntimeProcess& process);
 // False: did not end in time.
 bool WaitForEnd(int pidfd, absl::Duration timeout);
 
-// The record in `run_dir`/state. NotFound; DataLoss when it is not whole.
+// The record in `run_dir`/state. NotFound; DataLoss when it is not whole; any other error says
+// nothing about the container.
 absl::StatusOr<shim::StateRecord> ReadState(const std::string& run_dir);
 absl::Status WriteState(const std::string& run_dir, shim::StateRecord record, bool create);
 
