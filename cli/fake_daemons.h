@@ -37,11 +37,12 @@ class FakeConsole : public Console {
   void Out(std::string_view text) override { out += text; }
   void Err(std::string_view text) override { err += text; }
   bool interactive() const override { return is_terminal; }
-  size_t columns() const override { return 100; }
+  size_t columns() const override { return width; }
 
   std::string out;
   std::string err;
   bool is_terminal = false;
+  size_t width = 100;
 };
 
 struct FakeCluster {
@@ -61,7 +62,12 @@ struct FakeCluster {
   std::vector<v1::LogMessage> logs;
   v1::SubscribeLogsRequest log_request;
   std::string loaded;  // bytes that `image load` sent
+  v1::UpdateServiceRequest update_request;
+  v1::RotateJoinTokenRequest rotate_request;
+  bool tag_moved = false;           // the registry has another image by now
+  bool removal_takes_time = false;  // a deleted service stays until a test removes it
   bool manager_is_down = false;
+  bool agent_is_down = false;
   bool watch_breaks = false;  // once: the next read of a watch
 
   v1::Service& AddService(const std::string& name, uint64_t replicas) {
@@ -110,6 +116,24 @@ struct FakeCluster {
     *event.mutable_task() = task;
     Publish(std::move(event));
     return task;
+  }
+
+  // The record alone, as when the history is full.
+  void ForgetTask(const std::string& id) {
+    v1::WatchEvent event;
+    event.set_action(v1::WatchEvent::ACTION_REMOVE);
+    *event.mutable_task() = tasks[id];
+    tasks.erase(id);
+    Publish(std::move(event));
+  }
+
+  v1::Node& AddNode(const std::string& hostname, v1::NodeStatus::State state) {
+    v1::Node& node = nodes.emplace_back();
+    node.set_id(StrCat(hostname, "-id"));
+    node.mutable_meta()->set_version(++version);
+    node.mutable_description()->set_hostname(hostname);
+    node.mutable_status()->set_state(state);
+    return node;
   }
 
   void RemoveService(const std::string& id) {
@@ -185,7 +209,9 @@ class FakeManager : public ManagerClient {
   explicit FakeManager(FakeCluster& cluster) : cluster_(cluster) {}
 
   absl::StatusOr<v1::Cluster> GetCluster(const v1::GetClusterRequest&) override {
-    return v1::Cluster();
+    v1::Cluster cluster;
+    cluster.set_id("cluster-id");
+    return cluster;
   }
   absl::StatusOr<v1::Cluster> UpdateCluster(const v1::UpdateClusterRequest&) override {
     return v1::Cluster();
@@ -193,7 +219,8 @@ class FakeManager : public ManagerClient {
   absl::StatusOr<v1::JoinTokens> GetJoinTokens(const v1::GetJoinTokensRequest&) override {
     return Tokens("worker-token");
   }
-  absl::StatusOr<v1::JoinTokens> RotateJoinToken(const v1::RotateJoinTokenRequest&) override {
+  absl::StatusOr<v1::JoinTokens> RotateJoinToken(const v1::RotateJoinTokenRequest& r) override {
+    cluster_.rotate_request = r;
     return Tokens("new-token");
   }
   absl::StatusOr<v1::ClientCertificate> CreateClientCertificate(
@@ -217,9 +244,12 @@ class FakeManager : public ManagerClient {
     return response;
   }
   absl::StatusOr<v1::Node> UpdateNode(const v1::UpdateNodeRequest& r) override {
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
     for (v1::Node& node : cluster_.nodes) {
       if (node.id() != r.ref()) continue;
+      if (node.meta().version() != r.version()) return absl::AbortedError("stale");
       *node.mutable_spec() = r.spec();
+      node.mutable_meta()->set_version(++cluster_.version);
       return node;
     }
     return absl::NotFoundError("node");
@@ -265,17 +295,18 @@ class FakeManager : public ManagerClient {
   }
   absl::StatusOr<v1::UpdateServiceResponse> UpdateService(
       const v1::UpdateServiceRequest& r) override {
-    if (!cluster_.next_write_fails.empty()) {
-      const absl::Status status = cluster_.next_write_fails.front();
-      cluster_.next_write_fails.pop_front();
-      return status;
-    }
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
+    cluster_.update_request = r;
     const v1::Service* service = cluster_.Find(r.ref());
     if (service == nullptr) return NoService(r.ref());
     if (service->meta().version() != r.version()) return absl::AbortedError("stale");
     cluster_.writes.push_back(StrCat("update ", r.spec().name()));
     v1::UpdateServiceResponse response;
-    *response.mutable_service() = cluster_.Put(service->id(), r.spec());
+    v1::Service& written = cluster_.Put(service->id(), r.spec());
+    if (r.resolve_image() && cluster_.tag_moved) {
+      written.set_revision_id(StrCat("revision-", ++cluster_.version));
+    }
+    *response.mutable_service() = written;
     return response;
   }
   absl::StatusOr<v1::DeleteServiceResponse> DeleteService(
@@ -284,6 +315,7 @@ class FakeManager : public ManagerClient {
     if (service == nullptr) return NoService(r.ref());
     cluster_.writes.push_back(StrCat("delete ", service->spec().name()));
     const std::string id = service->id();
+    if (cluster_.removal_takes_time) return v1::DeleteServiceResponse();
     cluster_.script.push_back([this, id] { cluster_.RemoveService(id); });
     return v1::DeleteServiceResponse();
   }
@@ -318,6 +350,12 @@ class FakeManager : public ManagerClient {
   }
 
  private:
+  absl::Status NextFailure() {
+    if (cluster_.next_write_fails.empty()) return absl::OkStatus();
+    absl::Status status = std::move(cluster_.next_write_fails.front());
+    cluster_.next_write_fails.pop_front();
+    return status;
+  }
   static absl::Status NoService(const std::string& ref) {
     return absl::NotFoundError(StrCat("service \"", ref, "\" not found"));
   }
@@ -403,6 +441,7 @@ class FakeConnector : public Connector {
   }
   absl::StatusOr<std::unique_ptr<NodeClient>> Node(const std::string& socket) override {
     agent_socket = socket;
+    if (cluster_.agent_is_down) return absl::UnavailableError("cannot reach the daemon");
     return std::make_unique<FakeNode>(cluster_);
   }
 
