@@ -20,6 +20,7 @@ using ::testing::StartsWith;
 
 constexpr auto kRunning = v1::TaskStatus::STATE_RUNNING;
 constexpr auto kPreparing = v1::TaskStatus::STATE_PREPARING;
+constexpr auto kComplete = v1::TaskStatus::STATE_COMPLETE;
 constexpr auto kFailed = v1::TaskStatus::STATE_FAILED;
 constexpr auto kPending = v1::TaskStatus::STATE_PENDING;
 
@@ -241,6 +242,28 @@ TEST_F(CommandsTest, ATaskThatKeepsFailingFailsTheCommandWithItsError) {
   EXPECT_EQ(console_.err,
             "error: service web did not converge: web.1: task: non-zero exit (3) (3 attempts "
             "failed)\n");
+}
+
+TEST_F(CommandsTest, ATaskThatKeepsEndingByItselfFailsTheCommandToo) {
+  for (int i = 0; i < 3; ++i) {
+    cluster_.script.push_back(
+        [this, i] { cluster_.PutTask(StrCat("t", i), *cluster_.Find("web"), 1, kComplete); });
+  }
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "busybox", "true"}), 1);
+  EXPECT_EQ(console_.err,
+            "error: service web did not converge: web.1: the task has ended (complete) 3 times\n");
+  EXPECT_THAT(console_.out, HasSubstr("\nweb.1: the task has ended (complete)\n"));
+}
+
+TEST_F(CommandsTest, EndsAddUpInAClusterThatKeepsNoHistory) {
+  for (int i = 0; i < 3; ++i) {
+    const std::string id = StrCat("t", i);
+    cluster_.script.push_back(
+        [this, id] { cluster_.PutTask(id, *cluster_.Find("web"), 1, kFailed, "exit"); });
+    cluster_.script.push_back([this, id] { cluster_.ForgetTask(id); });
+  }
+  EXPECT_EQ(world_.Run({"service", "create", "--name", "web", "busybox"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("web.1: exit (3 attempts failed)"));
 }
 
 TEST_F(CommandsTest, ATaskThatIsNotStartedAgainFailsTheCommand) {

@@ -17,8 +17,12 @@ bool IsPaused(const v1::Service& service) {
          state == v1::UpdateStatus::STATE_ROLLBACK_PAUSED;
 }
 
-bool HasFailed(const v1::Task& task) {
-  return task.status().state() == TaskState::STATE_FAILED ||
+bool IsComplete(const v1::Task& task) { return task.status().state() == TaskState::STATE_COMPLETE; }
+
+// By itself: one that was told to stop is SHUTDOWN. A replicated service is to stay up, so that an
+// exit with 0 is an end like any other.
+bool HasEnded(const v1::Task& task) {
+  return IsComplete(task) || task.status().state() == TaskState::STATE_FAILED ||
          task.status().state() == TaskState::STATE_REJECTED;
 }
 
@@ -76,7 +80,8 @@ void ServiceProgress::Apply(const v1::WatchEvent& event) {
     }
   } else if (event.has_task() && event.task().service_id() == id_) {
     if (removal) {
-      tasks_.erase(event.task().id());
+      // A cluster that keeps no history forgets ends faster than they add up; here they stay.
+      if (!Counts(event.task())) tasks_.erase(event.task().id());
     } else {
       tasks_[event.task().id()] = event.task();
     }
@@ -85,6 +90,11 @@ void ServiceProgress::Apply(const v1::WatchEvent& event) {
 
 bool ServiceProgress::IsWanted(const v1::Task& task) const {
   return task.desired_state() <= TaskState::STATE_RUNNING && !IsTerminal(task.status().state());
+}
+
+bool ServiceProgress::Counts(const v1::Task& task) const {
+  return HasEnded(task) && task.revision_id() == service_.revision_id() &&
+         ToTime(task.meta().created_at()) >= accepted_at_;
 }
 
 bool ServiceProgress::UpdateIsDone() const {
@@ -109,11 +119,9 @@ std::map<uint64_t, ServiceProgress::Slot> ServiceProgress::Slots() const {
       slot.current = &task;
       slot.wanted = wanted;
     }
-    const bool counts = HasFailed(task) && task.revision_id() == service_.revision_id() &&
-                        ToTime(task.meta().created_at()) >= accepted_at_;
-    if (!counts) continue;
-    ++slot.failures;
-    if (slot.last_failed == nullptr || Newer(task, *slot.last_failed)) slot.last_failed = &task;
+    if (!Counts(task)) continue;
+    ++slot.ends;
+    if (slot.last_ended == nullptr || Newer(task, *slot.last_ended)) slot.last_ended = &task;
   }
   for (auto& [number, slot] : slots) {
     if (slot.current == nullptr) continue;
@@ -127,9 +135,9 @@ std::map<uint64_t, ServiceProgress::Slot> ServiceProgress::Slots() const {
 }
 
 std::string ServiceProgress::Explain(uint64_t slot, const v1::Task& task) const {
-  std::string error = TaskError(task);
-  if (error.empty()) error = task.status().message();
-  return StrCat(name_, ".", slot, ": ", error);
+  std::string why = TaskError(task);
+  if (why.empty()) why = StrCat("the task has ended (", StateKey(task.status().state()), ")");
+  return StrCat(name_, ".", slot, ": ", why);
 }
 
 ServiceProgress::Verdict ServiceProgress::JudgeSlot(uint64_t number, const Slot& slot,
@@ -139,31 +147,31 @@ ServiceProgress::Verdict ServiceProgress::JudgeSlot(uint64_t number, const Slot&
     verdict.state = State::kConverged;
     return verdict;
   }
-  if (slot.failures >= kFailuresOfASlot) {
-    return {State::kFailed,
-            StrCat(Explain(number, *slot.last_failed), " (", slot.failures, " attempts failed)"),
-            {}};
+  if (slot.ends >= kEndsOfASlot) {
+    const std::string often = IsComplete(*slot.last_ended)
+                                  ? StrCat(" ", slot.ends, " times")
+                                  : StrCat(" (", slot.ends, " attempts failed)");
+    return {State::kFailed, StrCat(Explain(number, *slot.last_ended), often), {}};
   }
   if (slot.current == nullptr) return verdict;
   if (slot.wanted) {
     empty_since_.erase(number);
     if (!slot.current->status().error().empty()) verdict.reason = Explain(number, *slot.current);
-    if (verdict.reason.empty() && slot.last_failed != nullptr) {
-      verdict.reason = Explain(number, *slot.last_failed);
+    if (verdict.reason.empty() && slot.last_ended != nullptr) {
+      verdict.reason = Explain(number, *slot.last_ended);
     }
     return verdict;
   }
   const absl::Duration since = empty_since_.try_emplace(number, now).first->second;
-  const v1::Task& ended = slot.last_failed != nullptr ? *slot.last_failed : *slot.current;
+  const v1::Task& ended = slot.last_ended != nullptr ? *slot.last_ended : *slot.current;
   if (now - since < kReplacementPatience) {
     verdict.ask_again = kReplacementPatience - (now - since);
     verdict.reason = Explain(number, ended);
     return verdict;
   }
-  std::string why = HasFailed(ended) ? Explain(number, ended)
-                                     : StrCat(name_, ".", number, ": the task has ended (",
-                                              StateKey(ended.status().state()), ")");
-  return {State::kFailed, StrCat(why, ", and its restart policy starts no other"), {}};
+  return {State::kFailed,
+          StrCat(Explain(number, ended), ", and its restart policy starts no other"),
+          {}};
 }
 
 ServiceProgress::Verdict ServiceProgress::Judge(absl::Duration now) {
@@ -245,8 +253,8 @@ std::vector<std::string> ServiceProgress::Notes() const {
     if (slot.good || slot.current == nullptr || notes.size() >= kMostBars) continue;
     if (number > service_.spec().replicated().replicas()) continue;
     const v1::Task* task = slot.current;
-    if (TaskError(*task).empty()) task = slot.last_failed;
-    if (task != nullptr && !TaskError(*task).empty()) notes.push_back(Explain(number, *task));
+    if (TaskError(*task).empty()) task = slot.last_ended;
+    if (task != nullptr) notes.push_back(Explain(number, *task));
   }
   return notes;
 }

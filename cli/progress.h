@@ -7,9 +7,9 @@
 //
 // Converged: each wanted slot runs a task of the wanted revision, nothing else is wanted to run,
 // and no update is under way. Failed, with the reason: the update paused; the service was removed;
-// a slot's tasks failed kFailuresOfASlot times since the write; a slot's task ended and nothing
-// replaced it for kReplacementPatience (attempts used up, or a restart condition that says so). A
-// task that waits for a node is neither: the cluster may still get one.
+// a slot's tasks failed, or ended by themselves, kEndsOfASlot times since the write; a slot's task
+// ended and nothing replaced it for kReplacementPatience (attempts used up, or a restart condition
+// that says so). A task that waits for a node is neither: the cluster may still get one.
 #ifndef SWARM_CLI_PROGRESS_H_
 #define SWARM_CLI_PROGRESS_H_
 
@@ -26,7 +26,7 @@ namespace swarm::cli {
 
 class ServiceProgress {
  public:
-  static constexpr size_t kFailuresOfASlot = 3;
+  static constexpr size_t kEndsOfASlot = 3;
   static constexpr absl::Duration kReplacementPatience = absl::Seconds(2);
   static constexpr uint64_t kMostBars = 20;  // above it a summary, as Docker
 
@@ -58,15 +58,17 @@ class ServiceProgress {
 
  private:
   struct Slot {
-    const v1::Task* current = nullptr;  // wanted to run; else the newest
-    const v1::Task* last_failed = nullptr;
-    size_t failures = 0;  // since the write, of the wanted revision
-    bool wanted = false;  // `current` is wanted to run and has not ended
-    bool good = false;    // `current` runs the wanted revision
+    const v1::Task* current = nullptr;     // wanted to run; else the newest
+    const v1::Task* last_ended = nullptr;  // of those that count
+    size_t ends = 0;                       // since the write, of the wanted revision
+    bool wanted = false;                   // `current` is wanted to run and has not ended
+    bool good = false;                     // `current` runs the wanted revision
   };
   std::map<uint64_t, Slot> Slots() const;
   bool IsWanted(const v1::Task& task) const;
+  bool Counts(const v1::Task& task) const;
   bool UpdateIsDone() const;
+  // Of a task that has an error or has ended: "web.1: task: non-zero exit (3)".
   std::string Explain(uint64_t slot, const v1::Task& task) const;
   Verdict JudgeSlot(uint64_t number, const Slot& slot, absl::Duration now);
 
