@@ -597,6 +597,35 @@ TEST_F(CommandsTest, StackRemovalWaitsUntilTheLastServiceIsGone) {
   EXPECT_EQ(console_.err, "error: nothing found in stack: shop\n");
 }
 
+TEST_F(CommandsTest, StackRemovalSaysWhatItWaitsFor) {
+  v1::ServiceSpec spec;
+  spec.set_name("s_a");
+  (*spec.mutable_labels())["com.docker.stack.namespace"] = "s";
+  const v1::Service& service = cluster_.Put("s_a-id", spec);
+  cluster_.AddNode("node1", v1::NodeStatus::STATE_READY);
+  cluster_.AddNode("node2", v1::NodeStatus::STATE_DOWN);
+  cluster_.PutTask("t1", service, 1, kRunning).set_node_id("node1-id");
+  for (uint64_t slot = 2; slot <= 6; ++slot) {
+    cluster_.PutTask(StrCat("t", slot), service, slot, kRunning).set_node_id("node2-id");
+  }
+  cluster_.removal_takes_time = true;
+  console_.is_terminal = true;
+  console_.width = 40;
+  EXPECT_EQ(world_.Run({"stack", "rm", "--timeout=12s", "s"}), 124);
+  constexpr char kStops[] = "waiting for s_a.1 on node1 to stop";
+  constexpr char kDown[] =
+      "waiting for s_a.2, s_a.3, s_a.4 and 2 more on node2 (down): bring it back or `swarmctl node "
+      "rm --force node2`";
+  // Told twice, printed once.
+  EXPECT_EQ(console_.out, StrCat("Removing service s_a\n", kStops, "\n", kDown, "\n"));
+  EXPECT_EQ(console_.err, StrCat("error: timed out while ", kStops, "; the removal goes on\n"));
+
+  cluster_.tasks.erase("t1");
+  cluster_.script = {[] {}, [this] { cluster_.RemoveService("s_a-id"); }};
+  EXPECT_EQ(world_.Run({"stack", "rm", "s"}), 0);
+  EXPECT_EQ(console_.out, StrCat("Removing service s_a\n", kDown, "\n"));
+}
+
 TEST_F(CommandsTest, ConfigShowsTheFileAsItIsUnderstood) {
   const std::string path = WriteFile(
       "shop.yaml", "services:\n  web:\n    image: ${IMG:-busybox}\n    ports: ['80:80']\n");

@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <deque>
+#include <map>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "cli/errors.h"
+#include "cli/output/views.h"
+#include "cli/output/words.h"
 #include "cli/progress.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -15,6 +19,8 @@ namespace {
 constexpr int kMostReopens = 5;                                 // of a watch that broke off
 constexpr absl::Duration kRestartPatience = absl::Seconds(30);  // for a manager to come back
 constexpr size_t kMostAtOnce = 500;                             // events between two drawings
+constexpr absl::Duration kSilence = absl::Seconds(5);  // before a removal says why it waits
+constexpr size_t kMostNodesNamed = 10;
 
 v1::WatchRequest WatchServices(const std::string& service_id, bool tasks) {
   v1::WatchRequest request;
@@ -41,14 +47,15 @@ bool IsWorthReopening(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsAborted(status);
 }
 
-// Lines that are drawn again in place on a terminal, and printed when they change elsewhere.
+// Lines that are drawn again in place, cut to the terminal, or are printed when they change.
 class Board {
  public:
-  Board(Console& console, bool quiet) : console_(console), quiet_(quiet) {}
+  Board(Console& console, bool quiet, bool in_place)
+      : console_(console), quiet_(quiet), in_place_(in_place) {}
 
   void Show(const std::vector<std::string>& live, const std::vector<std::string>& plain) {
     if (quiet_) return;
-    if (console_.interactive()) {
+    if (in_place_) {
       Redraw(live);
     } else {
       for (const std::string& line : plain) {
@@ -80,14 +87,76 @@ class Board {
 
   Console& console_;
   const bool quiet_;
+  const bool in_place_;
   std::vector<std::string> shown_;
 };
+
+std::string SomeOf(const std::vector<std::string>& names) {
+  constexpr size_t kSome = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kSome); ++i) {
+    StrAppend(&text, i == 0 ? "" : ", ", names[i]);
+  }
+  if (names.size() > kSome) StrAppend(&text, " and ", names.size() - kSome, " more");
+  return text;
+}
+
+std::string WhereAndWhatHelps(const v1::Node& node,
+                              const std::map<std::string, size_t>& hostnames) {
+  const std::string& host = node.description().hostname();
+  const std::string name = host.empty() || hostnames.at(host) > 1 ? node.id() : host;
+  if (node.status().state() == v1::NodeStatus::STATE_READY) return StrCat(" on ", name, " to stop");
+  std::string state = NodeStateWord(node.status().state());
+  state[0] = absl::ascii_tolower(static_cast<unsigned char>(state[0]));
+  const std::string where = StrCat(" on ", name, " (", state, ")");
+  if (node.status().state() != v1::NodeStatus::STATE_DOWN) return where;
+  return StrCat(where, ": bring it back or `swarmctl node rm --force ", name, "`");
+}
+
+// "waiting for web.1, web.2, web.3 and 5 more on node2 (down): bring it back or …", one a node.
+std::vector<std::string> WhatIsWaitedFor(std::vector<v1::Task> tasks,
+                                         const std::vector<v1::Node>& nodes) {
+  std::map<std::string, const v1::Node*> by_id;
+  std::map<std::string, size_t> hostnames;
+  for (const v1::Node& node : nodes) {
+    by_id[node.id()] = &node;
+    ++hostnames[node.description().hostname()];
+  }
+  SortForListing(tasks);
+  std::map<std::string, std::vector<std::string>> by_node;
+  for (const v1::Task& task : tasks) {
+    std::vector<std::string>& names = by_node[task.node_id()];
+    if (names.empty() || names.back() != TaskName(task)) names.push_back(TaskName(task));
+  }
+  std::vector<std::string> lines;
+  for (const auto& [id, names] : by_node) {
+    if (lines.size() == kMostNodesNamed) {
+      lines.push_back(
+          StrCat("waiting for tasks on ", by_node.size() - lines.size(), " more nodes"));
+      break;
+    }
+    const auto node = by_id.find(id);
+    lines.push_back(StrCat("waiting for ", SomeOf(names),
+                           node == by_id.end() ? std::string(" to stop")
+                                               : WhereAndWhatHelps(*node->second, hostnames)));
+  }
+  return lines;
+}
+
+absl::Status TimedOutGone(std::string_view while_what) {
+  return WithExit(
+      absl::DeadlineExceededError(StrCat("timed out while ", while_what, "; the removal goes on")),
+      kExitTimedOut);
+}
 
 class ConvergenceWaiter {
  public:
   ConvergenceWaiter(Invocation& in, ManagerClient& manager,
                     const std::vector<v1::Service>& accepted, const WaitOptions& options)
-      : in_(in), manager_(manager), options_(options), board_(in.env.console, options.quiet) {
+      : in_(in),
+        manager_(manager),
+        options_(options),
+        board_(in.env.console, options.quiet, in.env.console.interactive()) {
     for (const v1::Service& service : accepted) progress_.emplace_back(service);
   }
 
@@ -264,56 +333,81 @@ absl::StatusOr<GoneWaiter> GoneWaiter::Begin(Invocation& in) {
   return waiter;
 }
 
-absl::Status GoneWaiter::StillThere(std::vector<v1::Service>& services) {
+absl::StatusOr<std::vector<v1::Task>> GoneWaiter::Look(std::vector<v1::Service>& services) {
   ASSIGN_OR_RETURN(ManagerClient * manager, in_->Manager());
   std::vector<v1::Service> left;
-  for (v1::Service& service : services) {
+  std::vector<v1::Task> tasks;
+  for (const v1::Service& service : services) {
     v1::ListTasksRequest request;
     request.set_service_ref(service.id());
-    request.set_page_size(1);
-    const absl::Status status = manager->ListTasks(request).status();
-    if (status.ok()) {
-      left.push_back(std::move(service));
-    } else if (!absl::IsNotFound(status)) {
-      return status;
-    }
+    // The first page alone: of a large service it says enough.
+    absl::StatusOr<v1::ListTasksResponse> page = manager->ListTasks(request);
+    if (absl::IsNotFound(page.status())) continue;
+    RETURN_IF_ERROR(page.status());
+    for (v1::Task& task : *page->mutable_tasks()) tasks.push_back(std::move(task));
+    left.push_back(service);
   }
   services = std::move(left);
+  return tasks;
+}
+
+absl::Status GoneWaiter::Take(absl::Duration patience, std::vector<v1::Service>& services) {
+  const absl::StatusOr<std::optional<v1::WatchEvent>> next = watch_->Next(patience);
+  if (IsWorthReopening(next.status()) && ++reopens_ <= kMostReopens) {
+    ASSIGN_OR_RETURN(ManagerClient * manager, in_->Manager());
+    ASSIGN_OR_RETURN(watch_, OpenWatch(*manager, WatchServices("", false), /*patient=*/true));
+    return Look(services).status();
+  }
+  RETURN_IF_ERROR(next.status());
+  const std::optional<v1::WatchEvent>& event = *next;
+  if (!event) return absl::OkStatus();
+  if (event->action() == v1::WatchEvent::ACTION_RESYNC) return Look(services).status();
+  if (event->action() == v1::WatchEvent::ACTION_REMOVE && event->has_service()) {
+    services.erase(std::remove_if(services.begin(), services.end(),
+                                  [&](const auto& s) { return s.id() == event->service().id(); }),
+                   services.end());
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> GoneWaiter::WaitsFor(std::vector<v1::Service>& services) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in_->Manager());
+  ASSIGN_OR_RETURN(const std::vector<v1::Task> tasks, Look(services));
+  ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(*manager));
+  return WhatIsWaitedFor(tasks, nodes);
+}
+
+absl::Status GoneWaiter::Loop(std::vector<v1::Service>& services, const WaitOptions& options) {
+  const Clock& clock = in_->env.clock;
+  const absl::Duration begun = clock.MonotonicNow();
+  absl::Duration next_look = begun + kSilence;
+  // Not in place: a command that helps must not be cut.
+  Board board(in_->env.console, options.quiet, /*in_place=*/false);
+  while (!services.empty()) {
+    const absl::Duration now = clock.MonotonicNow();
+    const absl::Duration left = options.timeout.value_or(absl::InfiniteDuration()) - (now - begun);
+    if (left <= absl::ZeroDuration() || now >= next_look) {
+      const std::string first = services[0].spec().name();
+      const absl::StatusOr<std::vector<std::string>> lines = WaitsFor(services);
+      // A manager that restarts is the watch's to notice.
+      if (!lines.ok() && !IsWorthReopening(lines.status())) return lines.status();
+      if (services.empty()) break;
+      if (left <= absl::ZeroDuration()) {
+        return TimedOutGone(lines.ok() && !lines->empty() ? (*lines)[0]
+                                                          : StrCat("waiting for ", first));
+      }
+      if (lines.ok()) board.Show(*lines, *lines);
+      next_look = now + kSilence;
+    }
+    RETURN_IF_ERROR(Take(std::min(left, next_look - now), services));
+  }
   return absl::OkStatus();
 }
 
 absl::Status GoneWaiter::Wait(std::vector<v1::Service> services, const WaitOptions& options) {
-  const Clock& clock = in_->env.clock;
-  const absl::Duration begun = clock.MonotonicNow();
-  int reopens = 0;
-  while (!services.empty()) {
-    absl::Duration patience = absl::InfiniteDuration();
-    if (options.timeout) patience = *options.timeout - (clock.MonotonicNow() - begun);
-    if (patience <= absl::ZeroDuration()) {
-      return WithExit(absl::DeadlineExceededError(
-                          StrCat("timed out while waiting for ", services[0].spec().name(),
-                                 " to stop; the removal goes on: see swarmctl node ls")),
-                      kExitTimedOut);
-    }
-    const absl::StatusOr<std::optional<v1::WatchEvent>> next = watch_->Next(patience);
-    if (IsWorthReopening(next.status()) && ++reopens <= kMostReopens) {
-      ASSIGN_OR_RETURN(ManagerClient * manager, in_->Manager());
-      ASSIGN_OR_RETURN(watch_, OpenWatch(*manager, WatchServices("", false), /*patient=*/true));
-      RETURN_IF_ERROR(StillThere(services));
-      continue;
-    }
-    RETURN_IF_ERROR(next.status());
-    const std::optional<v1::WatchEvent>& event = *next;
-    if (!event) continue;
-    if (event->action() == v1::WatchEvent::ACTION_RESYNC) {
-      RETURN_IF_ERROR(StillThere(services));
-    } else if (event->action() == v1::WatchEvent::ACTION_REMOVE && event->has_service()) {
-      services.erase(std::remove_if(services.begin(), services.end(),
-                                    [&](const auto& s) { return s.id() == event->service().id(); }),
-                     services.end());
-    }
-  }
-  return absl::OkStatus();
+  absl::Status status = Loop(services, options);
+  if (ExitCodeOf(status) == kExitInterrupted) in_->Out("Removal continuing in background.\n");
+  return status;
 }
 
 }  // namespace swarm::cli

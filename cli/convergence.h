@@ -33,15 +33,23 @@ class GoneWaiter {
  public:
   // Opens the watch.
   static absl::StatusOr<GoneWaiter> Begin(Invocation& in);
-  // Returns when none of the services (ids) exists any more, tasks and all.
+  // Returns when none of the services (ids) exists any more, tasks and all. Says every few seconds
+  // which tasks on which nodes it waits for, when that changed: a node that is down keeps its tasks
+  // for a day. Exit 124 after the timeout, 130 at Ctrl-C; the removal goes on.
   absl::Status Wait(std::vector<v1::Service> services, const WaitOptions& options);
 
  private:
   explicit GoneWaiter(Invocation& in) : in_(&in) {}
-  absl::Status StillThere(std::vector<v1::Service>& services);
+  absl::Status Loop(std::vector<v1::Service>& services, const WaitOptions& options);
+  absl::Status Take(absl::Duration patience, std::vector<v1::Service>& services);
+  // Drops the services that are gone; the tasks of the others.
+  absl::StatusOr<std::vector<v1::Task>> Look(std::vector<v1::Service>& services);
+  // "waiting for web.3 on node2 (down): …", one a node.
+  absl::StatusOr<std::vector<std::string>> WaitsFor(std::vector<v1::Service>& services);
 
   Invocation* in_;
   std::unique_ptr<Stream<v1::WatchEvent>> watch_;
+  int reopens_ = 0;
 };
 
 }  // namespace swarm::cli
