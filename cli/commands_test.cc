@@ -359,6 +359,24 @@ TEST_F(CommandsTest, AnUpdateThatWasOvertakenIsDoneAgainOnTheNewVersion) {
   EXPECT_THAT(cluster_.writes, ElementsAre("update web"));
 }
 
+TEST_F(CommandsTest, AnImageThatIsNamedIsResolvedAnewUnlessTheServiceSaysNot) {
+  cluster_.AddService("web", 1);
+  EXPECT_EQ(world_.Run({"service", "update", "-d", "--image", "busybox", "web"}), 0);
+  EXPECT_TRUE(cluster_.update_request.resolve_image());
+  EXPECT_EQ(world_.Run({"service", "update", "-d", "--env-add", "A=1", "web"}), 0);
+  EXPECT_FALSE(cluster_.update_request.resolve_image());
+  EXPECT_EQ(world_.Run({"service", "update", "-d", "--image=busybox", "--no-resolve-image", "web"}),
+            0);
+  EXPECT_FALSE(cluster_.update_request.resolve_image());
+}
+
+TEST_F(CommandsTest, ANodeUpdateThatWasOvertakenIsDoneAgainOnTheVersionItRead) {
+  cluster_.AddNode("blue", v1::NodeStatus::STATE_READY);
+  cluster_.next_write_fails = {absl::AbortedError("stale")};
+  EXPECT_EQ(world_.Run({"node", "update", "--availability", "drain", "blue"}), 0);
+  EXPECT_EQ(cluster_.nodes[0].spec().availability(), v1::NodeSpec::AVAILABILITY_DRAIN);
+}
+
 TEST_F(CommandsTest, ScaleChangesOnlyTheNumberAndWaits) {
   v1::Service& web = cluster_.AddService("web", 1);
   cluster_.PutTask("t1", web, 1, kRunning);
@@ -553,9 +571,31 @@ TEST_F(CommandsTest, DeployCreatesThenLeavesUnchangedServicesAlone) {
   EXPECT_EQ(console_.out, "Creating service shop_web\nCreating service shop_api\n");
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
   EXPECT_EQ(console_.out, "Service shop_web is unchanged\nService shop_api is unchanged\n");
-  EXPECT_THAT(cluster_.writes, ElementsAre("create shop_web", "create shop_api"));
   EXPECT_EQ(world_.Run({"stack", "ls"}), 0);
   EXPECT_EQ(console_.out, "NAME   SERVICES\nshop   2\n");
+}
+
+TEST_F(CommandsTest, DeployAsksWhatTagsStandForUnlessToldOtherwise) {
+  const std::string path = WriteFile("s.yaml", "services: {a: {image: busybox}}\n");
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "s"}), 0);
+  cluster_.writes.clear();
+  // Docker's default is always.
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "s"}), 0);
+  EXPECT_TRUE(cluster_.update_request.resolve_image());
+  EXPECT_EQ(console_.out, "Service s_a is unchanged\n");
+  cluster_.tag_moved = true;
+  EXPECT_EQ(world_.Run({"stack", "deploy", "--resolve-image=always", "-c", path, "s"}), 0);
+  EXPECT_EQ(console_.out, "Updating service s_a (id: s_a-id): its image is another one now\n");
+
+  cluster_.writes.clear();
+  EXPECT_EQ(world_.Run({"stack", "deploy", "--resolve-image=changed", "-c", path, "s"}), 0);
+  EXPECT_EQ(console_.out, "Service s_a is unchanged\n");
+  EXPECT_THAT(cluster_.writes, IsEmpty());
+  EXPECT_EQ(world_.Run({"stack", "deploy", "--resolve-image=never", "-c", path, "s"}), 0);
+  EXPECT_FALSE(cluster_.update_request.resolve_image());
+  EXPECT_TRUE(cluster_.update_request.spec().no_resolve_image());
+  EXPECT_EQ(world_.Run({"stack", "deploy", "--resolve-image=often", "-c", path, "s"}), 2);
+  EXPECT_EQ(console_.err, "error: --resolve-image=often: must be always, changed or never\n");
 }
 
 TEST_F(CommandsTest, DeployUpdatesWhatChangedAndPrunesWhatLeft) {

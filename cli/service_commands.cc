@@ -55,10 +55,11 @@ absl::Status Create(Invocation& in) {
   return WaitForConvergence(in, {answer.service()}, wait);
 }
 
-// Reads, changes and writes; reads again when somebody else was faster.
+// Reads, changes and writes; reads again when somebody else was faster. `resolve_image` asks the
+// registry anew, unless the spec says not to.
 absl::StatusOr<v1::Service> ChangeService(
     Invocation& in, const std::string& ref,
-    const std::function<absl::Status(v1::ServiceSpec&)>& change) {
+    const std::function<absl::Status(v1::ServiceSpec&)>& change, bool resolve_image = false) {
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   for (int attempt = 1;; ++attempt) {
     v1::GetServiceRequest get;
@@ -70,6 +71,7 @@ absl::StatusOr<v1::Service> ChangeService(
     request.set_request_id(Id::Make(in.env.random).ToString());
     *request.mutable_spec() = service.spec();
     RETURN_IF_ERROR(change(*request.mutable_spec()));
+    request.set_resolve_image(resolve_image && !request.spec().no_resolve_image());
     absl::StatusOr<v1::UpdateServiceResponse> answer = manager->UpdateService(request);
     if (absl::IsAborted(answer.status()) && attempt < kMostAttempts) continue;
     RETURN_IF_ERROR(answer.status());
@@ -82,9 +84,12 @@ absl::Status Update(Invocation& in) {
   ASSIGN_OR_RETURN(const WaitOptions wait, WaitOptions::FromFlags(in.flags));
   const FlagWorld world = WorldOf(in);
   const std::string& ref = in.arguments()[0];
-  ASSIGN_OR_RETURN(const v1::Service service, ChangeService(in, ref, [&](v1::ServiceSpec& spec) {
-                     return ChangeSpec(in.flags, world, spec);
-                   }));
+  // An image that is named is asked for, even by the name that it has: its tag may have moved.
+  ASSIGN_OR_RETURN(
+      const v1::Service service,
+      ChangeService(
+          in, ref, [&](v1::ServiceSpec& spec) { return ChangeSpec(in.flags, world, spec); },
+          /*resolve_image=*/in.flags.Has("image")));
   in.Out(StrCat(ref, "\n"));
   if (in.flags.On("detach")) return absl::OkStatus();
   return WaitForConvergence(in, {service}, wait);

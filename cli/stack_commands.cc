@@ -88,17 +88,17 @@ compose::StackOptions OptionsFor(Invocation& in, const StackInput& input, const 
 
 class Deployment {
  public:
-  Deployment(Invocation& in, ManagerClient& manager, std::string stack)
-      : in_(in), manager_(manager), stack_(std::move(stack)) {}
+  // `resolve` is --resolve-image.
+  Deployment(Invocation& in, ManagerClient& manager, std::string stack, std::string resolve)
+      : in_(in), manager_(manager), stack_(std::move(stack)), resolve_(std::move(resolve)) {}
 
   absl::Status Run(const compose::Stack& file) {
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
     for (const v1::Service& service : services) existing_[service.spec().name()] = service;
-    RETURN_IF_ERROR(CheckResolveImage());
     if (in_.flags.On("prune")) RETURN_IF_ERROR(Prune(file));
     for (const compose::StackService& service : file.services) {
       v1::ServiceSpec spec = service.spec;
-      if (in_.flags.Text("resolve-image") == "never") spec.set_no_resolve_image(true);
+      if (resolve_ == "never") spec.set_no_resolve_image(true);
       const auto old = existing_.find(spec.name());
       absl::Status status = old == existing_.end() ? Create(spec) : Update(old->second, spec);
       if (!status.ok()) {
@@ -111,12 +111,6 @@ class Deployment {
   const std::vector<v1::Service>& accepted() const { return accepted_; }
 
  private:
-  absl::Status CheckResolveImage() {
-    const std::string mode = in_.flags.Text("resolve-image", "changed");
-    if (mode == "always" || mode == "changed" || mode == "never") return absl::OkStatus();
-    return UsageError(StrCat("--resolve-image=", mode, ": must be always, changed or never"));
-  }
-
   absl::Status Prune(const compose::Stack& file) {
     std::set<std::string> names;
     for (const compose::StackService& service : file.services) names.insert(service.spec.name());
@@ -145,13 +139,15 @@ class Deployment {
     // A --force of before is no difference.
     spec.mutable_task()->set_force_update(old.spec().task().force_update());
     const bool same = google::protobuf::util::MessageDifferencer::Equals(old.spec(), spec);
-    if (same && in_.flags.Text("resolve-image") != "always") {
+    if (same && resolve_ != "always") {
       in_.Out(StrCat("Service ", spec.name(), " is unchanged\n"));
       accepted_.push_back(old);
       return absl::OkStatus();
     }
-    in_.Out(StrCat("Updating service ", spec.name(), " (id: ", old.id(), ")\n"));
+    if (!same) in_.Out(StrCat("Updating service ", spec.name(), " (id: ", old.id(), ")\n"));
     v1::UpdateServiceRequest request;
+    // Of an image that changed the manager asks by itself, unless the spec says not to.
+    request.set_resolve_image(resolve_ == "always");
     request.set_ref(old.id());
     request.set_version(old.meta().version());
     request.set_request_id(Id::Make(in_.env.random).ToString());
@@ -165,6 +161,13 @@ class Deployment {
       answer = manager_.UpdateService(request);
     }
     RETURN_IF_ERROR(answer.status());
+    if (same) {
+      // Whether its tag has moved, only the answer tells.
+      const bool moved = answer->service().revision_id() != old.revision_id();
+      in_.Out(moved ? StrCat("Updating service ", old.spec().name(), " (id: ", old.id(),
+                             "): its image is another one now\n")
+                    : StrCat("Service ", old.spec().name(), " is unchanged\n"));
+    }
     Accept(answer->warnings(), std::move(*answer->mutable_service()));
     return absl::OkStatus();
   }
@@ -178,6 +181,7 @@ class Deployment {
   Invocation& in_;
   ManagerClient& manager_;
   const std::string stack_;
+  const std::string resolve_;
   std::map<std::string, v1::Service> existing_;
   std::vector<v1::Service> accepted_;
 };
@@ -186,12 +190,16 @@ absl::Status Deploy(Invocation& in) {
   const std::string& stack = in.arguments()[0];
   RETURN_IF_ERROR(CheckName(stack));
   ASSIGN_OR_RETURN(const WaitOptions wait, WaitOptions::FromFlags(in.flags));
+  const std::string resolve = in.flags.Text("resolve-image", "always");
+  if (resolve != "always" && resolve != "changed" && resolve != "never") {
+    return UsageError(StrCat("--resolve-image=", resolve, ": must be always, changed or never"));
+  }
   ASSIGN_OR_RETURN(const StackInput input, ReadStackFiles(in));
   ASSIGN_OR_RETURN(const compose::Stack file,
                    compose::LoadStack(input.files, OptionsFor(in, input, stack)));
   for (const std::string& warning : file.warnings) in.Warn(warning);
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
-  Deployment deployment(in, *manager, stack);
+  Deployment deployment(in, *manager, stack, resolve);
   RETURN_IF_ERROR(deployment.Run(file));
   const bool waits = in.flags.On("wait") || (in.flags.Has("detach") && !in.flags.On("detach"));
   if (!waits) return absl::OkStatus();
@@ -295,7 +303,8 @@ std::vector<Command> StackCommands() {
         {"prune", 0, FlagKind::kSwitch, "", "remove services that are no longer in the file"},
         {"wait", 0, FlagKind::kSwitch, "", "until everything runs"},
         {"detach", 'd', FlagKind::kSwitch, "", "return at once (default); --detach=false waits"},
-        {"resolve-image", 0, FlagKind::kText, "WHEN", "changed (default), always or never"},
+        {"resolve-image", 0, FlagKind::kText, "WHEN",
+         "ask the registry what tags stand for: always (default), changed or never"},
         quiet_wait,
         timeout,
         stability,
