@@ -490,6 +490,11 @@ TEST_F(CommandsTest, InspectPrintsDockersNames) {
   EXPECT_EQ(world_.Run({"service", "inspect", "web"}), 0);
   EXPECT_THAT(console_.out, AllOf(StartsWith("[\n    {\n        \"ID\": \"web-id\""),
                                   HasSubstr("\"TaskTemplate\"")));
+  EXPECT_EQ(world_.Run({"service", "inspect", "web", "--format", "{{.ID}} {{.Spec.Mode.Global}}"}),
+            1);
+  EXPECT_EQ(console_.err,
+            "error: template: there is no field .Spec.Mode.Global; there are "
+            ".Spec.Mode.Replicated\n");
   EXPECT_EQ(world_.Run({"service", "inspect", "nope"}), 1);
   EXPECT_EQ(console_.out, "[]\n");
 }
@@ -535,6 +540,18 @@ TEST_F(CommandsTest, VersionAndInfoAnswerWithAndWithoutAManager) {
   EXPECT_THAT(console_.out, HasSubstr("\"Server\":null"));
   EXPECT_EQ(world_.Run({"info", "--format", "{{.Swarm.ControlAvailable}}"}), 0);
   EXPECT_EQ(console_.out, "false\n");
+}
+
+TEST_F(CommandsTest, InfoOfAClusterElsewhereNeedsNoDaemonHere) {
+  cluster_.agent_is_down = true;
+  EXPECT_EQ(world_.Run({"--host", "unix:///x.sock", "info"}), 0);
+  EXPECT_THAT(console_.out,
+              AllOf(StartsWith("ClusterID:          cluster-id\n"), Not(HasSubstr("NodeID"))));
+  EXPECT_EQ(world_.Run({"-H", "unix:///x.sock", "info", "-f", "{{.Swarm.Cluster.ID}}"}), 0);
+  EXPECT_EQ(console_.out, "cluster-id\n");
+  cluster_.manager_is_down = true;
+  EXPECT_EQ(world_.Run({"--host", "unix:///x.sock", "info"}), 1);
+  EXPECT_EQ(console_.err, "error: cannot reach the manager\n");
 }
 
 TEST_F(CommandsTest, AnotherAgentSocketKnowsItsManager) {

@@ -1,5 +1,6 @@
 // events, info, version, completion.
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/numbers.h"
@@ -85,26 +86,34 @@ absl::Status Events(Invocation& in) {
   }
 }
 
+absl::StatusOr<v1::Cluster> FetchCluster(Invocation& in) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  return manager->GetCluster({});
+}
+
 absl::Status Info(Invocation& in) {
   ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  ASSIGN_OR_RETURN(NodeClient * node, in.Node());
-  ASSIGN_OR_RETURN(const v1::NodeInfo info, node->GetNodeInfo({}));
-  v1::Cluster cluster;
-  bool has_cluster = false;
-  if (!info.manager_socket().empty() || !in.IsLocal()) {
-    const absl::StatusOr<ManagerClient*> manager = in.Manager();
-    absl::StatusOr<v1::Cluster> answer =
-        manager.ok() ? (*manager)->GetCluster({}) : absl::StatusOr<v1::Cluster>(manager.status());
-    has_cluster = answer.ok();
-    if (has_cluster) cluster = *std::move(answer);
+  std::optional<v1::NodeInfo> info;
+  std::optional<v1::Cluster> cluster;
+  if (in.IsLocal()) {
+    ASSIGN_OR_RETURN(NodeClient * node, in.Node());
+    ASSIGN_OR_RETURN(info, node->GetNodeInfo({}));
+    // A manager that is down is none of the node's failures.
+    absl::StatusOr<v1::Cluster> own = absl::NotFoundError("");
+    if (!info->manager_socket().empty()) own = FetchCluster(in);
+    if (own.ok()) cluster = *std::move(own);
+  } else {
+    // Of another place: this machine may be in no cluster, or in another one.
+    ASSIGN_OR_RETURN(cluster, FetchCluster(in));
   }
-  const v1::Cluster* shown = has_cluster ? &cluster : nullptr;
+  const v1::NodeInfo* node = info ? &*info : nullptr;
+  const v1::Cluster* shown = cluster ? &*cluster : nullptr;
   if (format.kind == Format::Kind::kTable) {
-    in.Out(PrettyInfo(info, shown));
+    in.Out(PrettyInfo(node, shown));
     return absl::OkStatus();
   }
   std::vector<JsonObject> objects;
-  objects.push_back(InfoObject(info, shown));
+  objects.push_back(InfoObject(node, shown));
   ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
   in.Out(text);
   return absl::OkStatus();
@@ -149,7 +158,8 @@ std::vector<Command> SystemCommands() {
        0,
        0,
        false,
-       {{"filter", 'f', FlagKind::kList, "KEY=VALUE", "type (service, node, task) or service"},
+       {{"filter", 'f', FlagKind::kList, "KEY=VALUE",
+         "type (service, node, task, cluster) or service"},
         {"since", 0, FlagKind::kText, "VERSION", "what came after this version too"},
         {"until", 0, FlagKind::kText, "", "", FlagState::kNotBuilt}},
        Events},

@@ -143,6 +143,27 @@ std::optional<std::string> Lookup(const Json& root, const TemplatePart& part) {
   return json->dump(-1, ' ', false, kReplace);
 }
 
+// Of the first field that is not there, the ones beside where it would be.
+std::string KnownFields(const Json& root, const Format& format) {
+  for (const TemplatePart& part : format.parts) {
+    if (!part.is_field || Lookup(root, part)) continue;
+    const Json* json = &root;
+    std::string path;
+    for (const std::string& name : part.path) {
+      if (!json->is_object() || !json->contains(name)) break;
+      json = &(*json)[name];
+      StrAppend(&path, ".", name);
+    }
+    if (!json->is_object() || json->empty()) return StrCat("none below ", path);
+    std::string known;
+    for (const auto& item : json->items()) {
+      StrAppend(&known, known.empty() ? "" : ", ", path, ".", item.key());
+    }
+    return known;
+  }
+  return "";
+}
+
 struct EventParts {
   std::string type;
   std::string id;
@@ -193,6 +214,33 @@ std::string ActionWord(v1::WatchEvent::Action action) {
     default:
       return "started";
   }
+}
+
+void PutNode(const v1::NodeInfo& info, Json& json) {
+  json["Name"] = info.description().hostname();
+  json["ServerVersion"] = info.version();
+  json["OSType"] = info.description().platform().os();
+  json["Architecture"] = info.description().platform().architecture();
+  json["NCPU"] = info.description().resources().nano_cpus() / 1'000'000'000;
+  json["MemTotal"] = info.description().resources().memory_bytes();
+  json["Containers"] = info.containers_total();
+  json["ContainersRunning"] = info.containers_running();
+  json["Images"] = info.description().images_size();
+  json["DockerRootDir"] = info.state_dir();
+  json["CgroupVersion"] = info.cgroup_mode();
+}
+
+Json ClusterJson(const v1::Cluster& cluster) {
+  const v1::ClusterSpec spec = WithDefaults(cluster.spec());
+  Json json;
+  json["ID"] = cluster.id();
+  json["Version"]["Index"] = cluster.meta().version();
+  json["CreatedAt"] = Rfc3339(cluster.meta().created_at());
+  json["Spec"]["Name"] = spec.name();
+  json["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"] = spec.task_history_limit();
+  json["Spec"]["Dispatcher"]["HeartbeatPeriod"] = Nanoseconds(spec.heartbeat_period());
+  json["Spec"]["CAConfig"]["NodeCertExpiry"] = Nanoseconds(spec.node_cert_expiry());
+  return json;
 }
 
 std::string ClusterStateKey(v1::NodeInfo::ClusterState state) {
@@ -291,37 +339,19 @@ v1::ClusterSpec WithDefaults(v1::ClusterSpec spec) {
   return spec;
 }
 
-JsonObject InfoObject(const v1::NodeInfo& info, const v1::Cluster* cluster) {
+JsonObject InfoObject(const v1::NodeInfo* info, const v1::Cluster* cluster) {
   Json json;
-  json["Name"] = info.description().hostname();
-  json["ServerVersion"] = info.version();
-  json["OSType"] = info.description().platform().os();
-  json["Architecture"] = info.description().platform().architecture();
-  json["NCPU"] = info.description().resources().nano_cpus() / 1'000'000'000;
-  json["MemTotal"] = info.description().resources().memory_bytes();
-  json["Containers"] = info.containers_total();
-  json["ContainersRunning"] = info.containers_running();
-  json["Images"] = info.description().images_size();
-  json["DockerRootDir"] = info.state_dir();
-  json["CgroupVersion"] = info.cgroup_mode();
-  Json& swarm = json["Swarm"];
-  swarm["NodeID"] = info.node_id();
-  swarm["LocalNodeState"] = ClusterStateKey(info.state());
-  swarm["ControlAvailable"] = cluster != nullptr;
-  swarm["Error"] = info.error();
-  swarm["RemoteManagers"] = Texts(info.manager_addrs());
-  if (cluster != nullptr) {
-    const v1::ClusterSpec spec = WithDefaults(cluster->spec());
-    swarm["Cluster"]["ID"] = cluster->id();
-    swarm["Cluster"]["Version"]["Index"] = cluster->meta().version();
-    swarm["Cluster"]["CreatedAt"] = Rfc3339(cluster->meta().created_at());
-    swarm["Cluster"]["Spec"]["Name"] = cluster->spec().name();
-    swarm["Cluster"]["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"] =
-        spec.task_history_limit();
-    swarm["Cluster"]["Spec"]["Dispatcher"]["HeartbeatPeriod"] =
-        Nanoseconds(spec.heartbeat_period());
-    swarm["Cluster"]["Spec"]["CAConfig"]["NodeCertExpiry"] = Nanoseconds(spec.node_cert_expiry());
+  Json swarm;
+  if (info != nullptr) {
+    PutNode(*info, json);
+    swarm["NodeID"] = info->node_id();
+    swarm["LocalNodeState"] = ClusterStateKey(info->state());
+    swarm["Error"] = info->error();
+    swarm["RemoteManagers"] = Texts(info->manager_addrs());
   }
+  swarm["ControlAvailable"] = cluster != nullptr;
+  if (cluster != nullptr) swarm["Cluster"] = ClusterJson(*cluster);
+  json["Swarm"] = std::move(swarm);
   return Object(std::move(json));
 }
 
@@ -351,14 +381,10 @@ absl::StatusOr<std::string> RenderObjects(const std::vector<JsonObject>& objects
       StrAppend(&out, object.Compact(), "\n");
       continue;
     }
-    std::string known;
-    for (const auto& item : object.data().json.items()) {
-      StrAppend(&known, known.empty() ? "." : ", .", item.key());
-    }
     ASSIGN_OR_RETURN(
         const std::string line,
         format.Fill([&](const TemplatePart& part) { return Lookup(object.data().json, part); },
-                    known));
+                    KnownFields(object.data().json, format)));
     StrAppend(&out, line, "\n");
   }
   return out;

@@ -39,8 +39,9 @@ JsonObject EventObject(const v1::WatchEvent& event);
 // The cluster's settings as they count: what was not set has its default.
 v1::ClusterSpec WithDefaults(v1::ClusterSpec spec);
 
-// `cluster` may be null: no manager answered.
-JsonObject InfoObject(const v1::NodeInfo& info, const v1::Cluster* cluster);
+// Either may be null, not both: no manager answered, or the cluster is asked from elsewhere and
+// this machine is none of its nodes.
+JsonObject InfoObject(const v1::NodeInfo* info, const v1::Cluster* cluster);
 // `server` may be null.
 JsonObject VersionObject(const v1::VersionInfo* server);
 
@@ -52,7 +53,7 @@ std::string PrettyService(const v1::Service& service);
 std::string PrettyNode(const v1::Node& node);
 // "2026-11-23T19:12:38Z service create x5k… (name=web)"
 std::string EventLine(const v1::WatchEvent& event);
-std::string PrettyInfo(const v1::NodeInfo& info, const v1::Cluster* cluster);
+std::string PrettyInfo(const v1::NodeInfo* info, const v1::Cluster* cluster);
 
 }  // namespace swarm::cli
 

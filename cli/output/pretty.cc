@@ -43,6 +43,33 @@ void PutResources(Page& page, std::string_view title, const v1::Resources& resou
   if (resources.pids() != 0) page.Line("Pids", StrCat(resources.pids()), 2);
 }
 
+void PutNode(Page& page, const v1::NodeInfo& info) {
+  page.Line("Name", info.description().hostname());
+  page.Line("Version", info.version());
+  page.Line("Containers", StrCat(info.containers_total()));
+  page.Line("Running", StrCat(info.containers_running()), 1);
+  page.Line("Images", StrCat(info.description().images_size()));
+  page.Line("Cgroups", info.cgroup_mode());
+  page.Line("CPUs", FormatNanoCpus(info.description().resources().nano_cpus()));
+  page.Line("Memory", FormatBytes(info.description().resources().memory_bytes()));
+  page.Line("State folder", info.state_dir());
+  const bool active = info.state() == v1::NodeInfo::CLUSTER_STATE_ACTIVE;
+  const std::string state = v1::NodeInfo::ClusterState_Name(info.state());
+  std::string word = state.substr(state.rfind('_') + 1);
+  for (char& c : word) c = static_cast<char>(c | 0x20);
+  page.Line("Swarm", active ? "active" : word);
+  if (!info.node_id().empty()) page.Line("NodeID", info.node_id(), 1);
+  if (!info.error().empty()) page.Line("Error", info.error(), 1);
+  page.Line("Is Manager", info.manager_socket().empty() ? "false" : "true", 1);
+}
+
+void PutCluster(Page& page, const v1::Cluster& cluster, int level) {
+  const v1::ClusterSpec spec = WithDefaults(cluster.spec());
+  page.Line("ClusterID", cluster.id(), level);
+  page.Line("Task History Retention Limit", StrCat(spec.task_history_limit()), level);
+  page.Line("Heartbeat Period", absl::FormatDuration(ToDuration(spec.heartbeat_period())), level);
+}
+
 }  // namespace
 
 std::string PrettyService(const v1::Service& service) {
@@ -113,32 +140,12 @@ std::string PrettyNode(const v1::Node& node) {
   return page.Take();
 }
 
-std::string PrettyInfo(const v1::NodeInfo& info, const v1::Cluster* cluster) {
+std::string PrettyInfo(const v1::NodeInfo* info, const v1::Cluster* cluster) {
   Page page;
-  page.Line("Name", info.description().hostname());
-  page.Line("Version", info.version());
-  page.Line("Containers", StrCat(info.containers_total()));
-  page.Line("Running", StrCat(info.containers_running()), 1);
-  page.Line("Images", StrCat(info.description().images_size()));
-  page.Line("Cgroups", info.cgroup_mode());
-  page.Line("CPUs", FormatNanoCpus(info.description().resources().nano_cpus()));
-  page.Line("Memory", FormatBytes(info.description().resources().memory_bytes()));
-  page.Line("State folder", info.state_dir());
-  const bool active = info.state() == v1::NodeInfo::CLUSTER_STATE_ACTIVE;
-  const std::string state = v1::NodeInfo::ClusterState_Name(info.state());
-  std::string word = state.substr(state.rfind('_') + 1);
-  for (char& c : word) c = static_cast<char>(c | 0x20);
-  page.Line("Swarm", active ? "active" : word);
-  if (!info.node_id().empty()) page.Line("NodeID", info.node_id(), 1);
-  if (!info.error().empty()) page.Line("Error", info.error(), 1);
-  page.Line("Is Manager", info.manager_socket().empty() ? "false" : "true", 1);
-  if (cluster != nullptr) {
-    page.Line("ClusterID", cluster->id(), 1);
-    const v1::ClusterSpec spec = WithDefaults(cluster->spec());
-    page.Line("Task History Retention Limit", StrCat(spec.task_history_limit()), 1);
-    page.Line("Heartbeat Period", absl::FormatDuration(ToDuration(spec.heartbeat_period())), 1);
-  }
-  for (const std::string& addr : info.manager_addrs()) page.Line("Manager", addr, 1);
+  if (info != nullptr) PutNode(page, *info);
+  if (cluster != nullptr) PutCluster(page, *cluster, /*level=*/info != nullptr ? 1 : 0);
+  if (info == nullptr) return page.Take();
+  for (const std::string& addr : info->manager_addrs()) page.Line("Manager", addr, 1);
   return page.Take();
 }
 
