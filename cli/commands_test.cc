@@ -481,6 +481,35 @@ TEST_F(CommandsTest, LogsNameTheTaskAndKeepTheStreamsApart) {
   EXPECT_EQ(console_.out, "hello\none hello\n");
 }
 
+TEST_F(CommandsTest, TheRestOfACutLineFollowsItWhateverElseIsPrinted) {
+  cluster_.AddService("web", 1);
+  v1::LogMessage half;
+  half.set_stream(v1::LogMessage::STREAM_STDOUT);
+  half.set_data("one ");
+  half.set_partial(true);
+  half.set_task_id("a");
+  half.set_service_name("web");
+  half.set_slot(1);
+  half.set_node_hostname("blue");
+  v1::LogMessage rest = half;
+  rest.set_data("two");
+  rest.set_partial(false);
+  v1::LogMessage error = rest;
+  error.set_stream(v1::LogMessage::STREAM_STDERR);
+  error.set_data("oh");
+  cluster_.logs = {half, error, rest};
+  EXPECT_EQ(world_.Run({"service", "logs", "web"}), 0);
+  EXPECT_EQ(console_.out, "web.1.a@blue    | one two\n");
+  EXPECT_EQ(console_.err, "web.1.a@blue    | oh\n");
+  v1::LogMessage other = rest;
+  other.set_data("hello");
+  other.set_task_id("b");
+  cluster_.logs = {half, other, rest};
+  EXPECT_EQ(world_.Run({"service", "logs", "web"}), 0);
+  EXPECT_EQ(console_.out,
+            "web.1.a@blue    | one \nweb.1.b@blue    | hello\nweb.1.a@blue    | two\n");
+}
+
 TEST_F(CommandsTest, InspectPrintsDockersNames) {
   cluster_.AddService("web", 2);
   EXPECT_EQ(world_.Run({"service", "inspect", "web", "--format",

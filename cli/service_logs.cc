@@ -1,7 +1,7 @@
 #include "cli/service_logs.h"
 
 #include <algorithm>
-#include <utility>
+#include <map>
 
 #include "absl/strings/numbers.h"
 #include "cli/errors.h"
@@ -29,8 +29,13 @@ class LogPrinter {
       return;
     }
     std::string line;
-    // The rest of a line that was cut follows without a head of its own.
-    const bool continues = std::exchange(cut_[message.task_id()], message.partial());
+    // The rest of a line that was cut follows without a head of its own, unless another task wrote
+    // to the stream in between: then the line ends there and its rest gets a head.
+    std::string& unfinished = unfinished_[message.stream()];
+    const bool continues = unfinished == message.task_id();
+    if (!continues && !unfinished.empty()) line.push_back('\n');
+    unfinished.clear();
+    if (message.partial()) unfinished = message.task_id();
     if (!continues) {
       if (timestamps_) StrAppend(&line, Rfc3339Nano(ToTime(message.timestamp())), " ");
       if (!raw_) StrAppend(&line, Head(message), "    | ");
@@ -68,7 +73,7 @@ class LogPrinter {
   const bool whole_;
   const bool resolve_;
   size_t widest_ = 0;
-  std::map<std::string, bool> cut_;  // task id: its last line is not finished
+  std::map<v1::LogMessage::Stream, std::string> unfinished_;  // the task whose line it is; or ""
 };
 
 absl::StatusOr<v1::LogOptions> OptionsFrom(Invocation& in) {
