@@ -41,8 +41,6 @@ std::string Quote(std::string_view text) {
       out += "\\t";
     } else if (byte < 0x20 || byte == 0x7f) {
       StrAppend(&out, "\\x", absl::Hex(byte, absl::kZeroPad2));
-    } else if (c == '$') {
-      out += "$$";  // read again, it is interpolated again
     } else {
       out += c;
     }

@@ -1,6 +1,7 @@
 #include "cli/compose/stack.h"
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <map>
 #include <optional>
@@ -9,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_replace.h"
 #include "cli/compose/fields.h"
 #include "cli/compose/merge.h"
 #include "cli/compose/problems.h"
@@ -36,32 +38,28 @@ void SetDuration(absl::Duration from, google::protobuf::Duration* to) {
 // Sections where variables mean something; x- fields count where an alias uses them.
 bool IsInterpolated(std::string_view key) { return key != "version" && !key.starts_with("x-"); }
 
-class TreeInterpolator {
- public:
-  TreeInterpolator(const Lookup& lookup, Problems& problems, std::vector<std::string>* unset)
-      : lookup_(lookup), problems_(problems), unset_(unset) {}
-
-  void Run(Value& value, const std::string& path) {
-    if (value.IsScalar() && value.text.find('$') != std::string::npos) {
-      absl::StatusOr<std::string> text = Interpolate(value.text, lookup_, unset_);
-      if (text.ok()) {
-        value.text = *std::move(text);
-      } else {
-        problems_.Invalid(value.Where(), path, ToStd(text.status().message()));
-      }
-    }
-    for (Value& item : value.items) Run(item, path);
-    for (Entry& entry : value.entries) {
-      if (path.empty() && !IsInterpolated(entry.key)) continue;
-      Run(entry.value, path.empty() ? entry.key : StrCat(path, ".", entry.key));
-    }
+// Every scalar with a dollar where variables mean something; keys are left alone, as Docker does.
+void EachWithDollar(Value& value, const std::string& path,
+                    const std::function<void(Value& scalar, const std::string& path)>& act) {
+  if (value.IsScalar() && value.text.find('$') != std::string::npos) act(value, path);
+  for (Value& item : value.items) EachWithDollar(item, path, act);
+  for (Entry& entry : value.entries) {
+    if (path.empty() && !IsInterpolated(entry.key)) continue;
+    EachWithDollar(entry.value, path.empty() ? entry.key : StrCat(path, ".", entry.key), act);
   }
+}
 
- private:
-  const Lookup& lookup_;
-  Problems& problems_;
-  std::vector<std::string>* unset_;
-};
+void InterpolateTree(Value& root, const Lookup& lookup, Problems& problems,
+                     std::vector<std::string>* unset) {
+  EachWithDollar(root, "", [&](Value& scalar, const std::string& path) {
+    absl::StatusOr<std::string> text = Interpolate(scalar.text, lookup, unset);
+    if (text.ok()) {
+      scalar.text = *std::move(text);
+    } else {
+      problems.Invalid(scalar.Where(), path, ToStd(text.status().message()));
+    }
+  });
+}
 
 absl::StatusOr<Value> ReadFiles(const std::vector<SourceFile>& files, const Lookup& lookup,
                                 Problems& problems, std::vector<std::string>* unset) {
@@ -71,7 +69,7 @@ absl::StatusOr<Value> ReadFiles(const std::vector<SourceFile>& files, const Look
     if (root.IsNull()) {
       return absl::InvalidArgumentError(StrCat(file.name, ": the file is empty"));
     }
-    TreeInterpolator(lookup, problems, unset).Run(root, "");
+    InterpolateTree(root, lookup, problems, unset);
     Normalise(root);
     if (merged.IsNull()) {
       merged = std::move(root);
@@ -459,6 +457,10 @@ absl::StatusOr<std::string> RenderStack(const std::vector<SourceFile>& files,
   ASSIGN_OR_RETURN(Loaded loaded, Load(files, options));
   RETURN_IF_ERROR(loaded.lenient);
   if (warnings != nullptr) *warnings = loaded.stack.warnings;
+  // Read again, it is interpolated again.
+  EachWithDollar(loaded.root, "", [](Value& scalar, const std::string&) {
+    scalar.text = absl::StrReplaceAll(scalar.text, {{"$", "$$"}});
+  });
   return ToYaml(loaded.root);
 }
 

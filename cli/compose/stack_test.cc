@@ -338,6 +338,30 @@ TEST(StackTest, AFileOfThePublicsShapeIsRefusedOnlyForWhatIsNotBuilt) {
                                    "DOMAIN is required: say which domain")));
 }
 
+TEST(StackTest, WhatConfigPrintsIsReadAgainAsTheSame) {
+  const std::string file =
+      "x-note: costs $5\n"
+      "services:\n"
+      "  web:\n"
+      "    image: busybox:$TAG\n"
+      "    command: echo $$HOME ${TAG}\n"
+      "    labels: {price.$: '1$$', plain: a}\n"
+      "    environment: [A$$B=c$$d]\n";
+  const auto once = RenderStack({{"a.yml", "/srv", file}}, Options(), nullptr);
+  ASSERT_OK(once);
+  EXPECT_THAT(*once, AllOf(HasSubstr("\"price.$\": \"1$$\""), HasSubstr("\"A$B\": \"c$$d\""),
+                           HasSubstr("x-note: \"costs $5\"")));
+  const auto again = RenderStack({{"b.yml", "/srv", *once}}, Options(), nullptr);
+  ASSERT_OK(again);
+  EXPECT_EQ(*again, *once);
+  const auto first = LoadStack({{"a.yml", "/srv", file}}, Options());
+  const auto second = LoadStack({{"b.yml", "/srv", *once}}, Options());
+  ASSERT_OK(first);
+  ASSERT_OK(second);
+  EXPECT_TRUE(google::protobuf::util::MessageDifferencer::Equals(first->services[0].spec,
+                                                                 second->services[0].spec));
+}
+
 // Real files of public projects, where a checkout has them beside it: SWARM_STACK_FILES names the
 // folder.
 TEST(StackTest, PublicStackFilesAreRefusedOnlyForWhatIsNotBuilt) {
