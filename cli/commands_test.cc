@@ -534,6 +534,17 @@ TEST_F(CommandsTest, JoinTokenPrintsTheCommand) {
               HasSubstr("    swarmctl swarm join --token worker-token 10.0.0.1:2378\n"));
   EXPECT_EQ(world_.Run({"swarm", "join-token", "--rotate", "-q", "worker"}), 0);
   EXPECT_EQ(console_.out, "new-token\n");
+  EXPECT_FALSE(cluster_.rotate_request.has_expiry());
+}
+
+TEST_F(CommandsTest, ANewJoinTokenMayExpire) {
+  EXPECT_EQ(world_.Run({"swarm", "join-token", "--rotate", "--expiry", "24h", "worker"}), 0);
+  EXPECT_THAT(console_.out,
+              StartsWith("Successfully rotated worker join token; it expires in 24h.\n"));
+  EXPECT_EQ(cluster_.rotate_request.expiry().seconds(), 24 * 3600);
+  EXPECT_EQ(world_.Run({"swarm", "join-token", "--expiry", "24h", "worker"}), 2);
+  EXPECT_EQ(console_.err, "error: --expiry: only a new token gets one; add --rotate\n");
+  EXPECT_EQ(world_.Run({"swarm", "join-token", "--rotate", "--expiry=0s", "worker"}), 2);
 }
 
 TEST_F(CommandsTest, AContextIsWrittenForItsOwnerAloneAndUsed) {

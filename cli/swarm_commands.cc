@@ -93,11 +93,20 @@ absl::Status JoinToken(Invocation& in) {
     return UsageError(StrCat("swarm join-token ", role, ": must be worker or manager"));
   }
   const bool manager_role = role == "manager";
+  ASSIGN_OR_RETURN(const auto expiry, in.flags.DurationOf("expiry"));
+  if (expiry && !in.flags.On("rotate")) {
+    return UsageError("--expiry: only a new token gets one; add --rotate");
+  }
+  if (expiry && *expiry <= absl::ZeroDuration()) {
+    return UsageError(StrCat("--expiry=", in.flags.Text("expiry"),
+                             ": must be more than 0; without --expiry the token does not expire"));
+  }
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   v1::JoinTokens tokens;
   if (in.flags.On("rotate")) {
     v1::RotateJoinTokenRequest request;
     request.set_role(manager_role ? v1::NodeSpec::ROLE_MANAGER : v1::NodeSpec::ROLE_WORKER);
+    if (expiry) SetDuration(*expiry, request.mutable_expiry());
     ASSIGN_OR_RETURN(tokens, manager->RotateJoinToken(request));
   } else {
     ASSIGN_OR_RETURN(tokens, manager->GetJoinTokens({}));
@@ -108,7 +117,10 @@ absl::Status JoinToken(Invocation& in) {
     in.Out(StrCat(token, "\n"));
     return absl::OkStatus();
   }
-  if (in.flags.On("rotate")) in.Out(StrCat("Successfully rotated ", role, " join token.\n\n"));
+  if (in.flags.On("rotate")) {
+    in.Out(StrCat("Successfully rotated ", role, " join token",
+                  expiry ? StrCat("; it expires in ", in.flags.Text("expiry")) : "", ".\n\n"));
+  }
   in.Out(StrCat("To add a ", role, " to this swarm, run the following command:\n\n",
                 JoinCommand(token, tokens.join_addr()), "\n"));
   return absl::OkStatus();
@@ -230,6 +242,7 @@ std::vector<Command> SwarmCommands() {
        1,
        false,
        {{"rotate", 0, FlagKind::kSwitch, "", "make a new token; the old one no longer works"},
+        {"expiry", 0, FlagKind::kText, "DURATION", "with --rotate: how long it works (for ever)"},
         {"quiet", 'q', FlagKind::kSwitch, "", "the token alone"}},
        JoinToken},
       {"swarm update", "", "change settings of the cluster", 0, 0, false, ClusterFlags(), Update},
