@@ -87,6 +87,11 @@ absl::StatusOr<ManagerTarget> Invocation::Target() {
   if (const std::string context = Setting("context", "SWARM_CONTEXT"); !context.empty()) {
     ASSIGN_OR_RETURN(const std::string path, ContextPath(env, context));
     absl::StatusOr<std::string> text = ReadFile(path, kContextLimit);
+    if (absl::IsNotFound(text.status())) {
+      return absl::NotFoundError(StrCat("context ", context, ": ", text.status().message(),
+                                        "; make one on a manager with: swarmctl swarm client-cert ",
+                                        "NAME --role viewer|admin"));
+    }
     if (!text.ok()) return Annotate(text.status(), StrCat("context ", context));
     ASSIGN_OR_RETURN(target, ParseContext(*text, path));
   }

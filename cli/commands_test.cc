@@ -113,6 +113,32 @@ TEST_F(CommandsTest, NamesTheNearestFlagAndCommand) {
   EXPECT_EQ(console_.err, "error: unknown command service lss: did you mean ls?\n");
 }
 
+TEST_F(CommandsTest, DockersCommandsWithoutTheirGroupLeadToThoseWithIt) {
+  EXPECT_EQ(world_.Run({"ps"}), 2);
+  EXPECT_EQ(console_.err,
+            "error: unknown command ps: did you mean node ps, service ps or stack ps?\n");
+  EXPECT_EQ(world_.Run({"logs", "web"}), 2);
+  EXPECT_EQ(console_.err, "error: unknown command logs: did you mean service logs?\n");
+  EXPECT_EQ(world_.Run({"service", "--format", "json", "ls"}), 2);
+  EXPECT_EQ(console_.err,
+            "error: service --format: flags stand behind the command: swarmctl service COMMAND "
+            "--format\n");
+}
+
+TEST_F(CommandsTest, HelpFitsTheTerminal) {
+  console_.width = 80;
+  for (const std::vector<std::string>& args : {std::vector<std::string>{"--help"},
+                                               {"service", "update", "--help"},
+                                               {"stack", "deploy", "-h"}}) {
+    EXPECT_EQ(world_.Run(args), 0);
+    std::istringstream lines(console_.out);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  }
+  EXPECT_THAT(console_.out,
+              HasSubstr("      --context NAME|FILE   a manager's address and a client's "
+                        "certificate, from\n                            `swarm"));
+}
+
 TEST_F(CommandsTest, EveryFlagOfTheSemanticsIsKnown) {
   for (const char* flag : {"name",
                            "label",
@@ -387,6 +413,14 @@ TEST_F(CommandsTest, ScaleChangesOnlyTheNumberAndWaits) {
   EXPECT_EQ(console_.err, "error: service scale web: must be SERVICE=REPLICAS\n");
 }
 
+TEST_F(CommandsTest, ScaleGoesOnAfterAServiceThatIsNotThere) {
+  v1::Service& web = cluster_.AddService("web", 2);
+  cluster_.PutTask("t1", web, 1, kRunning);
+  EXPECT_EQ(world_.Run({"service", "scale", "nope=2", "web=1"}), 1);
+  EXPECT_THAT(console_.out, AllOf(StartsWith("web scaled to 1\n"), EndsWith("web converged\n")));
+  EXPECT_EQ(console_.err, "error: service \"nope\" not found\n");
+}
+
 TEST_F(CommandsTest, InterruptLeavesTheWorkGoingOn) {
   cluster_.script = {[this] { world_.interrupt.Trigger(); }};
   // The fake watch knows no interrupt: what the real one does is tested with gRPC.
@@ -556,6 +590,9 @@ TEST_F(CommandsTest, AContextIsWrittenForItsOwnerAloneAndUsed) {
   world_.variables["SWARM_CONTEXT"] = path;
   EXPECT_EQ(world_.Run({"--host", "10.0.0.2:2377", "service", "ls"}), 0);
   EXPECT_EQ(world_.connector.target.address, "10.0.0.2:2377");
+  EXPECT_EQ(world_.Run({"--context", "/no/such.yaml", "service", "ls"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("such.yaml: No such file or directory; make one on a manager "
+                                      "with: swarmctl swarm client-cert NAME --role"));
 }
 
 TEST_F(CommandsTest, AGlobalFlagBeforeTheCommandCountsEvenIfTheCommandHasOneOfThatName) {

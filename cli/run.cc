@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_split.h"
 #include "cli/app.h"
 #include "cli/compose/nearest.h"
 #include "cli/errors.h"
@@ -57,13 +58,38 @@ const Group* FindGroup(std::string_view name) {
   return nullptr;
 }
 
-std::string FlagHelp(absl::Span<const FlagRule> rules) {
-  std::vector<std::string> lines;
+// At spaces; a word that is longer stays whole.
+std::vector<std::string> Wrap(std::string_view text, size_t width) {
+  std::vector<std::string> lines(1);
+  for (absl::string_view word : absl::StrSplit(ToAbsl(text), ' ')) {
+    if (!lines.back().empty() && lines.back().size() + 1 + word.size() > width) {
+      lines.emplace_back();
+    }
+    StrAppend(&lines.back(), lines.back().empty() ? "" : " ", word);
+  }
+  return lines;
+}
+
+std::string FlagHelp(absl::Span<const FlagRule> rules, size_t columns) {
+  constexpr size_t kLeastHelp = 24;  // below it wrapping makes things worse
+  std::vector<std::pair<std::string, std::string_view>> shown;
+  size_t widest = 0;
   for (const FlagRule& rule : rules) {
     if (rule.state != FlagState::kBuilt) continue;
-    lines.push_back(
-        StrCat("  ", rule.letter == 0 ? "    " : StrCat("-", std::string(1, rule.letter), ", "),
-               "--", rule.name, rule.value.empty() ? "" : " ", rule.value, "\t", rule.help));
+    const std::string letter =
+        rule.letter == 0 ? "    " : StrCat("-", std::string(1, rule.letter), ", ");
+    shown.emplace_back(
+        StrCat("  ", letter, "--", rule.name, rule.value.empty() ? "" : " ", rule.value),
+        rule.help);
+    widest = std::max(widest, shown.back().first.size() + 3);
+  }
+  const size_t width = columns < widest + kLeastHelp ? std::string::npos : columns - widest;
+  std::vector<std::string> lines;
+  for (const auto& [flag, help] : shown) {
+    std::string head = flag;
+    for (const std::string& line : Wrap(help, width)) {
+      lines.push_back(StrCat(std::exchange(head, ""), "\t", line));
+    }
   }
   return AlignColumns(lines);
 }
@@ -73,19 +99,23 @@ bool Owns(const Command& command, std::string_view flag) {
                      [flag](const FlagRule& own) { return own.name == flag; });
 }
 
-std::string CommandHelp(const Command& command) {
+std::string CommandHelp(const Command& command, size_t columns) {
   std::string text = StrCat(command.summary, "\n\nUsage:  swarmctl ", command.path);
   if (!command.flags.empty()) text += " [FLAGS]";
   if (!command.arguments.empty()) StrAppend(&text, " ", command.arguments);
   text += "\n";
-  const std::string flags = FlagHelp(command.flags);
+  const std::string flags = FlagHelp(command.flags, columns);
   if (!flags.empty()) StrAppend(&text, "\nFlags:\n", flags);
-  // A flag of its own hides the global one of that name.
+  // A flag of its own hides the global one of that name, and the letter of one that shares it.
   std::vector<FlagRule> globals;
-  for (const FlagRule& rule : GlobalFlags()) {
-    if (!Owns(command, rule.name)) globals.push_back(rule);
+  for (FlagRule rule : GlobalFlags()) {
+    if (Owns(command, rule.name)) continue;
+    for (const FlagRule& own : command.flags) {
+      if (own.letter == rule.letter) rule.letter = 0;
+    }
+    globals.push_back(rule);
   }
-  return StrCat(text, "\nGlobal flags:\n", FlagHelp(globals));
+  return StrCat(text, "\nGlobal flags:\n", FlagHelp(globals, columns));
 }
 
 std::string GroupHelp(std::string_view group) {
@@ -105,7 +135,7 @@ std::vector<FlagRule> FlagsBeforeCommands() {
   return rules;
 }
 
-std::string MainHelp() {
+std::string MainHelp(size_t columns) {
   std::vector<std::string> lines;
   for (const Group& group : kGroups) {
     if (group.built) lines.push_back(StrCat("  ", group.name, "\t", group.summary));
@@ -115,11 +145,30 @@ std::string MainHelp() {
     lines.push_back(StrCat("  ", command.path, "\t", command.summary));
   }
   return StrCat("Usage:  swarmctl [FLAGS] COMMAND\n\nCommands:\n", AlignColumns(lines),
-                "\nFlags:\n", FlagHelp(FlagsBeforeCommands()),
+                "\nFlags:\n", FlagHelp(FlagsBeforeCommands(), columns),
                 "\nRun 'swarmctl COMMAND --help' for more.\n");
 }
 
+// "service ps, stack ps or node ps": the commands whose second word it is.
+std::string CommandsOfVerb(std::string_view verb) {
+  std::vector<std::string_view> paths;
+  for (const Command& command : AllCommands()) {
+    const size_t space = command.path.find(' ');
+    if (command.run == nullptr || space == std::string_view::npos) continue;
+    if (command.path.substr(space + 1) == Canonical(verb)) paths.push_back(command.path);
+  }
+  std::string text;
+  for (size_t i = 0; i < paths.size(); ++i) {
+    StrAppend(&text, i == 0 ? "" : i + 1 == paths.size() ? " or " : ", ", paths[i]);
+  }
+  return text;
+}
+
 absl::Status UnknownCommand(std::string_view group, std::string_view word) {
+  if (word.starts_with("-")) {
+    return UsageError(StrCat(group, " ", word, ": flags stand behind the command: swarmctl ", group,
+                             " COMMAND ", word));
+  }
   std::vector<std::string_view> names;
   for (const Command& command : AllCommands()) {
     const size_t space = command.path.find(' ');
@@ -131,7 +180,9 @@ absl::Status UnknownCommand(std::string_view group, std::string_view word) {
   if (group.empty()) {
     for (const Group& g : kGroups) names.push_back(g.name);
   }
-  const std::string nearest = Nearest(word, names);
+  // Docker has some of them without their group.
+  const std::string meant = group.empty() ? CommandsOfVerb(word) : "";
+  const std::string nearest = meant.empty() ? Nearest(word, names) : meant;
   const std::string what = StrCat("unknown command ", group, group.empty() ? "" : " ", word);
   if (nearest.empty()) {
     return UsageError(StrCat(what, ": see swarmctl ", group, group.empty() ? "" : " ", "--help"));
@@ -164,7 +215,7 @@ class Runner {
       if (!words.empty() && words[0] == "help") words.erase(words.begin());
       if (!words.empty()) words.emplace_back("--help");
     }
-    if (words.empty()) return Print(MainHelp());
+    if (words.empty()) return Print(MainHelp(env_.console.columns()));
     if (const Group* group = FindGroup(words[0])) {
       if (!group->built) return NotBuiltError(StrCat(group->name, "s"), /*plural=*/true);
       if (words.size() == 1 || IsHelp(words[1])) return Print(GroupHelp(group->name));
@@ -195,11 +246,11 @@ class Runner {
     }
     // Asked for help, even what is refused otherwise may stand beside it.
     for (const std::string& word : words) {
-      if (word == "--help") return Print(CommandHelp(command));
+      if (word == "--help") return Print(CommandHelp(command, env_.console.columns()));
       if (word == "--" || (command.flags_first && !word.starts_with("-"))) break;
     }
     ASSIGN_OR_RETURN(Flags flags, ParseFlags(rules, words, command.flags_first));
-    if (flags.On("help")) return Print(CommandHelp(command));
+    if (flags.On("help")) return Print(CommandHelp(command, env_.console.columns()));
     // A global among the command's flags counts unless the command has one of that name itself.
     Flags all_globals = globals;
     for (const FlagRule& rule : GlobalFlags()) {

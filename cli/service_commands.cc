@@ -108,17 +108,21 @@ absl::Status Scale(Invocation& in) {
     wanted.emplace_back(argument.substr(0, equals), replicas);
   }
   std::vector<v1::Service> accepted;
-  for (const auto& [ref, replicas] : wanted) {
-    const uint64_t number = replicas;
-    ASSIGN_OR_RETURN(v1::Service service, ChangeService(in, ref, [number](v1::ServiceSpec& spec) {
-                       spec.mutable_replicated()->set_replicas(number);
+  auto next = wanted.begin();
+  const absl::Status status = ForEachArgument(in, [&](const std::string&) -> absl::Status {
+    const std::string& ref = next->first;
+    const uint64_t replicas = (next++)->second;
+    ASSIGN_OR_RETURN(v1::Service service, ChangeService(in, ref, [&](v1::ServiceSpec& spec) {
+                       spec.mutable_replicated()->set_replicas(replicas);
                        return absl::OkStatus();
                      }));
     in.Out(StrCat(ref, " scaled to ", replicas, "\n"));
     accepted.push_back(std::move(service));
-  }
-  if (in.flags.On("detach")) return absl::OkStatus();
-  return WaitForConvergence(in, accepted, wait);
+    return absl::OkStatus();
+  });
+  if (ExitCodeOf(status) == kExitInterrupted) return status;
+  if (!in.flags.On("detach")) RETURN_IF_ERROR(WaitForConvergence(in, accepted, wait));
+  return status;
 }
 
 absl::Status List(Invocation& in) {
