@@ -18,10 +18,18 @@ install_packages() {
   [ ${#missing[@]} -gt 0 ] || return 0
   need_root
   say "installing ${#missing[@]} Debian packages: ${missing[*]}"
-  export DEBIAN_FRONTEND=noninteractive
-  # Services of packages are for us to start, not for the package.
-  apt-get -qq update
-  apt-get -qq install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >&2
+  (
+    # Packages ask this program before they start their services; 101 is no.
+    policy=/usr/sbin/policy-rc.d
+    if [ ! -e $policy ]; then
+      trap "rm -f $policy" EXIT
+      printf '#!/bin/sh\nexit 101\n' > $policy
+      chmod 755 $policy
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq install -y --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}" >&2
+  )
 }
 
 # The compiler cache gives the same answer whatever folder the checkout or the build is in.
