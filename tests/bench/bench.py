@@ -61,18 +61,20 @@ def main():
     for name in names:
         if name not in BENCHES:
             parser.error(f"no benchmark {name}: there are {', '.join(BENCHES)}")
-    rows = []
-    for make in [peers.Ours] + ([] if options.alone else [peers.DockerSwarm]):
-        peer = make()
+    rows, failures = [], []
+    for kind in [peers.Ours] + ([] if options.alone else [peers.DockerSwarm]):
         try:
-            for name in BENCHES:
-                if name in names:
-                    say(f"{name}: {peer.name}")
-                    rows += BENCHES[name](peer, options.runs)
-        finally:
-            peer.close()
+            with kind() as peer:
+                for name in BENCHES:
+                    if name in names:
+                        say(f"{name}: {peer.name}")
+                        rows += BENCHES[name](peer, options.runs)
+        except Exception as error:  # the others' figures are worth having all the same
+            failures.append(f"{kind.name}: {error}")
     for row in rows:
         print(json.dumps(row) if options.json else "  ".join(f"{k}={v}" for k, v in row.items()))
+    if failures:
+        sys.exit("error: " + "\nerror: ".join(failures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,12 @@
-"""The orchestrators that the benchmarks drive, each behind the same few verbs."""
+"""The orchestrators that the benchmarks drive, each behind the same few verbs.
+
+    with DockerSwarm() as peer:
+        seconds = peer.create("web", 50)
+
+Entering starts it. Everything of it goes when it is left, also when it did not start.
+"""
+import contextlib
+import glob
 import http.client
 import json
 import os
@@ -10,7 +18,7 @@ import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "cluster"))
-from harness import Cluster, TEST_IMAGE, run, wait_for  # noqa: E402
+from harness import Cluster, TEST_IMAGE, kill, remove_cgroup, run, wait_for  # noqa: E402
 
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
 
@@ -41,14 +49,23 @@ def pids_of(name, under):
     return found
 
 
-class Ours:
+class Peer:
+    def __enter__(self):
+        with contextlib.ExitStack() as cleanup:
+            self.start(cleanup)
+            self.cleanup = cleanup.pop_all()
+        return self
+
+    def __exit__(self, *_):
+        self.cleanup.close()
+
+
+class Ours(Peer):
     """This project: one node that is manager and agent, in a network namespace."""
     name = "swarm"
 
-    def __init__(self):
-        self.cluster = Cluster.__new__(Cluster)
-        self.cluster.hosts, self.cluster.feed = [], None
-        self.cluster.__init__(workers=0)
+    def start(self, cleanup):
+        self.cluster = Cluster(cleanup.callback, workers=0)
         self.host = self.cluster.manager
 
     def create(self, service, replicas):
@@ -72,9 +89,6 @@ class Ours:
     def shims(self):
         return self.host.shim_pids()
 
-    def close(self):
-        self.cluster.remove()
-
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path):
@@ -86,29 +100,49 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self.path)
 
 
-class DockerSwarm:
+class DockerSwarm(Peer):
     """Debian's dockerd in swarm mode, started by hand in a network namespace of its own."""
     name = "docker swarm"
 
-    def __init__(self):
+    def start(self, cleanup):
         if not shutil.which("dockerd"):
             raise RuntimeError("dockerd is not installed (Debian's docker.io)")
         self.dir = tempfile.mkdtemp(prefix="bench-docker-")
-        self.namespace = f"bd{os.getpid() % 100000:x}"
+        cleanup.callback(shutil.rmtree, self.dir, ignore_errors=True)
+        cleanup.callback(self.unmount)
         self.socket = os.path.join(self.dir, "docker.sock")
-        run("ip", "netns", "add", self.namespace)
-        run("ip", "-n", self.namespace, "link", "set", "lo", "up")
-        run("ip", "-n", self.namespace, "link", "add", "up0", "type", "veth", "peer", "up1")
-        run("ip", "-n", self.namespace, "addr", "add", "10.98.0.1/24", "dev", "up0")
-        run("ip", "-n", self.namespace, "link", "set", "up0", "up")
-        run("ip", "-n", self.namespace, "link", "set", "up1", "up")
-        self.log = open(os.path.join(self.dir, "dockerd.log"), "wb")
-        self.daemon = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{self.namespace}", "--", "dockerd", "-H", f"unix://{self.socket}",
-             "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec", "--pidfile", f"{self.dir}/pid"],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
-        wait_for(lambda: os.path.exists(self.socket), "dockerd's socket")
-        wait_for(lambda: self.docker("version", check=False).returncode == 0, "dockerd")
+        self.make_network(f"bd{os.getpid() % 100000:x}", cleanup)
+        self.start_daemon(cleanup)
+        self.import_image()
+        self.docker("swarm", "init", "--advertise-addr", "10.98.0.1")
+
+    def make_network(self, namespace, cleanup):
+        self.namespace = namespace
+        run("ip", "netns", "add", namespace)
+        cleanup.callback(run, "ip", "netns", "del", namespace, check=False)
+        run("ip", "-n", namespace, "link", "set", "lo", "up")
+        run("ip", "-n", namespace, "link", "add", "up0", "type", "veth", "peer", "up1")
+        run("ip", "-n", namespace, "addr", "add", "10.98.0.1/24", "dev", "up0")
+        run("ip", "-n", namespace, "link", "set", "up0", "up")
+        run("ip", "-n", namespace, "link", "set", "up1", "up")
+
+    def start_daemon(self, cleanup):
+        with open(os.path.join(self.dir, "dockerd.log"), "wb") as log:
+            self.daemon = subprocess.Popen(
+                ["nsenter", f"--net=/run/netns/{self.namespace}", "--", "dockerd", "-H", f"unix://{self.socket}",
+                 "--data-root", f"{self.dir}/data", "--exec-root", f"{self.dir}/exec", "--pidfile", f"{self.dir}/pid",
+                 "--cgroup-parent", f"/{self.namespace}"],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        cleanup.callback(self.remove_cgroups)
+        cleanup.callback(self.stop_daemon)
+        up = lambda: os.path.exists(self.socket) and self.docker("version", check=False).returncode == 0
+        wait_for(lambda: self.daemon.poll() is not None or up(), "dockerd")
+        if self.daemon.poll() is not None:
+            with open(os.path.join(self.dir, "dockerd.log"), errors="replace") as log:
+                raise RuntimeError(f"dockerd did not start: {log.read().strip().splitlines()[-1:]}")
+        cleanup.callback(self.remove_everything)
+
+    def import_image(self):
         root = os.path.join(self.dir, "root", "bin")
         os.makedirs(root)
         shutil.copy(shutil.which("busybox"), os.path.join(root, "busybox"))
@@ -117,7 +151,6 @@ class DockerSwarm:
         archive = os.path.join(self.dir, "root.tar")
         run("tar", "-C", os.path.dirname(root), "-cf", archive, ".")
         self.docker("import", archive, "test:1")
-        self.docker("swarm", "init", "--advertise-addr", "10.98.0.1")
 
     def docker(self, *args, check=True):
         return run("docker", "-H", f"unix://{self.socket}", *args, check=check)
@@ -151,17 +184,28 @@ class DockerSwarm:
     def shims(self):
         return pids_of("containerd-shim-runc-v2", self.dir)
 
-    def close(self):
+    def remove_everything(self):
         self.docker("swarm", "leave", "--force", check=False)
         for container in self.docker("ps", "-aq", check=False).stdout.split():
             self.docker("rm", "-f", container, check=False)
+
+    def stop_daemon(self):
         self.daemon.terminate()
-        self.daemon.wait()
-        self.log.close()
+        try:
+            self.daemon.wait(30)
+        except subprocess.TimeoutExpired:
+            self.daemon.kill()
+            self.daemon.wait()
+        for pid in pids_of("containerd", self.dir) + self.shims():
+            kill(pid)
+
+    def remove_cgroups(self):
+        for cgroup in glob.glob(f"/sys/fs/cgroup/{self.namespace}") + glob.glob(f"/sys/fs/cgroup/*/{self.namespace}"):
+            wait_for(lambda c=cgroup: remove_cgroup(c), f"{cgroup} to be empty")
+
+    def unmount(self):
+        """dockerd leaves what it mounted, also the namespaces of its networks."""
         with open("/proc/self/mountinfo") as f:
             mounts = [line.split()[4] for line in f if self.dir in line.split()[4]]
         for mount in reversed(mounts):
             run("umount", "-l", mount, check=False)
-        # dockerd binds namespaces of its networks to files there.
-        run("ip", "netns", "del", self.namespace, check=False)
-        shutil.rmtree(self.dir, ignore_errors=True)

@@ -8,7 +8,10 @@
 
 Hosts hang on a bridge inside a namespace of its own: nothing leaves it, and nothing of the machine's own
 network changes. Waiting is for events (the cluster's feed, a process's end), each wait with a deadline that
-only a broken product reaches. Everything made is removed, also after a failure.
+only a broken product reaches, and all of a test within BUDGET, so that it is over, and has cleaned up, before
+ctest kills it. Everything made is removed, also after a failure. Nodes are declared DOWN after 30 s of silence:
+a machine that is slow for a moment must not change what a test sees. Tests that want DOWN ask for a shorter
+heartbeat, and then expect it of any node.
 """
 import glob
 import json
@@ -25,6 +28,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BIN = os.environ.get("SWARM_BIN", os.path.join(ROOT, "build", "release", "bin"))
 TEST_IMAGE = "localhost/test:1"
 DEADLINE = 90  # seconds; for a machine that is much slower than any we know
+CLEANUP = 15  # for each thing that is removed
+# Seconds for a test without its cleanup; CMakeLists.txt sets it, and gives ctest a minute more.
+BUDGET = int(os.environ.get("SWARM_TEST_BUDGET", "240"))
 
 
 def run(*args, check=True, **kwargs):
@@ -35,16 +41,17 @@ def run(*args, check=True, **kwargs):
 
 
 def image_archive():
-    """The test image, made once per build tree: busybox that obeys SIGTERM."""
+    """The test image, made once per build tree: busybox and a program that is none."""
     archive = os.path.join(os.path.dirname(BIN), "test-image.tar")
-    if not os.path.exists(archive):
+    maker = os.path.join(ROOT, "deploy", "make-test-image")
+    if not os.path.exists(archive) or os.path.getmtime(archive) < os.path.getmtime(maker):
         partial = f"{archive}.{os.getpid()}"
         with tempfile.TemporaryDirectory() as extra:
             program = os.path.join(extra, "not-a-program")
             with open(program, "w") as f:
                 f.write("neither ELF nor #!\n")
             os.chmod(program, 0o755)
-            run(os.path.join(ROOT, "deploy", "make-test-image"), partial, TEST_IMAGE, extra)
+            run(maker, partial, TEST_IMAGE, extra)
         os.rename(partial, archive)
     return archive
 
@@ -62,6 +69,7 @@ class Host:
         self.cgroup = f"{cluster.name}-{self.name}"
         self.agent = None
         self.extra_flags = []
+        cluster.hosts.append(self)  # removed with the cluster, also when what follows fails
         os.makedirs(self.dir, mode=0o755)
         run("ip", "netns", "add", self.namespace)
         link = f"{cluster.name}v{index}"
@@ -99,6 +107,15 @@ class Host:
                    "--host", f"unix://{self.cluster.manager.manager_socket}", *args]
         return run(*command, check=check, input=stdin, timeout=timeout, cwd=self.cluster.dir)
 
+    def enter(self, *args):
+        """`swarm init` or `join`, which an agent refuses for a moment after its start, while it tidies up."""
+        def entered():
+            result = self.ctl(*args, check=False)
+            if result.returncode and "is under way" not in result.stderr:
+                raise AssertionError(f"{self.name}: {' '.join(args)}: {result.stderr}")
+            return not result.returncode
+        wait_for(entered, f"{self.name} to enter a cluster")
+
     def kill_agent(self):
         """kill -9, and nothing else of the node."""
         self.agent.kill()
@@ -127,6 +144,26 @@ class Host:
             if pids:
                 found.setdefault(os.path.basename(folder.rstrip("/")), set()).update(pids)
         return {k: sorted(v) for k, v in found.items()}
+
+    def init_pid(self, container):
+        """The container's init, as the host sees it: pid 1 of a pid namespace, whatever its number here."""
+        [pid] = [p for p in self.container_pids().get(container, []) if namespace_pids(p)[1:] == [1]]
+        return pid
+
+    def namespaces_held(self):
+        """Network and mount namespaces that this host's daemons, containers or mounts keep alive."""
+        held = set()
+        pids = {p for pids in self.container_pids().values() for p in pids} | set(self.shim_pids())
+        if self.agent and self.agent.poll() is None:
+            pids.add(self.agent.pid)
+        for pid in pids:
+            for link in glob.glob(f"/proc/{pid}/ns/net") + glob.glob(f"/proc/{pid}/ns/mnt") + glob.glob(f"/proc/{pid}/fd/*"):
+                try:
+                    held.add(os.readlink(link))
+                except OSError:  # it went while we looked
+                    pass
+        held.update(line.split()[3] for line in self.mounts() if " - nsfs " in line)
+        return {name for name in held if name.startswith(("net:[", "mnt:["))}
 
     def shim_pids(self):
         """Shims that hold a file of this host open: each holds its container's log."""
@@ -166,26 +203,50 @@ class Host:
             return f.read()[-6000:]
 
     def remove(self):
+        in_any_case([self._end_processes, self._remove_cgroups,
+                     lambda: run("ip", "netns", "del", self.namespace, check=False)])
+
+    def _end_processes(self):
         if self.agent and self.agent.poll() is None:
             self.kill_agent()
-        if os.path.exists(os.path.join(self.run_dir, "manager", "manager.pid")):
-            try:
-                kill(self.manager_pid())
-            except (ValueError, OSError):
-                pass
+        try:
+            pid = self.manager_pid()
+            with open(f"/proc/{pid}/cmdline") as f:
+                if self.run_dir in f.read():
+                    kill(pid)
+        except (OSError, ValueError, IndexError):
+            pass  # there is none
         for pid in self.shim_pids():
             kill(pid)
-        for folder in self.cgroups():
-            try:
-                with open(os.path.join(folder, "cgroup.procs")) as f:
-                    for pid in f.read().split():
-                        kill(int(pid))
-            except OSError:
-                pass
+        for pids in self.container_pids().values():
+            for pid in pids:
+                kill(pid)
+
+    def _remove_cgroups(self):
         for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/*"):
             for parent in glob.glob(f"{root}/{self.cgroup}"):
-                wait_for(lambda p=parent: remove_cgroup(p), f"{parent} to be empty")
-        run("ip", "netns", "del", self.namespace, check=False)
+                wait_for(lambda p=parent: remove_cgroup(p), f"{parent} to be empty", CLEANUP)
+
+
+def namespace_pids(pid):
+    """The numbers of a process in its pid namespaces, ours first."""
+    try:
+        with open(f"/proc/{pid}/status") as f:
+            return next([int(n) for n in line.split()[1:]] for line in f if line.startswith("NSpid:"))
+    except OSError:  # it went while we looked
+        return []
+
+
+def in_any_case(steps):
+    """Does them all, whatever one of them says; then says it."""
+    errors = []
+    for step in steps:
+        try:
+            step()
+        except Exception as error:
+            errors.append(f"{type(error).__name__}: {error}")
+    if errors:
+        raise AssertionError("cleanup: " + "; ".join(errors))
 
 
 def remove_cgroup(path):
@@ -224,22 +285,23 @@ def wait_for(predicate, what, seconds=DEADLINE, wake=None):
 class Cluster:
     count = 0
 
-    def __init__(self, workers=3, heartbeat="1s", flags=(), manager_flags=()):
+    def __init__(self, register, workers=3, heartbeat="10s", flags=(), manager_flags=()):
+        """`register` is told what removes the cluster before anything of it is made: half of one goes too."""
         Cluster.count += 1
         self.name = f"sw{os.getpid() % 100000:x}{Cluster.count}"
         self.dir = tempfile.mkdtemp(prefix=f"{self.name}-")
         os.chmod(self.dir, 0o755)
         self.switch = f"{self.name}sw"
-        self.hosts = []
-        self.heartbeat, self.flags, self.manager_flags = heartbeat, list(flags), list(manager_flags)
+        self.hosts, self.feed = [], None
+        self.flags, self.manager_flags = list(flags), list(manager_flags)
+        register(self.remove)
         run("ip", "netns", "add", self.switch)
         run("ip", "-n", self.switch, "link", "add", "br0", "type", "bridge")
         run("ip", "-n", self.switch, "addr", "add", "10.99.0.254/24", "dev", "br0")
         run("ip", "-n", self.switch, "link", "set", "br0", "up")
-        self.feed = None
         manager = self.add_host()
         manager.start()
-        manager.ctl("swarm", "init", "--advertise-addr", manager.ip, "--availability",
+        manager.enter("swarm", "init", "--advertise-addr", manager.ip, "--availability",
                     "drain" if workers else "active", "--dispatcher-heartbeat", heartbeat)
         self.token = manager.ctl("swarm", "join-token", "-q", "worker").stdout.strip()
         if not workers:
@@ -257,15 +319,14 @@ class Cluster:
 
     def add_host(self):
         host = Host(self, len(self.hosts))
-        host.extra_flags = [*self.flags, *(self.manager_flags if not self.hosts else [])]
-        self.hosts.append(host)
+        host.extra_flags = [*self.flags, *(self.manager_flags if host is self.manager else [])]
         return host
 
     def join(self, host, load_image=True):
         host.start()
         if load_image:
             host.ctl("image", "load", "-i", image_archive())
-        host.ctl("swarm", "join", "--token", self.token, f"{self.manager.ip}:2378")
+        host.enter("swarm", "join", "--token", self.token, f"{self.manager.ip}:2378")
         self.until(lambda: self.node(host.name)["Status"] == "Ready", f"{host.name} to be ready")
         return host
 
@@ -321,22 +382,39 @@ class Cluster:
             self.feed = None
 
     def remove(self):
-        self.close_feed()
-        for host in reversed(self.hosts):
-            host.remove()
-        run("ip", "netns", "del", self.switch, check=False)
+        in_any_case([self.close_feed, *(host.remove for host in reversed(self.hosts)),
+                     lambda: run("ip", "netns", "del", self.switch, check=False), self._remove_folder])
+
+    def _remove_folder(self):
         shutil.rmtree(self.dir, ignore_errors=True)
+        if os.path.exists(self.dir):
+            raise AssertionError(f"{self.dir} cannot be removed; mounts: {[m for h in self.hosts for m in h.mounts()]}")
 
 
-class ClusterTest(unittest.TestCase):
+class BudgetedTest(unittest.TestCase):
+    """A test that fails at the end of its BUDGET, when there is time left to clean up."""
     maxDiff = None
 
+    def run(self, result=None):
+        signal.signal(signal.SIGALRM, self._out_of_budget)
+        signal.alarm(BUDGET)
+        try:
+            return super().run(result)
+        finally:
+            signal.alarm(0)
+
+    def doCleanups(self):
+        signal.alarm(0)
+        return super().doCleanups()
+
+    @staticmethod
+    def _out_of_budget(*_):
+        raise AssertionError(f"the test took more than its budget of {BUDGET} s")
+
+
+class ClusterTest(BudgetedTest):
     def cluster(self, **kwargs):
-        cluster = Cluster.__new__(Cluster)
-        cluster.hosts, cluster.feed = [], None
-        self.addCleanup(cluster.remove)
-        cluster.__init__(**kwargs)
-        return cluster
+        return Cluster(self.addCleanup, **kwargs)
 
     def refused(self, cluster, *args, code=1, says, host=None, stdin=None):
         """The command exits with `code` and one line on stderr that has every word of `says`."""
