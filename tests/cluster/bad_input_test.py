@@ -109,7 +109,10 @@ class BadInputTest(ClusterTest):
         inside = ["nsenter", f"--net=/run/netns/{cluster.manager.namespace}", "--"]
         from harness import BIN
         result = run(*inside, os.path.join(BIN, "swarmctl"), "--context", context, "node", "ls", check=False)
-        self.assertEqual(result.returncode, 1)
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        for word in (f"{cluster.manager.ip}:2377", "certificate verify failed"):
+            self.assertIn(word, line)
         own = os.path.join(cluster.dir, "viewer.yaml")
         cluster.ctl("swarm", "client-cert", "vera", "--role", "viewer", "-o", own)
         viewer = lambda *args: run(*inside, os.path.join(BIN, "swarmctl"), "--context", own, *args, check=False)

@@ -121,8 +121,8 @@ class RegistryTest(ClusterTest):
     def marks(self, host):
         """What /mark says in each container of the host, as the kernel shows it."""
         found = []
-        for pids in host.container_pids().values():
-            with open(f"/proc/{min(pids)}/root/mark") as f:
+        for container in host.container_pids():
+            with open(f"/proc/{host.init_pid(container)}/root/mark") as f:
                 found.append(f.read())
         return found
 

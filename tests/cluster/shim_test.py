@@ -4,7 +4,7 @@ import os
 
 from harness import ClusterTest, TEST_IMAGE, kill, main, wait_for
 
-# Ignores what it can, and has a child.
+# Ignores what it can, and has two children.
 STUBBORN = ["sh", "-c", "trap '' TERM HUP INT; sleep 3600 & while :; do sleep 3600; done"]
 
 
@@ -15,10 +15,12 @@ class ShimTest(ClusterTest):
         cluster.ctl("service", "create", "--detach", "--name", "web", "--replicas", "2", TEST_IMAGE, *STUBBORN)
         tasks = cluster.wait_running("web", 2)
         host = cluster.workers[0]
+        # Running says that the shell was started: its processes stay the same when it has both children.
+        wait_for(lambda: all(len(pids) == 3 for pids in host.container_pids().values()), "the children")
         pids = host.container_pids()
         self.assertEqual(set(pids), {t["ID"] for t in tasks})
         victim, other = tasks
-        [shim] = [p for p in host.shim_pids() if parent(min(pids[victim["ID"]])) == p]
+        [shim] = [p for p in host.shim_pids() if parent(host.init_pid(victim["ID"])) == p]
         return cluster, host, victim, shim, pids[victim["ID"]], {other["ID"]: pids[other["ID"]]}
 
     def replaced(self, cluster, host, victim, pids, other):
@@ -54,7 +56,7 @@ class ShimTest(ClusterTest):
         cluster, host, victim, shim, pids, other = self.begin()
         host.kill_agent()
         kill(shim)
-        wait_for(lambda: not os.path.exists(f"/proc/{min(pids)}"), "the container to die with its shim")
+        wait_for(lambda: not any(os.path.exists(f"/proc/{p}") for p in pids), "the container to die with its shim")
         host.start()
         self.replaced(cluster, host, victim, pids, other)
 

@@ -1,20 +1,25 @@
 #!/usr/bin/env python3
 """What a cluster must survive. One manager and three agents in network namespaces, with real containers."""
+import json
 import os
 import shutil
-import time
+import signal
+import subprocess
 from collections import Counter
 
-from harness import ClusterTest, TEST_IMAGE, kill, main, wait_for
+from harness import BIN, ClusterTest, TEST_IMAGE, kill, main, wait_for
 
-# A process that obeys SIGTERM at once and otherwise stays.
+# A shell that obeys SIGTERM at once and otherwise stays, with one child.
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
 
 
 class SurviveTest(ClusterTest):
     def service(self, cluster, name, replicas, *flags, command=STAY):
         cluster.ctl("service", "create", "--detach", "--name", name, "--replicas", str(replicas), *flags, TEST_IMAGE, *command)
-        return cluster.wait_running(name, replicas)
+        tasks = cluster.wait_running(name, replicas)
+        # Running says that the shell was started; its trap is set and its processes stay the same when it has its child.
+        wait_for(lambda: all(len(pids) == 2 for h in cluster.workers for pids in h.container_pids().values()), "the children")
+        return tasks
 
     def test_twelve_replicas_spread_evenly_over_three_nodes(self):
         cluster = self.cluster()
@@ -40,12 +45,12 @@ class SurviveTest(ClusterTest):
 
     def test_an_exit_while_the_agent_was_dead_is_reported_with_its_code(self):
         cluster = self.cluster(workers=1)
-        self.service(cluster, "job", 1, "--restart-condition", "none",
-                     command=["sh", "-c", "trap 'exit 37' USR1; while :; do sleep 3600 & wait $!; done"])
+        [task] = self.service(cluster, "job", 1, "--restart-condition", "none",
+                              command=["sh", "-c", "trap 'exit 37' USR1; while :; do sleep 3600 & wait $!; done"])
         host = cluster.workers[0]
-        [pids] = host.container_pids().values()
+        init = host.init_pid(task["ID"])
         host.kill_agent()
-        kill(min(pids), 10)
+        kill(init, signal.SIGUSR1)
         wait_for(lambda: not host.container_pids(), "the container to end")
         host.start()
         [task] = cluster.until(lambda: [t for t in cluster.tasks("job") if t["CurrentState"].startswith("Failed")], "the failure")
@@ -70,19 +75,61 @@ class SurviveTest(ClusterTest):
         cluster.wait_running("web", 9)
 
     def test_a_dead_nodes_tasks_are_elsewhere_soon_after_it_is_down_and_it_comes_back_empty(self):
-        cluster = self.cluster()
-        self.service(cluster, "web", 6)
+        cluster = self.cluster(heartbeat="2s")
+        before = {t["ID"] for t in self.service(cluster, "web", 6)}
         host = cluster.workers[0]
+        lost = set(host.container_pids())
+        self.assertTrue(lost)
+        events = self.events(cluster)
         host.die()
         cluster.until(lambda: cluster.node(host.name)["Status"] == "Down", "the node to be declared down")
-        down = time.monotonic()
-        others = [h.name for h in cluster.workers[1:]]
-        cluster.wait_running("web", 6, on=others)
-        print(f"replaced {time.monotonic() - down:.2f} s after DOWN")
+        cluster.wait_running("web", 6, on=[h.name for h in cluster.workers[1:]])
+        self.assert_replaced_in_time(events, host, before, len(lost))
         host.start()
         cluster.until(lambda: cluster.node(host.name)["Status"] == "Ready", "the node to return")
-        cluster.until(lambda: not host.container_pids() and not host.cgroups(), "nothing to be left on the node")
-        self.assertEqual(len(cluster.wait_running("web", 6, on=others)), 6)
+        left = lambda: [c for c in host.cgroups() if lost & set(c.split("/"))]
+        cluster.until(lambda: not left(), "nothing of the old containers to be left on the node")
+        cluster.wait_running("web", 6)
+
+    def events(self, cluster):
+        """The cluster's events from now on, with the manager's times: a function that returns those until its call."""
+        [node] = json.loads(cluster.ctl("node", "inspect", "h1").stdout)
+        path = os.path.join(cluster.dir, "events")
+        with open(path, "wb") as out:
+            watch = subprocess.Popen([os.path.join(BIN, "swarmctl"), "--host", f"unix://{cluster.manager.manager_socket}",
+                                      "--format", "json", "events", "--since", str(node["Version"]["Index"])], stdin=subprocess.DEVNULL, stdout=out)
+        self.addCleanup(watch.wait)
+        self.addCleanup(watch.kill)
+
+        def read():
+            with open(path) as f:
+                return [json.loads(line) for line in f if line.endswith("\n")]
+        return read
+
+    def assert_replaced_in_time(self, events, host, before, count):
+        """From the manager saying DOWN to it placing, and then seeing run, the last task that replaces one of the node."""
+        def is_down(event):
+            attributes = event["Actor"]["Attributes"]
+            return event["Type"] == "node" and attributes["name"] == host.name and attributes["state"] == "Down"
+
+        def since_down():
+            """{"assigned" and "running": [seconds of each new task]}"""
+            down = next(e["timeNano"] for e in events() if is_down(e))
+            assigned, running = {}, {}
+            for event in events():
+                task, attributes = event["Actor"]["ID"], event["Actor"]["Attributes"]
+                if event["Type"] != "task" or task in before:
+                    continue
+                if "node" in attributes:
+                    assigned.setdefault(task, (event["timeNano"] - down) / 1e9)
+                if attributes["state"] == "running":
+                    running.setdefault(task, (event["timeNano"] - down) / 1e9)
+            return {"assigned": list(assigned.values()), "running": list(running.values())}
+        wait_for(lambda: len(since_down()["running"]) >= count, "the events of the new tasks")
+        took = {state: max(seconds) for state, seconds in since_down().items()}
+        print(f"{count} tasks of a dead node: assigned elsewhere {took['assigned']:.3f} s after DOWN, running {took['running']:.3f} s",
+              flush=True)
+        self.assertLessEqual(took["assigned"], 3)
 
     def test_drain_moves_tasks_and_pause_does_not(self):
         cluster = self.cluster()
@@ -121,6 +168,7 @@ class SurviveTest(ClusterTest):
     def test_nothing_of_a_removed_service_is_left(self):
         cluster = self.cluster()
         self.service(cluster, "web", 6)
+        namespaces = {host: self.namespaces_of_containers(host) for host in cluster.workers}
         cluster.ctl("service", "rm", "web")
         cluster.until(lambda: not cluster.rows("service", "ls"), "the service to be gone")
         for host in cluster.workers:
@@ -131,6 +179,16 @@ class SurviveTest(ClusterTest):
             for folder in (os.path.join(host.dir, "agent", "containers"), os.path.join(host.run_dir, "containers")):
                 # The listing hides a service at once; its folders are the last that goes.
                 wait_for(lambda f=folder: not os.path.isdir(f) or not os.listdir(f), f"{folder} to be empty")
+            wait_for(lambda h=host: not namespaces[h] & h.namespaces_held(), "the containers' namespaces to be gone")
+
+    def namespaces_of_containers(self, host):
+        """Two network and two mount namespaces of their own for the two containers of a host; it holds them now."""
+        found = {os.readlink(f"/proc/{host.init_pid(container)}/ns/{kind}")
+                 for container in host.container_pids() for kind in ("net", "mnt")}
+        found -= {os.readlink(f"/proc/{host.agent.pid}/ns/{kind}") for kind in ("net", "mnt")}
+        self.assertEqual(len(found), 4)
+        self.assertLessEqual(found, host.namespaces_held())
+        return found
 
 
 if __name__ == "__main__":
