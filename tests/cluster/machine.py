@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 
-from harness import DEADLINE, remove_cgroup, run, wait_for
+from harness import CLEANUP, DEADLINE, in_any_case, remove_cgroup, run, wait_for
 
 BOOT = r"""
 set -e
@@ -51,12 +51,16 @@ exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /bin/sh -c 'trap "exit 0
 
 
 class Machine:
-    def __init__(self, init=None):
+    def __init__(self, register, init=None):
+        """`register` is told what removes the machine before anything of it is made."""
         self.dir = tempfile.mkdtemp(prefix="machine-")
         self.name = os.path.basename(self.dir)
+        self.outer = self.pid = None
+        self.cgroups = []
+        self.log = open(os.path.join(self.dir, "log"), "wb")
+        register(self.remove)
         os.mkdir(os.path.join(self.dir, "upper"))
         os.mkdir(os.path.join(self.dir, "root"))
-        self.cgroups = []
         lines = []
         with open("/proc/self/mountinfo") as f:
             for line in f:
@@ -77,7 +81,6 @@ class Machine:
             if os.path.exists(os.path.join(os.path.dirname(cgroup), "cpuset.cpus")):
                 for file in ("cpuset.cpus", "cpuset.mems"):
                     shutil.copyfile(os.path.join(os.path.dirname(cgroup), file), os.path.join(cgroup, file))
-        self.log = open(os.path.join(self.dir, "log"), "wb")
         self.outer = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--kill-child",
              "bash", "-c", BOOT, "machine", self.dir, init or "none"],
@@ -110,18 +113,36 @@ class Machine:
                    *command, check=check, timeout=timeout)
 
     def remove(self):
-        try:
-            os.kill(self.pid, signal.SIGKILL)
-        except (AttributeError, ProcessLookupError):
-            self.outer.kill()
-        self.outer.wait()
-        self.log.close()
-        for cgroup in self.cgroups:
-            wait_for(lambda c=cgroup: remove_cgroup(c), f"{cgroup} to be empty")
+        """Harmless to do twice."""
+        in_any_case([self._end, *(lambda c=cgroup: wait_for(lambda: remove_cgroup(c), f"{c} to be empty", CLEANUP)
+                                  for cgroup in self.cgroups)])
         shutil.rmtree(self.dir, ignore_errors=True)
+
+    def _end(self):
+        if self.outer and self.outer.poll() is None:
+            if self.pid:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                self.outer.kill()
+            self.outer.wait()
+        self.log.close()
+
+
+def connect(machines):
+    """Two machines at one wire: 10.98.1.1 and 10.98.1.2, each on its eth0, which also is the way to everywhere."""
+    first, second = machines
+    run("ip", "link", "add", "eth0", "netns", str(first.pid), "type", "veth", "peer", "name", "eth0", "netns", str(second.pid))
+    for number, machine in enumerate(machines, 1):
+        machine.run("ip", "addr", "add", f"10.98.1.{number}/24", "dev", "eth0")
+        machine.run("ip", "link", "set", "eth0", "up")
+        machine.run("ip", "route", "add", "default", "dev", "eth0")
 
 
 def leftovers(machine):
-    """Files of the product outside of where it was built."""
-    script = "ls -d /usr/local/bin/swarm* /var/lib/swarm /run/swarm /etc/systemd/system/swarm* /var/log/swarm* 2>/dev/null; getent passwd swarm"
-    return machine.run("sh", "-c", script, check=False).stdout.split()
+    """What is there of the product, beside where it was built: files, cgroups, the user, processes."""
+    script = """
+      ls -d /usr/local/bin/swarm* /usr/local/bin/.swarm* /var/lib/swarm /run/swarm /etc/systemd/system/swarm* /var/log/swarm* \
+            /sys/fs/cgroup/swarm /sys/fs/cgroup/*/swarm 2>/dev/null
+      getent passwd swarm; getent group swarm
+      pgrep -l swarm; exit 0"""
+    return machine.run("sh", "-c", script).stdout.splitlines()
