@@ -41,7 +41,7 @@ class RegistrySource : public ImageSource {
     if (auto here = FromStore(descriptor, oci::kMaxManifestBytes); here.ok()) return here;
     oci::Reference reference = reference_;
     reference.digest = descriptor.digest;
-    ASSIGN_OR_RETURN(oci::Document document, registry_.GetManifest(reference));
+    ASSIGN_OR_RETURN(oci::Document document, registry_.GetManifest(reference, cancelled_));
     return std::move(document.body);
   }
 
@@ -169,7 +169,7 @@ class LocalImageStore : public ImageStore {
       absl::StatusOr<StoredImage> here = PullFromHere(wanted, cancelled);
       if (here.ok() || absl::IsCancelled(here.status())) return here;
     }
-    ASSIGN_OR_RETURN(oci::Document document, registry_->GetManifest(wanted));
+    ASSIGN_OR_RETURN(oci::Document document, registry_->GetManifest(wanted, cancelled));
     RegistrySource source(*registry_, *blobs_, reference, cancelled);
     source.Remember(document);
     const oci::Descriptor root{.media_type = document.media_type,
@@ -314,6 +314,7 @@ class LocalImageStore : public ImageStore {
                        const std::function<void(const ImageProgress&)>& progress,
                        const std::atomic<bool>& cancelled) {
     for (const auto& [digest, body] : content.documents) {
+      blobs_->DropIfDamaged(digest);  // else a good one would not take its place
       RETURN_IF_ERROR(blobs_->PutBlob(body, digest));
     }
     return installer_.Install(content.layers, content.config.diff_ids, source, progress, cancelled);

@@ -1,5 +1,6 @@
 #include "agent/image/image_store.h"
 
+#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -587,6 +588,45 @@ TEST_F(ImageStoreTest, ARegistryThatHangsHoldsUpNobodyElse) {
   EXPECT_OK(store_->Pull(Ref("app:1"), "", nullptr, never));
   cancelled_ = true;
   hanging.join();
+}
+
+TEST_F(ImageStoreTest, APullStopsWhileTheRegistryHangsInItsManifest) {
+  Serve(MakeImage({TarOf("a", "1")}), "1");
+  const std::string path = "/v2/app/manifests/1";
+  Served(path).send_only = 3;
+  Served(path).stall = true;
+  std::thread hanging([&] { EXPECT_THAT(Pull(), StatusIs(Code::kCancelled)); });
+  WaitForGet(path);
+  cancelled_ = true;
+  hanging.join();
+}
+
+TEST_F(ImageStoreTest, DocumentsThatTheDiskDamagedAreFetchedAgain) {
+  const TestImage image = MakeImage({TarOf("a", "1")});
+  Serve(image, "1");
+  ASSERT_OK(Pull());
+  for (const std::string& digest : {image.manifest_digest, image.config_digest}) {
+    ASSERT_OK(
+        WriteFileAtomically(StrCat(root(), "/blobs/sha256/", oci::DigestHex(digest)), "?", 0600));
+    EXPECT_THAT(store_->Unpack(image.manifest_digest), StatusIs(Code::kDataLoss));
+    ASSERT_OK(Pull("app:1", image.manifest_digest));
+    EXPECT_OK(store_->Unpack(image.manifest_digest));
+  }
+}
+
+TEST_F(ImageStoreTest, LoadsThoughTheMachineHasNoThreadToGive) {
+  const std::string layout = MakeImage({TarOf("a", "1"), TarOf("b", "2")}).Layout("app:1");
+  // A stack that no address space holds: every new thread is refused, as at the limit of processes.
+  pthread_attr_t before;
+  pthread_attr_t huge;
+  ASSERT_EQ(::pthread_getattr_default_np(&before), 0);
+  ASSERT_EQ(::pthread_attr_init(&huge), 0);
+  ASSERT_EQ(::pthread_attr_setstacksize(&huge, size_t{1} << 47), 0);
+  ASSERT_EQ(::pthread_setattr_default_np(&huge), 0);
+  const auto loaded = Load(layout);
+  ASSERT_EQ(::pthread_setattr_default_np(&before), 0);
+  ASSERT_OK(loaded);
+  EXPECT_EQ(Read(*store_->Unpack("app:1"), "b"), "2");
 }
 
 TEST_F(ImageStoreTest, AnImageWithoutLayersHasNothingToRun) {

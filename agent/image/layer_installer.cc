@@ -1,6 +1,8 @@
 #include "agent/image/layer_installer.h"
 
 #include <algorithm>
+#include <functional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -68,6 +70,16 @@ class Board {
   bool failed_ ABSL_GUARDED_BY(mu_) = false;
 };
 
+// False when the machine has no thread left to give.
+bool StartThread(const std::function<void()>& work, std::vector<std::thread>* threads) {
+  try {
+    threads->emplace_back(work);
+    return true;
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
+
 }  // namespace
 
 struct LayerInstaller::Work {
@@ -106,11 +118,15 @@ absl::Status LayerInstaller::Install(const std::vector<oci::Descriptor>& layers,
   std::atomic<size_t> next = 0;
   const auto run = [&] {
     for (size_t i = next++; i < layers.size(); i = next++) {
+      if (cancelled.load(std::memory_order_relaxed)) work.stop = true;
       work.board.Finish(i, InstallOne(work, i));
     }
   };
   std::vector<std::thread> threads;
-  while (threads.size() < std::min(kThreads, layers.size())) threads.emplace_back(run);
+  threads.reserve(kThreads);
+  while (threads.size() < std::min(kThreads, layers.size()) && StartThread(run, &threads)) {
+  }
+  if (threads.empty()) run();
   bool failed = false;
   while (!work.board.WaitAWhile(&failed)) {
     if (failed || cancelled.load(std::memory_order_relaxed)) work.stop = true;

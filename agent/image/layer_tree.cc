@@ -113,52 +113,55 @@ absl::StatusOr<UniqueFd> LayerTree::OpenParent(const std::vector<std::string>& n
   return Walk(names, make);
 }
 
+// With one open folder, however deep: a descriptor per level would be a process's whole share. What
+// `path` names is there without links and nobody else writes to the tree, so that going up opens it
+// anew.
 absl::StatusOr<UniqueFd> LayerTree::Walk(std::vector<std::string> names, bool make) {
   std::reverse(names.begin(), names.end());  // next one last
-  std::vector<UniqueFd> folders;             // below the root, as deep as `path`
-  std::vector<std::string> path;
-  const auto current = [&] { return folders.empty() ? root_.get() : folders.back().get(); };
+  std::vector<std::string> path;             // of `folder`, from the root
+  UniqueFd folder(::openat(root_.get(), ".", kFolderFlags));
+  if (!folder.valid()) return ErrnoStatus(errno, "root");
   int links = 0;
   while (!names.empty()) {
     const std::string name = std::move(names.back());
     names.pop_back();
     if (name == "..") {  // of a link
-      if (!folders.empty()) {
-        folders.pop_back();
-        path.pop_back();
-      }
+      if (path.empty()) continue;
+      path.pop_back();
+      folder.Reset(OpenFolderInRoot(root_.get(), absl::StrJoin(path, "/"), false));
+      if (!folder.valid()) return ErrnoStatus(errno, ShownName(name));
       continue;
     }
-    if (folders.size() >= kMaxLevels) return absl::InvalidArgumentError("too many levels");
-    UniqueFd next(::openat(current(), name.c_str(), kFolderFlags | O_NOFOLLOW));
+    if (path.size() >= kMaxLevels) return absl::InvalidArgumentError("too many levels");
+    UniqueFd next(::openat(folder.get(), name.c_str(), kFolderFlags | O_NOFOLLOW));
     if (!next.valid() && errno != ENOENT && errno != ENOTDIR && errno != ELOOP) {
       return ErrnoStatus(errno, ShownName(name));
     }
     if (!next.valid() && errno != ENOENT) {
-      ASSIGN_OR_RETURN(const std::string target, ReadLink(current(), name));
+      ASSIGN_OR_RETURN(const std::string target, ReadLink(folder.get(), name));
       if (!target.empty()) {
         if (++links > kMaxLinks) return absl::InvalidArgumentError("too many symbolic links");
         if (target[0] == '/') {
-          folders.clear();
           path.clear();
+          folder.Reset(::openat(root_.get(), ".", kFolderFlags));
+          if (!folder.valid()) return ErrnoStatus(errno, "root");
         }
         std::vector<std::string> more = SplitLink(target);
         names.insert(names.end(), more.rbegin(), more.rend());
         continue;
       }
-      if (!IsWhiteout(current(), name)) return NotAFolder(name);
+      if (!IsWhiteout(folder.get(), name)) return NotAFolder(name);
     }
     path.push_back(name);
     if (!next.valid()) {
       if (!make) return ErrnoStatus(ENOENT, ShownName(name));
-      RETURN_IF_ERROR(MakeImplied(current(), name, absl::StrJoin(path, "/")));
-      next.Reset(::openat(current(), name.c_str(), kFolderFlags | O_NOFOLLOW));
+      RETURN_IF_ERROR(MakeImplied(folder.get(), name, absl::StrJoin(path, "/")));
+      next.Reset(::openat(folder.get(), name.c_str(), kFolderFlags | O_NOFOLLOW));
       if (!next.valid()) return ErrnoStatus(errno, ShownName(name));
     }
-    folders.push_back(std::move(next));
+    folder = std::move(next);
   }
-  if (folders.empty()) return UniqueFd(::openat(root_.get(), ".", kFolderFlags));
-  return std::move(folders.back());
+  return folder;
 }
 
 absl::Status LayerTree::MakeImplied(int parent, const std::string& name, const std::string& path) {

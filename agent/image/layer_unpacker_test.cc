@@ -1,6 +1,7 @@
 #include "agent/image/layer_unpacker.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -347,6 +348,30 @@ TEST_F(LayerUnpackerTest, ATarMayEndRightAfterItsLastFileButNotInside) {
   EXPECT_THAT(Unpack(header.substr(0, 300)), StatusIs(Code::kDataLoss));
 }
 
+TEST_F(LayerUnpackerTest, F23DeepFoldersTakeFewDescriptors) {
+  std::string deep;
+  for (int i = 0; i < 200; ++i) deep += "d/";
+  TarBuilder tar;
+  tar.File(deep + "f", "bottom");
+  // Up again by a link in the middle of it.
+  tar.Symlink("d/d/up", "../d/d").File("d/d/up/d/new/g", "beside");
+  const std::string bytes = tar.Finish();
+  UniqueFd blob = FileWith(bytes);
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const int lowest = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+  ::close(lowest);
+  rlimit few = before;
+  few.rlim_cur = static_cast<rlim_t>(lowest) + 20;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  const auto unpacked = UnpackLayer(std::move(blob), oci::DigestOf(bytes), {}, root(), stop_);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_OK(unpacked);
+  EXPECT_EQ(*ReadFile(root() + "/" + deep + "f"), "bottom");
+  EXPECT_EQ(*ReadFile(root() + "/d/d/d/new/g"), "beside");
+}
+
+// CVE-2023-25153.
 TEST_F(LayerUnpackerTest, HugeSizesAreRefusedBeforeAnythingIsWritten) {
   EXPECT_THAT(Unpack(RawTarHeader("big", "77777777777") + std::string(1024, '\0'), {},
                      {.max_bytes = 1 << 30}),

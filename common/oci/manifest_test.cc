@@ -71,6 +71,7 @@ TEST(ManifestTest, TheBodyAndTheHeaderMustAgreeOnTheType) {
   EXPECT_OK(ParseManifest(ManifestJson(), "application/json"));
 }
 
+// CVE-2021-41190: one document that is an index to one reader and a manifest to another.
 TEST(ManifestTest, RefusesWhatCouldBeReadAsTwoKinds) {
   EXPECT_THAT(ParseManifest(ManifestJson(",\"manifests\":[]"), ""),
               StatusIs(kInvalid, HasSubstr("both")));
@@ -92,6 +93,7 @@ TEST(ManifestTest, NamesWhatIsNotSupported) {
   const std::string foreign = StrCat(
       "{\"schemaVersion\":2,\"config\":", DescriptorJson(kOciConfigType, 'c'), ",\"layers\":[",
       DescriptorJson("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", 'a'), "]}");
+  // CVE-2020-15157: such a layer names the host to fetch it from, which then gets the credentials.
   EXPECT_THAT(ParseManifest(foreign, ""), StatusIs(kInvalid, HasSubstr("layers[0]: layers of")));
 }
 
@@ -109,6 +111,7 @@ TEST(ManifestTest, SaysWhichFieldIsWrong) {
   EXPECT_THAT(ParseManifest("{\"schemaVersion\":2}", ""), StatusIs(kInvalid, HasSubstr("neither")));
 }
 
+// CVE-2023-25153: documents of an image read without a limit.
 TEST(ManifestTest, DepthSizeAndCountAreBounded) {
   EXPECT_THAT(ParseManifest(std::string(100'000, '['), ""),
               StatusIs(kInvalid, HasSubstr("32 levels")));

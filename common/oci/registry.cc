@@ -163,7 +163,13 @@ class HttpRegistry : public Registry {
         transfers_({options_.ca_file, options_.connect_timeout, options_.stall_timeout}) {}
 
   absl::StatusOr<Document> GetManifest(const Reference& reference) override {
-    absl::StatusOr<Document> document = FetchManifest(reference);
+    static const std::atomic<bool> kNever = false;
+    return GetManifest(reference, kNever);
+  }
+
+  absl::StatusOr<Document> GetManifest(const Reference& reference,
+                                       const std::atomic<bool>& cancelled) override {
+    absl::StatusOr<Document> document = FetchManifest(reference, cancelled);
     if (!document.ok()) return Named(reference, document.status());
     return document;
   }
@@ -198,13 +204,13 @@ class HttpRegistry : public Registry {
     return request;
   }
 
-  absl::StatusOr<Document> FetchManifest(const Reference& reference) {
+  absl::StatusOr<Document> FetchManifest(const Reference& reference,
+                                         const std::atomic<bool>& cancelled) {
     const std::string& version = reference.digest.empty() ? reference.tag : reference.digest;
     TransferRequest request = RequestFor(reference, StrCat("manifests/", version));
     request.accept = StrCat(kOciIndexType, ", ", kOciManifestType, ", ", kDockerListType, ", ",
                             kDockerManifestType);
-    static const std::atomic<bool> kNever = false;
-    Patience patience(options_.retry_base, kNever);
+    Patience patience(options_.retry_base, cancelled);
     Document document;
     bool too_long = false;
     TransferResult result;
@@ -217,12 +223,13 @@ class HttpRegistry : public Registry {
             if (!too_long) document.body.append(bytes);
             return !too_long;
           },
-          kNever);
+          cancelled);
     } while (IsWorthAnotherTry(result) && patience.WaitAfter(result, false));
     if (too_long) {
       return absl::DataLossError(
           StrCat("manifest of ", Asked(reference), " is over ", kMaxManifestBytes >> 20, " MiB"));
     }
+    if (cancelled.load(std::memory_order_relaxed)) return absl::CancelledError("cancelled");
     RETURN_IF_ERROR(StatusOfResult(result, StrCat("image ", Asked(reference))));
     document.media_type = result.content_type;
     document.digest = DigestOf(document.body);

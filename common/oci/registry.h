@@ -41,6 +41,12 @@ class Registry {
   // NotFound: the registry answered that it has none; Unavailable: no answer (connection, TLS,
   // 5xx); PermissionDenied: credentials are wanted; DataLoss: the bytes do not match the digest.
   virtual absl::StatusOr<Document> GetManifest(const Reference& reference) = 0;
+  // The same; Cancelled soon after `cancelled`. A registry that answers at once need not look.
+  virtual absl::StatusOr<Document> GetManifest(const Reference& reference,
+                                               const std::atomic<bool>& cancelled) {
+    if (cancelled) return absl::CancelledError("cancelled");
+    return GetManifest(reference);
+  }
   // Streams the blob to `sink`, each byte once, in order; verifies size and digest before OK.
   // Retries by itself, going on where it was with Range (a server may ignore it).
   virtual absl::Status GetBlob(const Reference& reference, const std::string& digest,

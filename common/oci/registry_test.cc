@@ -102,6 +102,7 @@ TEST_F(RegistryTest, AManifestByDigestIsVerified) {
                                        wanted, ", got ", DigestOf("{\"other\":1}"))));
 }
 
+// CVE-2023-25153.
 TEST_F(RegistryTest, AManifestOverFourMebibytesIsRefused) {
   Serve([](int, const HttpRequest&) { return HttpResponse{.body = std::string(5 << 20, ' ')}; });
   EXPECT_THAT(registry_->GetManifest(Ref()), StatusIs(Code::kDataLoss, HasSubstr("over 4 MiB")));
@@ -118,6 +119,23 @@ TEST_F(RegistryTest, SaysInWordsWhatTheRegistryAnswered) {
               StatusIs(Code::kPermissionDenied, HasSubstr("wants credentials: not built yet")));
   status = 503;
   EXPECT_THAT(registry_->GetManifest(Ref()), StatusIs(Code::kUnavailable, HasSubstr("HTTP 503")));
+}
+
+TEST_F(RegistryTest, AManifestThatIsNotWantedAnyMoreIsGivenUp) {
+  Serve([&](int, const HttpRequest&) {
+    cancelled_ = true;
+    return HttpResponse{.status = 503};
+  });
+  EXPECT_THAT(registry_->GetManifest(Ref(), cancelled_), StatusIs(Code::kCancelled));
+  EXPECT_EQ(count_, 1);
+}
+
+TEST_F(RegistryTest, AManifestsTransferEndsInItsMiddleWhenItIsNotWantedAnyMore) {
+  Serve([&](int, const HttpRequest&) {
+    cancelled_ = true;
+    return HttpResponse{.body = std::string(3 << 20, ' ')};
+  });
+  EXPECT_THAT(registry_->GetManifest(Ref(), cancelled_), StatusIs(Code::kCancelled));
 }
 
 TEST_F(RegistryTest, SaysWhichDigestOfATagThereIsNot) {
@@ -244,6 +262,7 @@ TEST_F(RegistryTest, AConnectionThatAlwaysBreaksIsGivenUp) {
   EXPECT_EQ(count_, 5);
 }
 
+// CVE-2020-15157.
 TEST_F(RegistryTest, FollowsARedirectOfTheSameSchemeWithoutCredentials) {
   const std::string bytes = Bytes(1000);
   HttpServer other([&](const HttpRequest& request) {
