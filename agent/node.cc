@@ -216,7 +216,7 @@ void Node::OnRemoved() {
 }
 
 void Node::OnReport(const v1::TaskReport& report) {
-  if (IsTerminal(report.status().state())) publisher_.OnTaskEnded(report.task_id());
+  publisher_.OnTaskReport(report.task_id(), IsTerminal(report.status().state()));
   if (session_ != nullptr) session_->Report(report);
 }
 

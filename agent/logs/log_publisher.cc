@@ -95,10 +95,14 @@ class LogPublisher::Subscription : public LogStreamListener {
     return absl::OkStatus();
   }
 
-  void OnTaskEnded(const std::string& task_id) {
+  void OnTaskReport(const std::string& task_id, bool ended) {
     for (Feed& feed : feeds_) {
       if (feed.task_id != task_id) continue;
-      feed.source.finished = true;
+      // Not prepared yet when it was asked for. A watch that cannot be had is tried again at the
+      // next report; at the end everything is read anyway.
+      const bool watched = feed.watch >= 0 || (options_.follow() && WatchFolder(feed).ok());
+      if (!ended && !watched) continue;
+      feed.source.finished |= ended;
       feed.fresh = true;
     }
     Pump();
@@ -173,11 +177,17 @@ class LogPublisher::Subscription : public LogStreamListener {
     if (!inotify_.valid()) return ErrnoStatus(errno, "follow logs");
     for (Feed& feed : feeds_) {
       if (feed.finished) continue;
-      feed.watch = ::inotify_add_watch(inotify_.get(), feed.source.directory.c_str(),
-                                       IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF);
-      if (feed.watch < 0 && errno != ENOENT) return ErrnoStatus(errno, "follow logs");
+      const absl::Status watched = WatchFolder(feed);
+      if (!watched.ok() && !absl::IsNotFound(watched)) return watched;
     }
     WatchAgain();
+    return absl::OkStatus();
+  }
+  // NotFound while the task is not prepared.
+  absl::Status WatchFolder(Feed& feed) {
+    feed.watch = ::inotify_add_watch(inotify_.get(), feed.source.directory.c_str(),
+                                     IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_DELETE_SELF);
+    if (feed.watch < 0) return ErrnoStatus(errno, "follow logs");
     return absl::OkStatus();
   }
   void WatchAgain() {
@@ -240,8 +250,8 @@ void LogPublisher::Begin(const v1::LogRequest& request) {
   subscriptions_.emplace(id, std::move(subscription));
 }
 
-void LogPublisher::OnTaskEnded(const std::string& task_id) {
-  for (auto& [id, subscription] : subscriptions_) subscription->OnTaskEnded(task_id);
+void LogPublisher::OnTaskReport(const std::string& task_id, bool ended) {
+  for (auto& [id, subscription] : subscriptions_) subscription->OnTaskReport(task_id, ended);
 }
 
 void LogPublisher::StopAll() {

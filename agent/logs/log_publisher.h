@@ -71,8 +71,9 @@ class LogPublisher {
   ~LogPublisher();
 
   void Begin(const v1::LogRequest& request);
-  // A task has ended: its last lines are there.
-  void OnTaskEnded(const std::string& task_id);
+  // Something became of a task: its log may be there now, and when it has `ended` its last lines
+  // are.
+  void OnTaskReport(const std::string& task_id, bool ended);
   // The session is gone, and with it who asked.
   void StopAll();
 

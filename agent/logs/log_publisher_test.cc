@@ -80,7 +80,7 @@ class LogPublisherTest : public ::testing::Test, public LogConnector, public Log
     return std::make_unique<FakeStream>(*loop_, wire_);
   }
   std::optional<LogSource> FindLog(const std::string& task_id) override {
-    if (!PathExists(dir_ + "/" + task_id)) return std::nullopt;
+    if (task_id != unprepared_ && !PathExists(dir_ + "/" + task_id)) return std::nullopt;
     LogSource source;
     source.directory = dir_ + "/" + task_id;
     source.service_name = "web";
@@ -133,6 +133,7 @@ class LogPublisherTest : public ::testing::Test, public LogConnector, public Log
   std::string dir_;
   v1::LogOptions options_;
   bool finished_ = false;
+  std::string unprepared_;  // a task that has no folder yet
   std::shared_ptr<Wire> wire_ = std::make_shared<Wire>();
   std::vector<std::string> failures_;
   std::unique_ptr<LogPublisher> publisher_;
@@ -157,10 +158,25 @@ TEST_F(LogPublisherTest, FollowsUntilTheTaskHasEnded) {
   Until([&] { return wire_->lines.size() == 2; });
   OnLoop([&] { EXPECT_FALSE(wire_->finished); });
   Write("a", "last");
-  OnLoop([&] { publisher_->OnTaskEnded("a"); });
+  OnLoop([&] { publisher_->OnTaskReport("a", true); });
   Until([&] { return wire_->finished; });
   EXPECT_THAT(wire_->lines, ElementsAre("a: one", "a: two", "a: last"));
   EXPECT_THAT(wire_->finished_tasks, ElementsAre("a"));
+}
+
+TEST_F(LogPublisherTest, FollowsATaskThatIsNotPreparedYet) {
+  options_.set_follow(true);
+  unprepared_ = "a";
+  Begin({"a"});
+  Until([&] { return wire_->sends == 1; });
+  OnLoop([&] { publisher_->OnTaskReport("a", false); });  // preparing
+  Write("a", "one");
+  OnLoop([&] { publisher_->OnTaskReport("a", false); });  // running
+  Until([&] { return wire_->lines.size() == 1; });
+  Write("a", "two");
+  Until([&] { return wire_->lines.size() == 2; });
+  OnLoop([&] { EXPECT_FALSE(wire_->finished); });
+  EXPECT_THAT(wire_->lines, ElementsAre("a: one", "a: two"));
 }
 
 TEST_F(LogPublisherTest, FollowingAFinishedTaskEndsAtItsEnd) {
