@@ -20,6 +20,7 @@
 #include "agent/spawn.h"
 #include "common/file_system.h"
 #include "common/log.h"
+#include "common/oci/digest.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -60,6 +61,34 @@ absl::StatusOr<UniqueFd> OpenPidfd(pid_t pid) {
   return fd;
 }
 
+// A small file that somebody else may have put there: never waits, never follows a link. Empty when
+// it is not a regular file.
+std::string ReadUntrustedFile(const std::string& path) {
+  const UniqueFd fd(
+      ::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC));
+  struct stat info;
+  if (!fd.valid() || ::fstat(fd.get(), &info) != 0 || !S_ISREG(info.st_mode)) return "";
+  char buffer[100];
+  const ssize_t size = ::read(fd.get(), buffer, sizeof buffer);
+  return size <= 0 ? "" : std::string(buffer, static_cast<size_t>(size));
+}
+
+// Whether the process runs this program, also when the file was replaced meanwhile.
+bool RunsProgram(pid_t pid, const std::string& binary) {
+  const std::string exe = StrCat("/proc/", pid, "/exe");
+  struct stat running;
+  struct stat wanted;
+  if (::stat(exe.c_str(), &running) != 0) return false;
+  if (::stat(binary.c_str(), &wanted) == 0 && running.st_dev == wanted.st_dev &&
+      running.st_ino == wanted.st_ino) {
+    return true;
+  }
+  char path[4096];
+  const ssize_t size = ::readlink(exe.c_str(), path, sizeof path);
+  return size > 0 &&
+         absl::string_view(path, static_cast<size_t>(size)) == StrCat(binary, " (deleted)");
+}
+
 uint64_t ReadStartTicks(pid_t pid) {
   auto text = ReadFile(StrCat("/proc/", pid, "/stat"), 4096);
   return text.ok() ? shim::StartTicks(text->data(), text->size()) : 0;
@@ -83,50 +112,93 @@ void ManagerSupervisor::Start(const ManagerAddresses& addresses, bool initialise
   wanted_ = true;
   initialising_ = initialise;
   started_ = std::move(done);
-  if (Adopt()) {
-    LogInfo(kComponent, StrCat("adopted the manager that runs as process ", process_.pid));
-    return FinishStart(absl::OkStatus());
-  }
-  const absl::Status spawned = Spawn(initialise);
-  if (!spawned.ok()) FinishStart(spawned);
+  const absl::Status begun = AdoptOrSpawn(initialise);
+  if (!begun.ok()) FinishStart(begun);
 }
 
-bool ManagerSupervisor::Adopt() {
-  RuntimeProcess process = RecordedProcess();
-  if (process.pid == 0) process = ServingProcess();
-  auto pidfd = OpenProcess(process);
-  if (process.pid == 0 || !pidfd.ok()) return false;
-  process_ = process;
+absl::Status ManagerSupervisor::AdoptOrSpawn(bool initialise) {
+  ASSIGN_OR_RETURN(const bool adopted, Adopt());
+  if (!adopted) return Spawn(initialise);
+  if (!initialise && adopted_fingerprint_ != Fingerprint()) {
+    LogInfo(kComponent, StrCat("the manager that runs as process ", process_.pid,
+                               " was started out of another binary or with other flags: "
+                               "replacing it"));
+    replacing_ = true;
+    Terminate();
+    return absl::OkStatus();
+  }
+  LogInfo(kComponent, StrCat("adopted the manager that runs as process ", process_.pid));
+  FinishStart(absl::OkStatus());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> ManagerSupervisor::Adopt() {
+  ASSIGN_OR_RETURN(Recorded recorded, RecordedProcess());
+  auto pidfd = OpenProcess(recorded.process);
+  if (absl::IsNotFound(pidfd.status())) {
+    recorded = {ServingProcess(), ""};
+    pidfd = OpenProcess(recorded.process);
+  }
+  if (absl::IsNotFound(pidfd.status())) return false;
+  RETURN_IF_ERROR(pidfd.status());
+  process_ = recorded.process;
+  adopted_fingerprint_ = recorded.fingerprint;
   child_ = false;
   Watch(*std::move(pidfd));
   return true;
 }
 
-// What an agent before us wrote down; pid 0 when it is of another boot or has ended.
-RuntimeProcess ManagerSupervisor::RecordedProcess() const {
+// What an agent before us wrote down; pid 0 when it is of another boot.
+absl::StatusOr<ManagerSupervisor::Recorded> ManagerSupervisor::RecordedProcess() const {
   auto record = ReadFile(options_.record, 4096);
-  if (!record.ok()) return {};
+  if (absl::IsNotFound(record.status())) return Recorded();
+  RETURN_IF_ERROR(record.status());
   std::vector<std::string> fields = absl::StrSplit(*record, absl::ByAnyChar(" \n"));
-  RuntimeProcess process;
-  if (fields.size() < 3 || !absl::SimpleAtoi(fields[0], &process.pid) ||
-      !absl::SimpleAtoi(fields[1], &process.start_ticks) || fields[2] != options_.boot_id ||
-      !IsAlive(process)) {
-    return {};
+  Recorded recorded;
+  if (fields.size() < 3 || !absl::SimpleAtoi(fields[0], &recorded.process.pid) ||
+      !absl::SimpleAtoi(fields[1], &recorded.process.start_ticks) ||
+      fields[2] != options_.boot_id) {
+    return Recorded();
   }
-  return process;
+  if (fields.size() > 3) recorded.fingerprint = fields[3];
+  return recorded;
 }
 
-// When the record was lost: the manager's own pid file, if that process is one over our state.
+// The binary as it lies on the disk and the flags it gets: what an upgrade or another configuration
+// of the agent changes.
+std::string ManagerSupervisor::Fingerprint() const {
+  oci::Sha256 hash;
+  struct stat info = {};
+  if (::stat(options_.binary.c_str(), &info) == 0) {
+    hash.Update(StrCat(info.st_dev, " ", info.st_ino, " ", info.st_size, " ", info.st_mtim.tv_sec,
+                       " ", info.st_mtim.tv_nsec));
+  }
+  for (const std::string& argument : Arguments(false)) hash.Update(argument + '\0');
+  return hash.Finish();
+}
+
+// When the record was lost: the manager's own pid file, if that process is one over our state. The
+// folder is the manager's, who must not make us adopt, and later kill, anything but itself.
 RuntimeProcess ManagerSupervisor::ServingProcess() const {
-  auto text = ReadFile(options_.run_dir + "/manager.pid", 100);
+  const std::string text = ReadUntrustedFile(options_.run_dir + "/manager.pid");
   RuntimeProcess process;
-  if (!text.ok() || !absl::SimpleAtoi(absl::StripAsciiWhitespace(*text), &process.pid)) return {};
+  if (!absl::SimpleAtoi(absl::StripAsciiWhitespace(text), &process.pid) || process.pid <= 0) {
+    return {};
+  }
+  // Before all questions; Adopt finds the same again after them, or it was another process.
+  process.start_ticks = ReadStartTicks(static_cast<pid_t>(process.pid));
+  const auto user = ManagerUser(options_.user);
+  struct stat info;
+  if (process.start_ticks == 0 || !user.ok() ||
+      ::stat(StrCat("/proc/", process.pid).c_str(), &info) != 0 || info.st_uid != user->uid ||
+      !RunsProgram(static_cast<pid_t>(process.pid), options_.binary)) {
+    return {};
+  }
   auto command = ReadFile(StrCat("/proc/", process.pid, "/cmdline"), 64 << 10);
   const std::string end(1, '\0');
   if (!command.ok() || command->find(StrCat(end, options_.state_dir, end)) == std::string::npos) {
     return {};
   }
-  process.start_ticks = ReadStartTicks(static_cast<pid_t>(process.pid));
   return process;
 }
 
@@ -163,12 +235,17 @@ absl::Status ManagerSupervisor::Spawn(bool initialise) {
   if (::pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return ErrnoStatus(errno, "pipe");
   ready_.Reset(ends[0]);
   UniqueFd ready_end(ends[1]);
+  // Before the program is looked up: one that is replaced right now is replaced again at the next
+  // start, never taken for the new one.
+  const std::string fingerprint = Fingerprint();
   ASSIGN_OR_RETURN(const pid_t pid, SpawnDetached(Arguments(initialise), user, ready_end));
   process_ = {pid, ReadStartTicks(pid)};
   child_ = true;
-  const absl::Status recorded = WriteFileAtomically(
-      options_.record, StrCat(process_.pid, " ", process_.start_ticks, " ", options_.boot_id, "\n"),
-      0600);
+  const absl::Status recorded =
+      WriteFileAtomically(options_.record,
+                          StrCat(process_.pid, " ", process_.start_ticks, " ", options_.boot_id,
+                                 " ", fingerprint, "\n"),
+                          0600);
   if (!recorded.ok()) LogWarning(kComponent, StrCat("record: ", recorded.message()));
   ASSIGN_OR_RETURN(UniqueFd pidfd, OpenPidfd(pid));
   Watch(std::move(pidfd));
@@ -250,6 +327,12 @@ void ManagerSupervisor::OnEnded() {
     env_.loop.Cancel(std::exchange(timer_, 0));
     return std::exchange(stopped_, nullptr)();
   }
+  if (std::exchange(replacing_, false)) {
+    env_.loop.Cancel(std::exchange(timer_, 0));
+    const absl::Status spawned = Spawn(false);
+    if (!spawned.ok()) FinishStart(spawned);
+    return;
+  }
   LogError(kComponent, StrCat("swarm-manager ", how));
   if (wanted_ && !initialising_) RestartLater();
 }
@@ -261,26 +344,42 @@ void ManagerSupervisor::RestartLater() {
   timer_ = env_.loop.RunAfter(delay, [this] {
     timer_ = 0;
     if (!wanted_ || running()) return;
-    const absl::Status spawned = Spawn(false);
-    if (spawned.ok()) return;
-    LogError(kComponent, ToStd(spawned.message()));
+    const absl::Status begun = AdoptOrSpawn(false);
+    if (begun.ok()) return;
+    LogError(kComponent, ToStd(begun.message()));
     RestartLater();
   });
 }
 
 void ManagerSupervisor::AdoptAndStop(absl::AnyInvocable<void()> done) {
-  if (!running()) Adopt();
+  if (!running()) {
+    const auto adopted = Adopt();
+    if (!adopted.ok()) {  // what may run must not lose its state under its feet
+      LogError(kComponent, ToStd(adopted.status().message()));
+      env_.loop.Cancel(timer_);
+      timer_ = env_.loop.RunAfter(backoff_.Next(), [this, done = std::move(done)]() mutable {
+        timer_ = 0;
+        AdoptAndStop(std::move(done));
+      });
+      return;
+    }
+  }
   Stop(std::move(done));
 }
 
 void ManagerSupervisor::Stop(absl::AnyInvocable<void()> done) {
   wanted_ = false;
+  replacing_ = false;
   env_.loop.Cancel(std::exchange(timer_, 0));
   if (!running()) {
     env_.loop.Post([done = std::move(done)]() mutable { done(); });
     return;
   }
   stopped_ = std::move(done);
+  Terminate();
+}
+
+void ManagerSupervisor::Terminate() {
   ::syscall(SYS_pidfd_send_signal, pidfd_.get(), SIGTERM, nullptr, 0);
   timer_ = env_.loop.RunAfter(kStopPatience, [this] {
     timer_ = 0;

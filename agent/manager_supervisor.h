@@ -1,8 +1,9 @@
 // ManagerSupervisor: on a manager node, keeps one swarm-manager running as an unprivileged user.
 //
 // Loop thread only. The manager is in a session of its own and outlives the agent; the next agent
-// adopts it by pid, start time and boot id (record in the run folder). A manager that dies is
-// started again, with backoff.
+// adopts it by pid, start time and boot id (record in the run folder). One that was started out of
+// another binary or with other flags than this agent would use is stopped politely and started
+// again, so that an upgrade takes effect. A manager that dies is started again, with backoff.
 #ifndef SWARM_AGENT_MANAGER_SUPERVISOR_H_
 #define SWARM_AGENT_MANAGER_SUPERVISOR_H_
 
@@ -13,6 +14,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "agent/env.h"
 #include "agent/identity.h"
 #include "agent/runtime/runtime.h"
@@ -43,9 +45,9 @@ class ManagerSupervisor {
   // Leaves the manager running.
   ~ManagerSupervisor();
 
-  // Adopts the recorded manager or starts one. `done` once it serves, or with its own words when it
-  // does not; without `initialise` it is then tried again for ever. With it, a failure leaves none
-  // running.
+  // Adopts the recorded manager, replaces it, or starts one. `done` once it serves, or with its own
+  // words when it does not; without `initialise` it is then tried again for ever. With it, a
+  // failure leaves none running.
   void Start(const ManagerAddresses& addresses, bool initialise, Done done);
   // SIGTERM, after 10 s SIGKILL; `done` when it has ended.
   void Stop(absl::AnyInvocable<void()> done);
@@ -57,9 +59,17 @@ class ManagerSupervisor {
   const ManagerProcessOptions& options() const { return options_; }
 
  private:
-  bool Adopt();
-  RuntimeProcess RecordedProcess() const;
+  struct Recorded {
+    RuntimeProcess process;
+    std::string fingerprint;  // of how it was started; empty: nobody knows
+  };
+  absl::Status AdoptOrSpawn(bool initialise);
+  // False: there is none. An error says nothing about whether there is one.
+  absl::StatusOr<bool> Adopt();
+  absl::StatusOr<Recorded> RecordedProcess() const;
   RuntimeProcess ServingProcess() const;
+  std::string Fingerprint() const;
+  void Terminate();
   absl::Status Spawn(bool initialise);
   std::vector<std::string> Arguments(bool initialise) const;
   void Watch(UniqueFd pidfd);
@@ -81,6 +91,8 @@ class ManagerSupervisor {
   bool child_ = false;  // ours to reap
   bool wanted_ = false;
   bool initialising_ = false;
+  bool replacing_ = false;           // ends to be started anew
+  std::string adopted_fingerprint_;  // of the last Adopt
   Done started_;
   absl::AnyInvocable<void()> stopped_;
   TimerId timer_ = 0;
