@@ -16,18 +16,24 @@ namespace swarm::agent {
 namespace {
 
 constexpr char kComponent[] = "executor";
-constexpr absl::Duration kExitRetry = absl::Milliseconds(20);
+constexpr Backoff::Options kExitRetry = {absl::Milliseconds(20), absl::Milliseconds(40),
+                                         absl::Seconds(5)};
 constexpr absl::Duration kReleaseRetry = absl::Seconds(1);
 
 // On the transfers' pool.
 absl::Status PullAndUnpack(ImageStore& images, const v1::Revision& revision,
                            const std::atomic<bool>& cancelled, bool* brought) {
   const std::string& digest = revision.image_digest();
-  if (!images.Find(digest).ok()) {
-    ASSIGN_OR_RETURN(oci::Reference reference, oci::Reference::Parse(revision.image_reference()));
-    RETURN_IF_ERROR(images.Pull(reference, digest, nullptr, cancelled).status());
-    *brought = true;
+  if (images.Find(digest).ok()) {
+    const absl::Status here = images.Unpack(digest).status();
+    // The index knows it, the disk has lost some of it: as good as never pulled.
+    if (!absl::IsNotFound(here) && !absl::IsDataLoss(here)) return here;
+    LogWarning(kComponent,
+               StrCat("image ", digest, " is not whole, pulling it again: ", here.message()));
   }
+  ASSIGN_OR_RETURN(oci::Reference reference, oci::Reference::Parse(revision.image_reference()));
+  RETURN_IF_ERROR(images.Pull(reference, digest, nullptr, cancelled).status());
+  *brought = true;
   return images.Unpack(digest).status();
 }
 
@@ -83,6 +89,7 @@ FoundContainer ToFound(const RuntimeContainer& container) {
   found.process.shim = {container.shim.pid, container.shim.start_ticks};
   found.process.init = {container.init.pid, container.init.start_ticks};
   found.exit = ExitOf(container.exit);
+  found.image_digest = container.image_digest;
   return found;
 }
 
@@ -243,6 +250,7 @@ void ContainerExecutor::WatchExit(const std::string& task_id, absl::StatusOr<Uni
   // The shim has ended already, or cannot be watched: ask.
   if (!fd.ok()) return AskForExit(task_id);
   Watched& watched = watched_[task_id];
+  watched.again.reset();
   watched.fd = *std::move(fd);
   watched.watch = env_.loop.WatchReadable(watched.fd.get(), [this, task_id] {
     Watched& watched = watched_[task_id];
@@ -284,14 +292,15 @@ void ContainerExecutor::TellExit(const std::string& task_id,
   const auto it = watched_.find(task_id);
   if (it == watched_.end()) return;
   const bool runs = state.ok() && state->phase == RuntimeContainer::Phase::kRunning;
-  if (runs || absl::IsUnavailable(state.status())) {
-    // Its fd could not be had, or the pool was full.
-    env_.loop.RunAfter(kExitRetry, [this, alive = alive_, task_id] {
-      if (!*alive) return;
-      auto again = watched_.find(task_id);
-      if (again != watched_.end()) Wait(task_id, std::move(again->second.exited));
-    });
-    return;
+  // Its fd could not be had, the pool was full, no descriptor was left: only the runtime's word
+  // that there is none ends a container that nobody saw end (F23).
+  const bool unknown = !state.ok() && !absl::IsNotFound(state.status());
+  if (runs || unknown) {
+    if (unknown && it->second.again == nullptr) {
+      LogWarning(kComponent,
+                 StrCat("task ", task_id, ", asking again: ", state.status().message()));
+    }
+    return WaitAgainLater(task_id);
   }
   auto exited = std::move(it->second.exited);
   watched_.erase(it);
@@ -301,9 +310,17 @@ void ContainerExecutor::TellExit(const std::string& task_id,
     return;
   }
   LogWarning(kComponent, StrCat("task ", task_id, ": ", state.status().message()));
-  exited({0, false,
-          absl::IsNotFound(state.status()) ? "container is gone"
-                                           : std::string(state.status().message())});
+  exited({0, false, "container is gone"});
+}
+
+void ContainerExecutor::WaitAgainLater(const std::string& task_id) {
+  std::unique_ptr<Backoff>& again = watched_[task_id].again;
+  if (again == nullptr) again = std::make_unique<Backoff>(kExitRetry, env_.random);
+  env_.loop.RunAfter(again->Next(), [this, alive = alive_, task_id] {
+    if (!*alive) return;
+    const auto it = watched_.find(task_id);
+    if (it != watched_.end()) Wait(task_id, std::move(it->second.exited));
+  });
 }
 
 }  // namespace swarm::agent

@@ -18,6 +18,7 @@
 #include "agent/image/image_store.h"
 #include "agent/runtime/runtime.h"
 #include "agent/verb_queue.h"
+#include "common/backoff.h"
 #include "common/unique_fd.h"
 
 namespace swarm::agent {
@@ -31,7 +32,7 @@ struct NodeFacts {
 
 class ContainerExecutor : public Executor {
  public:
-  // All borrowed; the pools are destroyed first, so that no work is under way any more.
+  // All borrowed. Work may still be under way after this: runtime and images outlive the pools.
   ContainerExecutor(const Env& env, WorkerPool& transfers, Runtime& runtime, ImageStore& images);
   ~ContainerExecutor() override;
 
@@ -63,6 +64,7 @@ class ContainerExecutor : public Executor {
   struct Watched {
     UniqueFd fd;
     WatchId watch = 0;
+    std::unique_ptr<Backoff> again;  // since it could not be watched
     absl::AnyInvocable<void(ContainerExit)> exited;
   };
 
@@ -75,6 +77,7 @@ class ContainerExecutor : public Executor {
   // 10 ms and a big upper folder seconds, and neither holds a report or a start back.
   void Release(const std::string& task_id);
   void TellExit(const std::string& task_id, absl::StatusOr<RuntimeContainer> state);
+  void WaitAgainLater(const std::string& task_id);
 
   const Env env_;
   WorkerPool& transfers_pool_;

@@ -55,6 +55,7 @@ struct FoundContainer {
   bool created = false;      // prepared and never started; then not running
   RunningContainer process;  // when running
   ContainerExit exit;        // when neither
+  std::string image_digest;  // that it was prepared from; empty when nobody knows
 };
 
 class Executor {

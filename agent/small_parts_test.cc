@@ -1,6 +1,7 @@
 // Signal names, addresses, the identity's folder, uploads, the queue of verbs.
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <string>
@@ -9,6 +10,7 @@
 #include "agent/host_port.h"
 #include "agent/identity.h"
 #include "agent/image_upload.h"
+#include "agent/process_limits.h"
 #include "agent/signal_name.h"
 #include "agent/verb_queue.h"
 #include "common/file_system.h"
@@ -48,6 +50,34 @@ TEST(SignalNameTest, RefusesWhatIsNoSignal) {
   for (const char* text : {"", "0", "65", "-1", "SIG", "SIGNOPE", "RTMIN+40", "RTMIN+x", "TERM "}) {
     EXPECT_THAT(ParseSignal(text), StatusIs(absl::StatusCode::kInvalidArgument)) << text;
   }
+}
+
+TEST_F(FolderTest, TheOomScoreIsOnlyLowered) {
+  const std::string path = dir_ + "/oom_score_adj";
+  const auto after = [&](const std::string& before) {
+    EXPECT_OK(WriteFileAtomically(path, before, 0600));
+    EXPECT_OK(LowerOomScore(path, -500));
+    return ReadFile(path).value_or("");
+  };
+  EXPECT_EQ(after("0\n").substr(0, 4), "-500");
+  EXPECT_EQ(after("-499\n").substr(0, 4), "-500");
+  EXPECT_EQ(after("-500\n"), "-500\n");
+  EXPECT_EQ(after("-900\n"), "-900\n");
+  EXPECT_THAT(LowerOomScore(dir_ + "/none", -500), StatusIs(absl::StatusCode::kNotFound));
+}
+
+TEST(OpenFilesLimitTest, IsRaisedToWhatIsAllowed) {
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit low = before;
+  low.rlim_cur = 64;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &low), 0);
+  EXPECT_EQ(RaiseOpenFilesLimit(), 64u);
+  rlimit after;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &after), 0);
+  EXPECT_EQ(after.rlim_cur, before.rlim_max);
+  EXPECT_EQ(after.rlim_max, before.rlim_max);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 std::string Parsed(const std::string& text) {

@@ -375,9 +375,9 @@ std::set<std::string> Worker::ImagesInUse() const {
   std::set<std::string> digests;
   for (const auto& [id, task] : tasks_) {
     const bool needs_image = task.machine.prepared || !IsTerminal(task.machine.observed);
-    if (task.spec.revision != nullptr && needs_image) {
-      digests.insert(task.spec.revision->image_digest());
-    }
+    if (!needs_image) continue;
+    if (task.spec.revision != nullptr) digests.insert(task.spec.revision->image_digest());
+    if (!task.image_digest.empty()) digests.insert(task.image_digest);
   }
   return digests;
 }

@@ -93,8 +93,9 @@ class Worker {
     TaskMachine machine;
     v1::TaskStatus status;
     bool unassigned = false;
-    bool unclaimed = false;   // found without a record, its fate is the next complete assignment's
-    std::string stop_reason;  // of StopAll; the error of its SHUTDOWN
+    bool unclaimed = false;    // found without a record, its fate is the next complete assignment's
+    std::string stop_reason;   // of StopAll; the error of its SHUTDOWN
+    std::string image_digest;  // of the container that was found; a lost revision cannot say it
     TimerId timer = 0;
   };
   using Found = std::map<std::string, FoundContainer>;

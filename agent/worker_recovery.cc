@@ -94,6 +94,7 @@ void Worker::Restore(const TaskRecord& record, Found& found, bool rebooted) {
   }
   FoundContainer container = std::move(there->second);
   found.erase(there);
+  task.image_digest = container.image_digest;
   if (container.created && revision == revisions_.end()) {  // cannot be prepared anew
     container.created = false;
     container.exit = {0, false, "its revision is gone"};
@@ -117,6 +118,7 @@ void Worker::AdoptUnclaimed(Found& found) {
     Task& task = tasks_[id];
     task.spec.task_id = id;
     task.unclaimed = true;
+    task.image_digest = container.image_digest;
     task.machine.desired = v1::TaskStatus::STATE_RUNNING;
     Handle(id, FoundEvent(container));
   }
@@ -158,6 +160,7 @@ void Worker::Sweep(const Found& unknown) {
     Task& task = tasks_[id];
     task.spec.task_id = id;
     task.unassigned = true;
+    task.image_digest = container.image_digest;
     Handle(id, FoundEvent(container));
     Handle(id, TaskEvent::Desired(v1::TaskStatus::STATE_REMOVE));
   }

@@ -399,6 +399,21 @@ TEST_F(WorkerTest, F18RebuildsALostDatabaseFromWhatRunsAndTheNextCompleteAssignm
   EXPECT_TRUE(disk_.tasks.contains("t1"));
 }
 
+TEST_F(WorkerTest, F18AContainerWithoutARevisionStillUsesItsImage) {
+  FakeExecutor::Container container;
+  container.running = true;
+  container.image_digest = "sha256:old";
+  executor_.Plant("t9", container);
+  KillAgent();
+  disk_ = {};
+  disk_.contents.rebuilt = true;
+  StartAgent();
+  EXPECT_THAT(worker_->ImagesInUse(), ElementsAre("sha256:old"));
+  ASSERT_OK(worker_->Apply(Complete({})));
+  loop_.Advance(absl::Seconds(1));
+  EXPECT_THAT(worker_->ImagesInUse(), IsEmpty());
+}
+
 TEST_F(WorkerTest, ARemovalThatTheAgentDidNotFinishIsFinishedByTheNext) {
   executor_.obeys_stop = false;
   RunOne("t1");

@@ -155,6 +155,7 @@ void FakeExecutor::Inventory(
     one.created = container.created;
     one.process.init.pid = container.pid;
     one.exit = container.exit;
+    one.image_digest = container.image_digest;
   }
   loop_.Post([this, life = life_, done = std::move(done), found = std::move(found)]() mutable {
     if (life == life_) done(std::move(found));

@@ -22,6 +22,7 @@ class FakeExecutor : public agent::Executor {
     int64_t pid = 0;
     agent::ContainerExit exit;
     bool obeys_stop = true;
+    std::string image_digest;
   };
 
   explicit FakeExecutor(EventLoop& loop) : loop_(loop) {}
