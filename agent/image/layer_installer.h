@@ -25,7 +25,8 @@ class LayerInstaller {
   // The caller has pinned what the image needs. `progress` (may be empty) is called on this thread.
   // Makes up to four threads for the time of the call: a registry that hangs holds up nobody else's
   // pull. Where the machine gives fewer it goes on with those, with none on this thread (then
-  // without progress, and `cancelled` counts between layers). After an error no more work of this call runs; what was finished stays, unreferenced.
+  // without progress, and `cancelled` counts between layers). After an error no more work of this
+  // call runs; what was finished stays, unreferenced.
   absl::Status Install(const std::vector<oci::Descriptor>& layers,
                        const std::vector<std::string>& diff_ids, ImageSource& source,
                        const std::function<void(const ImageProgress&)>& progress,
