@@ -27,6 +27,7 @@
 #include "agent/manager_supervisor.h"
 #include "agent/node.h"
 #include "agent/node_local_service.h"
+#include "agent/process_limits.h"
 #include "agent/session_reactor.h"
 #include "agent/task_database.h"
 #include "agent/worker.h"
@@ -48,8 +49,10 @@ constexpr size_t kPoolThreads = 16;
 constexpr size_t kPoolQueue = 10'000;
 constexpr size_t kTransferThreads = 4;
 constexpr size_t kTransferQueue = 1'000;
+// Uploads from this machine, apart from transfers: they wait for no registry.
+constexpr size_t kUploadThreads = 2;
 constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
-constexpr char kOomScore[] = "-500";
+constexpr int kOomScore = -500;
 
 struct Flags {
   std::string state_dir = "/var/lib/swarm/agent";
@@ -191,9 +194,8 @@ absl::Status FillDefaults(Flags& flags) {
 }
 
 void ProtectFromOom() {
-  UniqueFd fd(::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC));
-  if (fd.valid() && ::write(fd.get(), kOomScore, sizeof kOomScore - 1) > 0) return;
-  LogInfo("agent", "the kernel does not let us lower oom_score_adj");
+  const absl::Status lowered = LowerOomScore("/proc/self/oom_score_adj", kOomScore);
+  if (!lowered.ok()) LogInfo("agent", "the kernel does not let us lower oom_score_adj");
 }
 
 // The kernel's own boot id: a manager that lives has not been rebooted, whatever --boot-id says.
@@ -219,12 +221,12 @@ absl::StatusOr<v1::IssueNodeCertificateResponse> RenewOverGrpc(const std::string
                           csr_pem);
 }
 
-// What lives on the loop. Made and destroyed there.
+// What lives on the loop. Made and destroyed there, while the pools still work: what their work
+// borrows (runtime, images, identities) belongs to Run and outlives them.
 struct Rooms {
   Rooms(const Env& env, WorkerPool& transfers, const Flags& flags, NodeOptions options,
-        Runtime& runtime, ImageStore& images)
+        Runtime& runtime, ImageStore& images, IdentityStore& identities)
       : tls(std::make_shared<edge::TlsSource>(edge::TlsMaterial{})),
-        identities(flags.state_dir),
         database(MakeSqliteTaskDatabase(env.loop, flags.state_dir + "/tasks.db")),
         executor(env, transfers, runtime, images),
         worker(env, executor, *database),
@@ -248,7 +250,6 @@ struct Rooms {
   }
 
   std::shared_ptr<edge::TlsSource> tls;
-  IdentityStore identities;
   std::unique_ptr<TaskDatabase> database;
   ContainerExecutor executor;
   Worker worker;
@@ -283,9 +284,9 @@ absl::Status StartNode(EventLoop& loop, Rooms& rooms) {
 }
 
 absl::Status ServeUntil(std::future<void> terminated, const Flags& flags, const Env& env,
-                        WorkerPool& transfers, Rooms& rooms, ImageStore& images) {
+                        NodeLocalPools pools, Rooms& rooms, ImageStore& images) {
   ASSIGN_OR_RETURN(auto listener, edge::ListenUnix({flags.socket, 0600, ""}, {}));
-  auto service = MakeNodeLocalService(env, transfers, rooms.node, rooms.membership, images,
+  auto service = MakeNodeLocalService(env, pools, rooms.node, rooms.membership, images,
                                       {flags.state_dir + "/uploads"});
   ::grpc::ServerBuilder builder;
   edge::ConfigureServer(builder, edge::ServerKind::kLocal);
@@ -317,9 +318,15 @@ absl::Status Run(Flags flags) {
   ASSIGN_OR_RETURN(NodeOptions options, DescribeNode(flags, *random));
   ASSIGN_OR_RETURN(std::string owner, OwnerName(flags.state_dir, *random));
   ProtectFromOom();
-  ASSIGN_OR_RETURN(auto runtime,
-                   OpenRuntime({flags.state_dir + "/containers", flags.run_dir + "/containers",
-                                flags.cgroup_parent, flags.shim_binary, flags.boot_id, owner}));
+  RuntimeOptions runtime_options{flags.state_dir + "/containers",
+                                 flags.run_dir + "/containers",
+                                 flags.cgroup_parent,
+                                 flags.shim_binary,
+                                 flags.boot_id,
+                                 owner};
+  runtime_options.open_files = RaiseOpenFilesLimit();
+  ASSIGN_OR_RETURN(auto runtime, OpenRuntime(std::move(runtime_options)));
+  IdentityStore identities(flags.state_dir);
   ImageStoreOptions image_options{flags.state_dir + "/images", {}};
   image_options.registry.ca_file = flags.registry_ca;
   image_options.registry.insecure_registries = flags.insecure_registries;
@@ -327,20 +334,24 @@ absl::Status Run(Flags flags) {
 
   auto pool = MakeThreadPool("agent-pool", kPoolThreads, kPoolQueue);
   auto transfers = MakeThreadPool("agent-transfer", kTransferThreads, kTransferQueue);
+  auto uploads = MakeThreadPool("agent-upload", kUploadThreads, kTransferQueue);
   const Env env{*loop, *clock, *random, *pool};
   std::thread loop_thread([&] { loop->Run(); });
   std::unique_ptr<Rooms> rooms;
   OnLoop(*loop, [&] {
-    rooms = std::make_unique<Rooms>(env, *transfers, flags, std::move(options), *runtime, *images);
+    rooms = std::make_unique<Rooms>(env, *transfers, flags, std::move(options), *runtime, *images,
+                                    identities);
   });
   absl::Status result = StartNode(*loop, *rooms);
   if (result.ok()) {
-    result = ServeUntil(terminated.get_future(), flags, env, *transfers, *rooms, *images);
+    result =
+        ServeUntil(terminated.get_future(), flags, env, {*transfers, *uploads}, *rooms, *images);
   }
   OnLoop(*loop, [&] {
     rooms->node.Disconnect();
     rooms.reset();
   });
+  uploads.reset();
   transfers.reset();
   pool.reset();
   loop->Stop();

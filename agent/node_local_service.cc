@@ -40,7 +40,7 @@ v1::Image ToProto(const StoredImage& stored) {
 // What the reactors share. Outlives the server.
 struct Shared {
   Env env;
-  WorkerPool& transfers;
+  NodeLocalPools pools;
   Node& node;
   ClusterMembership& membership;
   ImageStore& images;
@@ -65,7 +65,7 @@ class LoadReactor : public ::grpc::ServerReadReactor<v1::LoadImageRequest> {
 
  private:
   void Run(void (LoadReactor::*work)()) {
-    const absl::Status taken = shared_.transfers.Submit([this, work] { (this->*work)(); });
+    const absl::Status taken = shared_.pools.uploads.Submit([this, work] { (this->*work)(); });
     if (!taken.ok()) Finish(edge::ToGrpc(absl::UnavailableError("too many transfers: try again")));
   }
 
@@ -113,7 +113,7 @@ class PullReactor : public ::grpc::ServerWriteReactor<v1::PullImageProgress> {
  public:
   PullReactor(Shared& shared, const std::string& reference) : shared_(shared) {
     const absl::Status taken =
-        shared_.transfers.Submit([this, reference] { Ended(Pull(reference)); });
+        shared_.pools.transfers.Submit([this, reference] { Ended(Pull(reference)); });
     if (!taken.ok()) Finish(edge::ToGrpc(absl::UnavailableError("too many transfers: try again")));
   }
 
@@ -320,7 +320,7 @@ class NodeLocalService final : public v1::NodeLocal::CallbackService {
 
 }  // namespace
 
-std::unique_ptr<::grpc::Service> MakeNodeLocalService(const Env& env, WorkerPool& transfers,
+std::unique_ptr<::grpc::Service> MakeNodeLocalService(const Env& env, NodeLocalPools pools,
                                                       Node& node, ClusterMembership& membership,
                                                       ImageStore& images,
                                                       NodeLocalOptions options) {
@@ -328,7 +328,7 @@ std::unique_ptr<::grpc::Service> MakeNodeLocalService(const Env& env, WorkerPool
   (void)RemoveTree(options.upload_dir);
   (void)MakeDirectories(options.upload_dir, 0700);
   return std::make_unique<NodeLocalService>(
-      Shared{env, transfers, node, membership, images, std::move(options)});
+      Shared{env, pools, node, membership, images, std::move(options)});
 }
 
 }  // namespace swarm::agent

@@ -21,9 +21,15 @@ struct NodeLocalOptions {
   int64_t disk_reserve_bytes = 256 << 20;
 };
 
-// The listener lets in root alone. All that is given outlives the server. `transfers` does loads
-// and pulls, one thread each; loads wait for nothing but the disk.
-std::unique_ptr<::grpc::Service> MakeNodeLocalService(const Env& env, WorkerPool& transfers,
+// Registries that hang may hold every thread of `transfers`; loads wait for nothing but the disk
+// and have threads of their own.
+struct NodeLocalPools {
+  WorkerPool& transfers;
+  WorkerPool& uploads;
+};
+
+// The listener lets in root alone. All that is given outlives the server.
+std::unique_ptr<::grpc::Service> MakeNodeLocalService(const Env& env, NodeLocalPools pools,
                                                       Node& node, ClusterMembership& membership,
                                                       ImageStore& images, NodeLocalOptions options);
 
