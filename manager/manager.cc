@@ -17,8 +17,10 @@ namespace {
 
 constexpr absl::Duration kJournalPatience = absl::Seconds(5);
 constexpr absl::Duration kCertificateRetry = absl::Minutes(5);
-constexpr std::string_view kRoomNames[] = {"store", "journal",    "orchestrator", "scheduler",
-                                           "ca",    "dispatcher", "allocator",    "api"};
+constexpr std::string_view kRoomNames[] = {"store",      "orchestrator", "scheduler", "ca",
+                                           "dispatcher", "allocator",    "api"};
+// NOT_SERVING while the journal stalls.
+constexpr std::string_view kJournalHealth = "manager/journal";
 
 void SetDuration(absl::Duration from, google::protobuf::Duration& to) {
   to.set_seconds(absl::IDivDuration(from, absl::Seconds(1), &from));
@@ -56,11 +58,15 @@ class GrpcManager final : public Manager {
 
  private:
   absl::Status OpenRooms(FatalCallback on_fatal) {
-    auto fatal = [this, on_fatal = std::move(on_fatal)](absl::Status status) mutable {
+    Store::Options options;
+    options.on_fatal = [this, on_fatal = std::move(on_fatal)](absl::Status status) mutable {
       failed_ = true;
       on_fatal(std::move(status));
     };
-    ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(fatal)));
+    options.on_stall = [this](const absl::Status& stall) {
+      doors_->health().Set(kJournalHealth, stall.ok());
+    };
+    ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(options)));
     if (rooms_->store->view().GetCluster() != nullptr || options_.initialise) {
       return absl::OkStatus();
     }
@@ -104,6 +110,7 @@ class GrpcManager final : public Manager {
       }
     });
     for (std::string_view room : kRoomNames) health.Set(StrCat("manager/", room), true);
+    health.Set(kJournalHealth, rooms_->store->stall().ok());
     health.Set("", true);
     return absl::OkStatus();
   }

@@ -7,13 +7,11 @@
 
 namespace swarm::manager {
 
-absl::StatusOr<std::unique_ptr<Rooms>> Rooms::Open(
-    const Env& env, const std::string& state_dir, absl::AnyInvocable<void(absl::Status)> on_fatal) {
+absl::StatusOr<std::unique_ptr<Rooms>> Rooms::Open(const Env& env, const std::string& state_dir,
+                                                   Store::Options options) {
   auto rooms = std::make_unique<Rooms>(env);
   ASSIGN_OR_RETURN(rooms->journal,
                    OpenSqliteJournal({.path = StrCat(state_dir, "/journal.db")}, env.loop));
-  Store::Options options;
-  options.on_fatal = std::move(on_fatal);
   ASSIGN_OR_RETURN(rooms->store,
                    OpenStore(env.loop, env.clock, *rooms->journal, std::move(options)));
   rooms->ca = std::make_unique<ClusterCa>(env, *rooms->store);
@@ -33,6 +31,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   tasks = std::make_unique<Tasks>(*store);
   logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
   health = std::make_unique<ServiceHealth>(env, *store, std::move(report));
+  roll = std::make_unique<NodeRoll>();
 
   dispatcher->Start();
   orchestrator->Start();
@@ -43,6 +42,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   services->Start();
   logs->Start();
   health->Start();
+  roll->Start(*store);
 }
 
 }  // namespace swarm::manager

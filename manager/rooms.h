@@ -14,6 +14,7 @@
 #include "manager/api/clusters.h"
 #include "manager/api/image_resolver.h"
 #include "manager/api/log_broker.h"
+#include "manager/api/node_roll.h"
 #include "manager/api/nodes.h"
 #include "manager/api/request_log.h"
 #include "manager/api/service_health.h"
@@ -31,9 +32,8 @@ namespace swarm::manager {
 
 struct Rooms {
   // Opens the journal in `state_dir` and loads the store; starts nothing.
-  static absl::StatusOr<std::unique_ptr<Rooms>> Open(
-      const Env& env, const std::string& state_dir,
-      absl::AnyInvocable<void(absl::Status)> on_fatal);
+  static absl::StatusOr<std::unique_ptr<Rooms>> Open(const Env& env, const std::string& state_dir,
+                                                     Store::Options options);
   // Builds and starts the rest, over a store that holds a cluster.
   void Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report health);
 
@@ -57,6 +57,7 @@ struct Rooms {
   std::unique_ptr<Tasks> tasks;
   std::unique_ptr<LogBroker> logs;
   std::unique_ptr<ServiceHealth> health;
+  std::unique_ptr<NodeRoll> roll;
 };
 
 }  // namespace swarm::manager

@@ -9,6 +9,7 @@
 #define SWARM_MANAGER_JOURNAL_JOURNAL_H_
 
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -67,6 +68,19 @@ class Journal {
   virtual void Commit(Batch batch, uint64_t epoch, absl::AnyInvocable<void(absl::Status)> done) = 0;
 
   static constexpr size_t kMaxQueuedBytes = 256u << 20;
+
+  // Called on the loop with the reason (ResourceExhausted) when what was committed waits for
+  // somebody to make room, and with OK when it goes on. Once, before the first Commit.
+  using StallCallback = absl::AnyInvocable<void(absl::Status)>;
+  void OnStall(StallCallback callback) { on_stall_ = std::move(callback); }
+
+ protected:
+  void TellStall(absl::Status status) {
+    if (on_stall_ != nullptr) on_stall_(std::move(status));
+  }
+
+ private:
+  StallCallback on_stall_;
 };
 
 struct SqliteJournalOptions {
@@ -74,9 +88,9 @@ struct SqliteJournalOptions {
 };
 // WAL, synchronous=FULL, one writer thread, group commit: what queued during the last commit is the
 // next transaction. Calls back on `loop`, which outlives the journal. FailedPrecondition when
-// another manager has the file open. A full disk is waited for: commits queue, up to
-// kMaxQueuedBytes, until there is space again. Destroying it writes what is queued, without calling
-// back.
+// another manager has the file open. A full disk is waited for: OnStall says so, and commits queue,
+// up to kMaxQueuedBytes, until there is space again. Destroying it writes what is queued, without
+// calling back.
 absl::StatusOr<std::unique_ptr<Journal>> OpenSqliteJournal(SqliteJournalOptions options,
                                                            EventLoop& loop);
 
@@ -96,10 +110,21 @@ class MemoryJournal : public Journal {
   void SetContent(Content content);
   // The next commits fail with this until it is OK again.
   void FailWith(absl::Status status) { failure_ = std::move(status); }
+  // As a full disk: commits wait until this is called with OK.
+  void Stall(absl::Status reason);
+  // The disk hangs and does not say so yet, until Stall.
+  void HoldNextCommits() { holds_ = true; }
 
  private:
+  struct Held {
+    Batch batch;
+    absl::AnyInvocable<void(absl::Status)> done;
+  };
+
   EventLoop& loop_;
   absl::Status failure_;
+  bool holds_ = false;
+  std::deque<Held> held_;
   uint64_t version_ = 0;
   std::map<std::pair<JournalTable, std::string>, std::string> records_;
 };

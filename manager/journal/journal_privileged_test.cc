@@ -27,7 +27,13 @@ int CommitOnAFullDisk(const std::string& folder) {
   if (!journal.ok()) return 14;
   if (!(*journal)->Load([](const Mutation&) { return absl::OkStatus(); }).ok()) return 15;
   bool freed = false;
+  int stalls = 0;
+  bool stalled = false;
   int result = 16;
+  (*journal)->OnStall([&](absl::Status status) {
+    stalled = absl::IsResourceExhausted(status);
+    if (stalled) ++stalls;
+  });
   loop->Post([&] {
     const std::string value(1'500'000, 'v');
     (*journal)->Commit({1, {{JournalTable::kNode, "large", value}}}, 0, [&](absl::Status status) {
@@ -36,10 +42,12 @@ int CommitOnAFullDisk(const std::string& folder) {
     });
     (*journal)->Commit({2, {{JournalTable::kNode, "small", "v"}}}, 0, [&](absl::Status status) {
       if (result == 16) result = status.ok() ? 0 : 19;
+      if (result == 0 && (stalls != 1 || stalled)) result = 20;
       loop->Stop();
     });
     loop->RunAfter(absl::Milliseconds(300), [&] {
       freed = true;
+      if (!stalled) result = 21;
       ::unlink(ballast.c_str());
     });
   });
@@ -47,7 +55,7 @@ int CommitOnAFullDisk(const std::string& folder) {
   return result;
 }
 
-TEST(FullDiskTest, CommitsWaitForSpaceAndThenSucceed) {
+TEST(FullDiskTest, CommitsSayThatTheyWaitForSpaceAndThenSucceed) {
   std::string folder = ::testing::TempDir() + "journal_full_XXXXXX";
   ASSERT_NE(::mkdtemp(folder.data()), nullptr);
   const pid_t child = ::fork();

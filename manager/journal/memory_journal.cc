@@ -23,6 +23,10 @@ absl::StatusOr<uint64_t> MemoryJournal::Load(
 
 void MemoryJournal::Commit(Batch batch, uint64_t /*epoch*/,
                            absl::AnyInvocable<void(absl::Status)> done) {
+  if (holds_) {
+    held_.push_back({std::move(batch), std::move(done)});
+    return;
+  }
   absl::Status result = failure_;
   if (result.ok() && BatchBytes(batch) > kMaxQueuedBytes) {
     result = absl::ResourceExhaustedError("the batch is larger than the journal's queue");
@@ -41,6 +45,15 @@ void MemoryJournal::Commit(Batch batch, uint64_t /*epoch*/,
   }
   loop_.Post(
       [result = std::move(result), done = std::move(done)]() mutable { done(std::move(result)); });
+}
+
+void MemoryJournal::Stall(absl::Status reason) {
+  holds_ = !reason.ok();
+  TellStall(std::move(reason));
+  if (holds_) return;
+  for (Held& held : std::exchange(held_, {})) {
+    Commit(std::move(held.batch), /*epoch=*/0, std::move(held.done));
+  }
 }
 
 MemoryJournal::Content MemoryJournal::TakeContent() {

@@ -236,14 +236,28 @@ class SqliteJournal : public Journal {
       std::vector<Queued> group = Take();
       if (group.empty()) return;
       if (failure_.ok()) failure_ = WriteGroup(group);
-      while (absl::IsResourceExhausted(failure_) && WaitForSpace()) failure_ = WriteGroup(group);
+      if (absl::IsResourceExhausted(failure_)) {
+        SayStall(Annotate(failure_, "disk full"));
+        while (absl::IsResourceExhausted(failure_) && WaitForSpace()) failure_ = WriteGroup(group);
+        if (failure_.ok()) SayStall(absl::OkStatus());
+      }
       Finish(std::move(group));
     }
   }
 
+  void SayStall(absl::Status status) {
+    if (status.ok()) {
+      LogInfo("journal", "writes again");
+    } else {
+      LogError("journal", StrCat("cannot write, will try again: ", status.message()));
+    }
+    loop_.Post([this, status = std::move(status), alive = std::weak_ptr<bool>(alive_)]() mutable {
+      if (!alive.expired()) TellStall(std::move(status));
+    });
+  }
+
   // False when the journal ends instead.
   bool WaitForSpace() {
-    LogError("journal", StrCat("cannot write, will try again: ", failure_.message()));
     loop_.Post([this, alive = std::weak_ptr<bool>(alive_)] {
       if (alive.expired()) return;
       loop_.RunAfter(kRetryPeriod, [this, alive] {

@@ -18,6 +18,8 @@ namespace {
 constexpr int kSetsPerTurn = 64;
 // The history also ends here, whatever its number of sets: each change holds an object in memory.
 constexpr size_t kMaxChangesInHistory = 500'000;
+// Between two looks, while the journal stalls, at who has waited long enough.
+constexpr absl::Duration kStallPeriod = absl::Seconds(1);
 
 struct Watcher {
   WatchSpeed speed;
@@ -39,8 +41,12 @@ class JournaledStore : public Store {
  public:
   JournaledStore(EventLoop& loop, const Clock& clock, Journal& journal, Options options)
       : loop_(loop), clock_(clock), journal_(journal), options_(std::move(options)) {}
+  ~JournaledStore() override { loop_.Cancel(stall_timer_); }
 
   absl::Status Load() {
+    journal_.OnStall([this, alive = std::weak_ptr<bool>(alive_)](absl::Status status) {
+      if (!alive.expired()) OnStall(std::move(status));
+    });
     ASSIGN_OR_RETURN(version_, LoadTables(journal_, tables_));
     reserved_ = durable_version_ = oldest_resumable_ = version_;
     return absl::OkStatus();
@@ -56,6 +62,8 @@ class JournaledStore : public Store {
   absl::Status Update(absl::FunctionRef<absl::Status(WriteTx&)> fn,
                       DurableCallback durable) override;
   void WhenDurable(uint64_t version, absl::AnyInvocable<void()> done) override;
+  void WhenDurableWithin(uint64_t version, absl::Duration patience, DurableCallback done) override;
+  absl::Status stall() const override { return stall_; }
   std::unique_ptr<WatchHandle> Watch(WatchSpeed speed, ChangeCallback callback) override;
   absl::StatusOr<std::unique_ptr<WatchHandle>> WatchFrom(uint64_t version, WatchSpeed speed,
                                                          ChangeCallback callback) override;
@@ -64,6 +72,9 @@ class JournaledStore : public Store {
   struct Waiting {
     uint64_t version;
     DurableCallback done;
+    // How long it stands a stall, and since when it does.
+    absl::Duration patience = absl::InfiniteDuration();
+    absl::Duration since = absl::ZeroDuration();
   };
 
   absl::Status Run(Transaction& tx, absl::FunctionRef<absl::Status(WriteTx&)> fn, Batch& batch);
@@ -71,7 +82,9 @@ class JournaledStore : public Store {
   void OnCommitted(uint64_t version, absl::Status status);
   void Fail(absl::Status status);
   void AdvanceDurable();
-  void Await(uint64_t version, DurableCallback done);
+  void OnStall(absl::Status status);
+  void GiveUpWaiting();
+  void Await(Waiting waiting);
   void WakeDurable();
   void RunDurable();
   void WakeWatchers();
@@ -92,12 +105,16 @@ class JournaledStore : public Store {
   uint64_t reserved_ = 0;
   bool in_update_ = false;
   absl::Status failure_;
+  absl::Status stall_;
+  absl::Duration stalled_at_;
+  TimerId stall_timer_ = 0;
 
   // Batches on their way to the disk: version and bytes.
   std::deque<std::pair<uint64_t, size_t>> in_flight_;
   size_t in_flight_bytes_ = 0;
   std::deque<Waiting> waiting_;  // by version
   bool durable_posted_ = false;
+  bool give_up_posted_ = false;
 
   std::deque<ChangeSet> history_;
   size_t changes_in_history_ = 0;
@@ -130,7 +147,7 @@ absl::Status JournaledStore::Update(absl::FunctionRef<absl::Status(WriteTx&)> fn
     AdvanceDurable();
     WakeWatchers();
   }
-  if (durable != nullptr) Await(version_, std::move(durable));
+  if (durable != nullptr) Await({version_, std::move(durable)});
   return absl::OkStatus();
 }
 
@@ -143,6 +160,7 @@ absl::Status JournaledStore::Run(Transaction& tx, absl::FunctionRef<absl::Status
   if (batch.version > reserved_ && !tx.Empty()) {
     batch.mutations.push_back(ReserveVersions(batch.version + kReservedVersions));
   }
+  if (!batch.mutations.empty()) RETURN_IF_ERROR(stall_);
   // The journal would refuse it too, but then it would be too late to undo.
   if (in_flight_bytes_ + BatchBytes(batch) > Journal::kMaxQueuedBytes) {
     return absl::ResourceExhaustedError(
@@ -192,16 +210,61 @@ void JournaledStore::AdvanceDurable() {
 void JournaledStore::WhenDurable(uint64_t version, absl::AnyInvocable<void()> done) {
   DCHECK(loop_.InLoop());
   CHECK(version <= version_) << "version " << version << " is still to come, at " << version_;
-  Await(version, [done = std::move(done)](absl::Status status) mutable {
-    if (status.ok()) done();
-  });
+  Await({version, [done = std::move(done)](absl::Status status) mutable {
+           if (status.ok()) done();
+         }});
 }
 
-void JournaledStore::Await(uint64_t version, DurableCallback done) {
+void JournaledStore::WhenDurableWithin(uint64_t version, absl::Duration patience,
+                                       DurableCallback done) {
+  DCHECK(loop_.InLoop());
+  CHECK(version <= version_) << "version " << version << " is still to come, at " << version_;
+  Await({version, std::move(done), patience, loop_.Now()});
+  if (!stall_.ok()) PostOnce(give_up_posted_, &JournaledStore::GiveUpWaiting);
+}
+
+void JournaledStore::OnStall(absl::Status status) {
+  stall_ = std::move(status);
+  stalled_at_ = loop_.Now();
+  if (options_.on_stall != nullptr) options_.on_stall(stall_);
+  if (!stall_.ok()) PostOnce(give_up_posted_, &JournaledStore::GiveUpWaiting);
+}
+
+// Those who waited long enough, now and each second while it stalls.
+void JournaledStore::GiveUpWaiting() {
+  loop_.Cancel(std::exchange(stall_timer_, 0));
+  if (stall_.ok()) return;
+  stall_timer_ = loop_.RunAfter(kStallPeriod, [this] {
+    stall_timer_ = 0;
+    GiveUpWaiting();
+  });
+  const absl::Duration now = loop_.Now();
+  std::deque<Waiting> rest;
+  std::vector<Waiting> late;
+  for (Waiting& waiting : waiting_) {
+    const bool gives_up = waiting.version > durable_version_ &&
+                          now - std::max(waiting.since, stalled_at_) >= waiting.patience;
+    if (gives_up) {
+      late.push_back(std::move(waiting));
+    } else {
+      rest.push_back(std::move(waiting));
+    }
+  }
+  waiting_ = std::move(rest);
+  const absl::Status why = absl::UnavailableError(stall_.message());
+  const std::weak_ptr<bool> alive = alive_;
+  for (Waiting& waiting : late) {
+    waiting.done(why);
+    if (alive.expired()) return;
+  }
+}
+
+void JournaledStore::Await(Waiting waiting) {
+  const uint64_t version = waiting.version;
   const auto behind =
       std::upper_bound(waiting_.begin(), waiting_.end(), version,
-                       [](uint64_t v, const Waiting& waiting) { return v < waiting.version; });
-  waiting_.insert(behind, Waiting{version, std::move(done)});
+                       [](uint64_t v, const Waiting& other) { return v < other.version; });
+  waiting_.insert(behind, std::move(waiting));
   if (version <= durable_version_ || !failure_.ok()) WakeDurable();
 }
 

@@ -18,6 +18,10 @@
 //
 // A commit that fails means that memory is ahead of the disk: the store calls `on_fatal` once and
 // the process must end.
+//
+// A journal that stalls (a full disk, F4) is waited for. Meanwhile an Update that the journal would
+// have to keep is refused at once, ResourceExhausted with the reason (soft ones go on), and whoever
+// must not wait for ever asks WhenDurableWithin.
 #ifndef SWARM_MANAGER_STORE_STORE_H_
 #define SWARM_MANAGER_STORE_STORE_H_
 
@@ -157,6 +161,8 @@ class Store {
     // ChangeSets kept so that watches can resume; the oldest go first.
     size_t history_limit = 10'000;
     absl::AnyInvocable<void(absl::Status)> on_fatal;
+    // The journal stalls, for this reason; OK: it goes on.
+    absl::AnyInvocable<void(const absl::Status&)> on_stall;
   };
   using ChangeCallback = absl::AnyInvocable<void(const ChangeSet&)>;
   using DurableCallback = absl::AnyInvocable<void(absl::Status)>;
@@ -174,6 +180,13 @@ class Store {
                               DurableCallback durable = nullptr) = 0;
   // Runs `done` once `version` is durable; posted, never from inside this call.
   virtual void WhenDurable(uint64_t version, absl::AnyInvocable<void()> done) = 0;
+  // As WhenDurable, with an end: Unavailable with the reason once the journal has stalled for
+  // `patience` (to the second) since both the call and the stall began; the failure when the
+  // journal failed.
+  virtual void WhenDurableWithin(uint64_t version, absl::Duration patience,
+                                 DurableCallback done) = 0;
+  // OK, or why the journal stalls.
+  virtual absl::Status stall() const = 0;
 
   virtual std::unique_ptr<WatchHandle> Watch(WatchSpeed speed, ChangeCallback callback) = 0;
   // As Watch, beginning after `version`; OutOfRange when that is no longer kept (list again).

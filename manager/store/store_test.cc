@@ -40,6 +40,7 @@ class SlowJournal : public Journal {
     if (!holding_) Release(held_.size());
   }
   void Hold() { holding_ = true; }
+  void SayStall(absl::Status status) { TellStall(std::move(status)); }
   void Release(size_t count) {
     for (size_t i = 0; i < count; ++i) {
       held_.front()();
@@ -658,6 +659,53 @@ TEST_F(StoreTest, AFailedJournalIsFatalOnceAndNothingIsDurableAfterIt) {
   EXPECT_FALSE(answers[0].ok() || answers[1].ok());
   EXPECT_THAT(durable, IsEmpty());
   EXPECT_FALSE(store_->Update([&](WriteTx& tx) { return tx.Put(MakeNode()); }).ok());
+}
+
+// F4.
+TEST_F(StoreTest, AStalledJournalRefusesWhatItWouldKeepAndRecovers) {
+  Node node = MakeNode();
+  ASSERT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(node); }));
+  loop_.RunUntilIdle();
+  journal_.SayStall(absl::ResourceExhaustedError("disk full"));
+  EXPECT_THAT(store_->Update([&](WriteTx& tx) { return tx.Put(MakeNode()); }),
+              StatusIs(absl::StatusCode::kResourceExhausted, "disk full"));
+  EXPECT_EQ(store_->view().CountNodes(), 1u);
+  EXPECT_THAT(store_->stall(), StatusIs(absl::StatusCode::kResourceExhausted));
+  // Who is alive needs no disk.
+  EXPECT_OK(store_->Update([&](WriteTx& tx) {
+    tx.PutSoft(node);
+    return absl::OkStatus();
+  }));
+  journal_.SayStall(absl::OkStatus());
+  EXPECT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(MakeNode()); }));
+}
+
+TEST_F(StoreTest, WhoWaitsForAStalledJournalGivesUpWhenItsPatienceIsOver) {
+  std::vector<std::string> order;
+  auto note = [&](std::string word) {
+    return [&, word](absl::Status status) {
+      order.push_back(word + " " + absl::StatusCodeToString(status.code()));
+    };
+  };
+  journal_.Hold();
+  ASSERT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(MakeNode()); }, note("update")));
+  store_->WhenDurableWithin(store_->version(), absl::ZeroDuration(), note("read"));
+  store_->WhenDurableWithin(store_->version(), absl::Seconds(10), note("write"));
+  loop_.Advance(absl::Minutes(1));
+  EXPECT_THAT(order, IsEmpty()) << "slow is no stall";
+  journal_.SayStall(absl::ResourceExhaustedError("disk full"));
+  loop_.RunUntilIdle();
+  EXPECT_THAT(order, ElementsAre("read UNAVAILABLE"));
+  store_->WhenDurableWithin(store_->version(), absl::ZeroDuration(), note("later"));
+  loop_.Advance(absl::Seconds(9));
+  EXPECT_THAT(order, ElementsAre("read UNAVAILABLE", "later UNAVAILABLE"));
+  loop_.Advance(absl::Seconds(1));
+  EXPECT_THAT(order, ElementsAre("read UNAVAILABLE", "later UNAVAILABLE", "write UNAVAILABLE"));
+  journal_.SayStall(absl::OkStatus());
+  journal_.Release(1);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(order, ElementsAre("read UNAVAILABLE", "later UNAVAILABLE", "write UNAVAILABLE",
+                                 "update OK"));
 }
 
 TEST_F(StoreTest, ADiskThatIsTooSlowRefusesWritesAndRecovers) {

@@ -37,6 +37,10 @@ class RefusingStore : public manager::Store {
   void WhenDurable(uint64_t version, absl::AnyInvocable<void()> done) override {
     store_.WhenDurable(version, std::move(done));
   }
+  void WhenDurableWithin(uint64_t version, absl::Duration patience, DurableCallback done) override {
+    store_.WhenDurableWithin(version, patience, std::move(done));
+  }
+  absl::Status stall() const override { return store_.stall(); }
   std::unique_ptr<manager::WatchHandle> Watch(manager::WatchSpeed speed,
                                               ChangeCallback callback) override {
     return store_.Watch(speed, std::move(callback));
