@@ -14,6 +14,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/container_validation.h"
+#include "manager/heartbeat.h"
 
 namespace swarm::manager {
 namespace {
@@ -25,7 +26,6 @@ constexpr uint32_t kMaxTaskHistory = 1000;
 constexpr int kMaxConstraints = 100;
 constexpr int64_t kMaxCertificateSeconds = 90 * 24 * 3600;
 constexpr int64_t kMinCertificateSeconds = 3600;
-constexpr int64_t kMaxHeartbeatSeconds = 3600;
 
 // Names that the cluster's DNS will answer for itself, and networks that every cluster has.
 constexpr std::string_view kReservedNames[] = {"bridge",    "host", "ingress",
@@ -214,10 +214,12 @@ absl::Status ValidateClusterSpec(const v1::ClusterSpec& spec) {
   }
   if (spec.has_heartbeat_period()) {
     RETURN_IF_ERROR(ValidateDuration("heartbeat_period", spec.heartbeat_period()));
-    const int64_t millis =
-        spec.heartbeat_period().seconds() * 1000 + spec.heartbeat_period().nanos() / 1'000'000;
-    if (millis < 100 || millis > kMaxHeartbeatSeconds * 1000) {
-      return FieldError("heartbeat_period", "is not between 100 ms and 1 hour");
+    const absl::Duration period = absl::Seconds(spec.heartbeat_period().seconds()) +
+                                  absl::Nanoseconds(spec.heartbeat_period().nanos());
+    if (period < kShortestHeartbeat || period > kLongestHeartbeat) {
+      return FieldError("heartbeat_period",
+                        StrCat("is not between ", absl::FormatDuration(kShortestHeartbeat), " and ",
+                               absl::FormatDuration(kLongestHeartbeat)));
     }
   }
   if (spec.has_node_cert_expiry()) {

@@ -190,6 +190,14 @@ TEST(ValidationTest, BoundsTheClustersSettings) {
   spec.mutable_heartbeat_period()->set_nanos(1);
   EXPECT_THAT(ValidateClusterSpec(spec), testing::StatusIs(absl::StatusCode::kInvalidArgument,
                                                            StartsWith("heartbeat_period")));
+  // What the dispatcher will use, not a second longer.
+  spec.mutable_heartbeat_period()->set_nanos(0);
+  spec.mutable_heartbeat_period()->set_seconds(600);
+  EXPECT_OK(ValidateClusterSpec(spec));
+  spec.mutable_heartbeat_period()->set_seconds(601);
+  EXPECT_THAT(ValidateClusterSpec(spec),
+              testing::StatusIs(absl::StatusCode::kInvalidArgument,
+                                "heartbeat_period: is not between 100ms and 10m"));
   spec.clear_heartbeat_period();
   spec.mutable_node_cert_expiry()->set_seconds(91 * 24 * 3600);
   EXPECT_THAT(ValidateClusterSpec(spec), testing::StatusIs(absl::StatusCode::kInvalidArgument,

@@ -6,19 +6,11 @@
 
 #include "common/log.h"
 #include "common/strings.h"
+#include "manager/heartbeat.h"
 #include "manager/orchestrator/slots.h"
 
 namespace swarm::manager {
 namespace {
-
-constexpr int kMissedHeartbeats = 3;  // one liveness window
-
-absl::Duration LivenessWindow(const View& view) {
-  const Ref<Cluster> cluster = view.GetCluster();
-  if (cluster == nullptr || !cluster->spec().has_heartbeat_period()) return absl::Seconds(15);
-  const auto& period = cluster->spec().heartbeat_period();
-  return kMissedHeartbeats * (absl::Seconds(period.seconds()) + absl::Nanoseconds(period.nanos()));
-}
 
 // Nothing that decides over tasks differs.
 bool SameForTasks(const Node& a, const Node& b) {
@@ -109,7 +101,7 @@ void NodeKeeper::SweepAll(const View& view) {
 
 void NodeKeeper::OnDown(const View& view, Id node) {
   const bool was_closed = gate_.closed();
-  gate_.OnDown(node, loop_.Now(), LivenessWindow(view), view.CountNodes());
+  gate_.OnDown(node, loop_.Now(), LivenessWindow(view.GetCluster().get()), view.CountNodes());
   if (gate_.closed() && !was_closed) {
     LogWarning("orchestrator",
                StrCat("replacement of tasks is paused: more than half of ", view.CountNodes(),
@@ -155,12 +147,14 @@ void NodeKeeper::Sweep(Turn& turn) {
 
 bool NodeKeeper::SweepNode(Turn& turn, Id id, size_t& moves) {
   const Ref<Node> node = turn.view().GetNode(id);
+  // Nobody will say that what has ended is gone, either: it would block its service's removal.
+  const bool is_lost = node == nullptr || expired_.contains(id);
   std::vector<Ref<Task>> tasks;
   turn.view().EachTaskOfNode(id, [&](const Ref<Task>& task) {
-    if (node == nullptr ? !task->gone : !IsTerminal(task->state)) tasks.push_back(task);
+    if (is_lost ? !task->gone : !IsTerminal(task->state)) tasks.push_back(task);
     return true;
   });
-  if (node == nullptr || expired_.contains(id)) {
+  if (is_lost) {
     OrphanAll(turn, tasks,
               node == nullptr ? "its node was removed from the cluster"
                               : "its node has been down for 24 hours");

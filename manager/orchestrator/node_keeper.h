@@ -1,6 +1,8 @@
 // NodeKeeper: what nodes mean for the tasks on them. Sweeps a node when something about it changed:
 //
-//   removed, or DOWN for 24 h     its tasks are ORPHANED, nobody will report about them
+//   removed, or DOWN for 24 h     its tasks are ORPHANED and those that have ended gone: nobody
+//   will
+//                                 report about them
 //   drained                       its tasks move
 //   DOWN                          its tasks are replaced; the old ones stay in its books, to be
 //   stopped

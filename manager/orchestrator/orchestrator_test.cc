@@ -534,6 +534,31 @@ TEST_F(OrchestratorTest, OrphansWhatIsOnANodeThatIsDownForADay) {
   EXPECT_TRUE(world_.AllRunning(web));
 }
 
+// Nobody will ever say that what had ended there is gone, and it would hold the name for ever.
+TEST_F(OrchestratorTest, RemovesAServiceWhoseTasksEndedOnANodeThatIsDownForADay) {
+  const Id web = RunningService(3);
+  Task ended;
+  world_.view().EachTaskOfNode(nodes_[0], [&](const Ref<Task>& task) {
+    ended = *task;
+    return false;
+  });
+  ended.state = TaskState::kFailed;
+  EXPECT_TRUE(world_.store()
+                  .Update([&](WriteTx& tx) {
+                    tx.Put(ended);
+                    return absl::OkStatus();
+                  })
+                  .ok());
+  world_.SetNodeState(nodes_[0], v1::NodeStatus::STATE_DOWN);
+  world_.Settle();
+  world_.RemoveService(web);
+  world_.Settle();
+  ASSERT_NE(world_.view().GetService(web), nullptr);
+  world_.loop().Advance(absl::Hours(25));
+  world_.Settle();
+  EXPECT_EQ(world_.view().GetService(web), nullptr);
+}
+
 // ------------------------------------------------------------------------------------- removal
 
 TEST_F(OrchestratorTest, RemovesAServiceWithAllThatBelongsToItOnceItsTasksAreGone) {
