@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "common/version.h"
+#include "manager/dispatcher/description_check.h"
 #include "manager/dispatcher/fencing_dispatcher.h"
 
 namespace swarm::manager {
@@ -40,14 +41,15 @@ void FencingDispatcher::OnHello(Session& session, v1::Hello hello) {
     return Close(session, absl::FailedPreconditionError("a second Hello on one session"));
   }
   env_.loop.Cancel(std::exchange(session.timer, 0));
+  ForgetSilence(session);
   if (hello.protocol() != kSessionProtocol) {
     return Close(session, absl::FailedPreconditionError(
                               StrCat("session protocol ", hello.protocol(),
                                      " is not spoken here: this manager speaks ", kSessionProtocol,
                                      "; upgrade the older side")));
   }
-  if (hello.description().ByteSizeLong() > kMaxDescriptionBytes) {
-    return Close(session, absl::InvalidArgumentError("the node's description is above 1 MiB"));
+  if (absl::Status status = CheckHello(hello); !status.ok()) {
+    return Close(session, std::move(status));
   }
   session.hello = std::move(hello);
   if (absl::Status status = CheckClaim(session); !status.ok()) {

@@ -14,18 +14,8 @@ namespace swarm::manager {
 namespace {
 
 constexpr absl::Duration kHelloTimeout = absl::Seconds(10);
-constexpr absl::Duration kDefaultHeartbeat = absl::Seconds(5);
-constexpr absl::Duration kShortestHeartbeat = absl::Milliseconds(100);
-constexpr absl::Duration kLongestHeartbeat = absl::Minutes(10);
 
 }  // namespace
-
-absl::Duration HeartbeatPeriod(const Cluster* cluster) {
-  if (cluster == nullptr || !cluster->spec().has_heartbeat_period()) return kDefaultHeartbeat;
-  const auto& period = cluster->spec().heartbeat_period();
-  return std::clamp(absl::Seconds(period.seconds()) + absl::Nanoseconds(period.nanos()),
-                    kShortestHeartbeat, kLongestHeartbeat);
-}
 
 v1::SessionConfig ConfigOf(const Cluster* cluster) {
   const absl::Duration period = HeartbeatPeriod(cluster);
@@ -83,8 +73,21 @@ Dispatcher::SessionId FencingDispatcher::OnOpened(Id node, std::string peer_addr
   const SessionId id = ++last_session_;
   auto session = std::make_unique<Session>(id, node, std::move(peer_addr), stream);
   session->timer = After(kHelloTimeout, id, &FencingDispatcher::OnTooSlow);
-  sessions_.emplace(id, std::move(session));
+  Session& opened = *sessions_.emplace(id, std::move(session)).first->second;
+  auto& silent = silent_[node];
+  silent.insert(id);
+  if (silent.size() > kMaxSilentStreams) {
+    Close(opened, absl::ResourceExhaustedError(StrCat("this node has ", kMaxSilentStreams,
+                                                      " streams that say nothing already")));
+  }
   return id;
+}
+
+void FencingDispatcher::ForgetSilence(const Session& session) {
+  auto it = silent_.find(session.node);
+  if (it == silent_.end()) return;
+  it->second.erase(session.id);
+  if (it->second.empty()) silent_.erase(it);
 }
 
 void FencingDispatcher::OnTooSlow(Session& session) {
@@ -119,6 +122,7 @@ void FencingDispatcher::LetGo(Session& session) {
   env_.loop.Cancel(std::exchange(session.timer, 0));
   env_.loop.Cancel(std::exchange(session.retry_timer, 0));
   to_flush_.erase(session.id);
+  ForgetSilence(session);
   session.parts.clear();
   session.changed_tasks.clear();
   session.changed_revisions.clear();

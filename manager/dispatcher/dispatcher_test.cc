@@ -837,6 +837,56 @@ TEST_F(DispatcherTest, DescriptionsAreWrittenOnlyWhenTheyChange) {
   EXPECT_EQ(store_->version(), before);
 }
 
+TEST_F(DispatcherTest, RefusesADescriptionThatCannotBeTrueAndSaysWhich) {
+  FakeAgent a(loop_, *dispatcher_);
+  a.Open(node_);
+  v1::AgentMessage hello;
+  hello.mutable_hello()->set_protocol(1);
+  hello.mutable_hello()->mutable_description()->mutable_resources()->set_memory_bytes(-1);
+  a.Deliver(hello);
+  ASSERT_TRUE(a.closed_with.has_value());
+  EXPECT_THAT(*a.closed_with, StatusIs(absl::StatusCode::kInvalidArgument,
+                                       HasSubstr("description.resources.memory_bytes: -1")));
+  EXPECT_TRUE(a.sent.empty());
+
+  a.Join(node_);
+  v1::AgentMessage message;
+  message.mutable_description()->set_hostname("host\x1b[2J");
+  a.Say(message);
+  ASSERT_TRUE(a.closed_with.has_value());
+  EXPECT_THAT(*a.closed_with,
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("description.hostname")));
+  EXPECT_EQ(store_->view().GetNode(node_)->description().hostname(), "host");
+}
+
+// S9.
+TEST_F(DispatcherTest, BoundsTheStreamsOfOneNodeThatHaveNotSaidHello) {
+  std::vector<std::unique_ptr<FakeAgent>> silent;
+  for (int i = 0; i < 4; ++i) {
+    silent.push_back(std::make_unique<FakeAgent>(loop_, *dispatcher_));
+    silent.back()->Open(node_);
+    EXPECT_FALSE(silent.back()->closed_with.has_value());
+  }
+  FakeAgent fifth(loop_, *dispatcher_);
+  fifth.Open(node_);
+  ASSERT_TRUE(fifth.closed_with.has_value());
+  EXPECT_THAT(*fifth.closed_with, StatusIs(absl::StatusCode::kResourceExhausted));
+  loop_.RunUntilIdle();
+  FakeAgent other(loop_, *dispatcher_);
+  other.Join(other_node_);
+  EXPECT_FALSE(other.closed_with.has_value());
+  // One that has spoken counts no more.
+  silent[0]->SendHello();
+  EXPECT_FALSE(silent[0]->closed_with.has_value());
+  fifth.Open(node_);
+  EXPECT_FALSE(fifth.closed_with.has_value());
+  // One that is gone neither.
+  silent[1]->Drop();
+  FakeAgent sixth(loop_, *dispatcher_);
+  sixth.Open(node_);
+  EXPECT_FALSE(sixth.closed_with.has_value());
+}
+
 TEST_F(DispatcherTest, LogFailuresAreHandedOn) {
   FakeAgent a(loop_, *dispatcher_);
   std::string error;

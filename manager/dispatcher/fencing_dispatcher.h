@@ -13,18 +13,17 @@
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/dispatcher/node_liveness.h"
 #include "manager/dispatcher/session.h"
+#include "manager/heartbeat.h"
 
 namespace swarm::manager {
 
-// Of the cluster's spec, or 5 s; between 100 ms and 10 min.
-absl::Duration HeartbeatPeriod(const Cluster* cluster);
 v1::SessionConfig ConfigOf(const Cluster* cluster);
 
 // FailedPrecondition "fenced: why": the word that agents and people look for.
 absl::Status Fenced(std::string_view why);
 
-inline constexpr int kMissedHeartbeats = 3;
-inline constexpr size_t kMaxDescriptionBytes = 1 << 20;
+// Streams of one node that have not said Hello.
+inline constexpr size_t kMaxSilentStreams = 4;
 
 class FencingDispatcher : public Dispatcher {
  public:
@@ -62,9 +61,7 @@ class FencingDispatcher : public Dispatcher {
   const Session* Active(Id node) const {
     return const_cast<FencingDispatcher*>(this)->Active(node);
   }
-  absl::Duration Grace() const {
-    return kMissedHeartbeats * HeartbeatPeriod(store_.view().GetCluster().get());
-  }
+  absl::Duration Grace() const { return LivenessWindow(store_.view().GetCluster().get()); }
   // Runs `fn` on the session `id` after `delay` when it is still there.
   TimerId After(absl::Duration delay, SessionId id, void (FencingDispatcher::*fn)(Session&));
 
@@ -80,6 +77,7 @@ class FencingDispatcher : public Dispatcher {
   void OnTooSlow(Session& session);
   void Close(Session& session, absl::Status status);
   void LetGo(Session& session);
+  void ForgetSilence(const Session& session);
 
   // Up.
   void OnActiveMessage(Session& session, v1::AgentMessage message);
@@ -118,6 +116,7 @@ class FencingDispatcher : public Dispatcher {
   SessionId last_session_ = 0;
   absl::btree_map<SessionId, std::unique_ptr<Session>> sessions_;
   absl::btree_map<Id, Claims> claims_;
+  absl::btree_map<Id, absl::btree_set<SessionId>> silent_;  // before Hello, by node
   absl::btree_set<SessionId> to_flush_;
   bool flush_posted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/strings.h"
+#include "manager/dispatcher/description_check.h"
 #include "manager/dispatcher/fencing_dispatcher.h"
 #include "manager/dispatcher/task_report.h"
 
@@ -109,8 +110,8 @@ void FencingDispatcher::ApplyReports(
 }
 
 void FencingDispatcher::OnDescription(Session& session, v1::NodeDescription description) {
-  if (description.ByteSizeLong() > kMaxDescriptionBytes) {
-    return Close(session, absl::InvalidArgumentError("the node's description is above 1 MiB"));
+  if (absl::Status status = CheckDescription(description); !status.ok()) {
+    return Close(session, std::move(status));
   }
   const Ref<Node> before = store_.view().GetNode(session.node);
   if (before == nullptr || SameDescription(before->description(), description)) return;

@@ -1,0 +1,74 @@
+#include "manager/dispatcher/description_check.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::manager {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using testing::StatusIs;
+
+v1::NodeDescription Machine() {
+  v1::NodeDescription description;
+  description.set_hostname("node-1.example.org");
+  description.mutable_resources()->set_nano_cpus(128'000'000'000);
+  description.mutable_resources()->set_memory_bytes(int64_t{4} << 40);
+  description.mutable_platform()->set_os("linux");
+  (*description.mutable_engine_labels())["zone"] = "münchen";
+  return description;
+}
+
+TEST(DescriptionCheckTest, TakesALargeMachine) { EXPECT_OK(CheckDescription(Machine())); }
+
+TEST(DescriptionCheckTest, RefusesResourcesThatNoMachineHas) {
+  v1::NodeDescription description = Machine();
+  description.mutable_resources()->set_memory_bytes(-1);
+  EXPECT_THAT(CheckDescription(description),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       StartsWith("description.resources.memory_bytes: -1 is not between 0 and")));
+  description = Machine();
+  description.mutable_resources()->set_nano_cpus(INT64_MAX);
+  EXPECT_THAT(CheckDescription(description), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(DescriptionCheckTest, RefusesControlCharactersInEveryText) {
+  for (const std::string bad : {"a\nb", "\x1b[2J", "a\x7f",
+                                "\xc2\x9b"
+                                "2J"}) {
+    v1::NodeDescription description = Machine();
+    description.set_hostname(bad);
+    EXPECT_THAT(CheckDescription(description),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         "description.hostname: has control characters"));
+    description = Machine();
+    (*description.mutable_engine_labels())["k"] = bad;
+    EXPECT_THAT(CheckDescription(description), StatusIs(absl::StatusCode::kInvalidArgument));
+    description = Machine();
+    (*description.mutable_engine_labels())[bad] = "v";
+    EXPECT_THAT(CheckDescription(description), StatusIs(absl::StatusCode::kInvalidArgument));
+    v1::Hello hello;
+    hello.set_addr(bad);
+    EXPECT_THAT(CheckHello(hello),
+                StatusIs(absl::StatusCode::kInvalidArgument, StartsWith("addr: ")));
+  }
+}
+
+TEST(DescriptionCheckTest, RefusesWhatIsTooLong) {
+  v1::NodeDescription description = Machine();
+  description.set_hostname(std::string(254, 'h'));
+  EXPECT_THAT(CheckDescription(description),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("longer than 253")));
+  description = Machine();
+  for (int i = 0; i < 300; ++i) {
+    (*description.mutable_engine_labels())[std::to_string(i)] = std::string(4000, 'x');
+  }
+  EXPECT_THAT(CheckDescription(description),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("above 1 MiB")));
+}
+
+}  // namespace
+}  // namespace swarm::manager
