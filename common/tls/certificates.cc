@@ -2,6 +2,7 @@
 
 #include <openssl/ec.h>
 #include <openssl/rand.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 #include <ctime>
@@ -184,6 +185,16 @@ absl::StatusOr<std::string> OneName(X509_NAME* name, int nid) {
   return value;
 }
 
+absl::StatusOr<RequestPtr> ReadRequest(std::string_view csr_pem) {
+  if (csr_pem.empty() || csr_pem.size() > 16384) {
+    return absl::InvalidArgumentError("certificate request is empty or too long");
+  }
+  BioPtr bio(BIO_new_mem_buf(csr_pem.data(), static_cast<int>(csr_pem.size())));
+  RequestPtr request(bio ? PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr) : nullptr);
+  if (!request) return OpenSslError(kBad, "not a PEM certificate request");
+  return request;
+}
+
 }  // namespace
 
 std::string_view RoleUnit(Role role) {
@@ -250,12 +261,7 @@ absl::StatusOr<std::string> MakeCsrPem(std::string_view key_pem) {
 absl::StatusOr<std::string> SignCsr(const KeyPair& authority, std::string_view csr_pem,
                                     const Subject& subject, absl::Time now,
                                     absl::Duration validity) {
-  if (csr_pem.empty() || csr_pem.size() > 16384) {
-    return absl::InvalidArgumentError("certificate request is empty or too long");
-  }
-  BioPtr bio(BIO_new_mem_buf(csr_pem.data(), static_cast<int>(csr_pem.size())));
-  RequestPtr request(bio ? PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr) : nullptr);
-  if (!request) return OpenSslError(kBad, "not a PEM certificate request");
+  ASSIGN_OR_RETURN(RequestPtr request, ReadRequest(csr_pem));
   EVP_PKEY* key = X509_REQ_get0_pubkey(request.get());
   if (key == nullptr) return OpenSslError(kBad, "certificate request without a usable key");
   RETURN_IF_ERROR(CheckKeyKind(key));
@@ -287,6 +293,19 @@ absl::StatusOr<Identity> ParseIdentity(std::string_view certificate_pem) {
   }
   ASSIGN_OR_RETURN(identity.not_after, ToTime(X509_get0_notAfter(certificate.get())));
   return identity;
+}
+
+absl::StatusOr<std::string> CsrKeyDigest(std::string_view csr_pem, std::string_view more) {
+  ASSIGN_OR_RETURN(RequestPtr request, ReadRequest(csr_pem));
+  unsigned char* der = nullptr;
+  const int size = i2d_PUBKEY(X509_REQ_get0_pubkey(request.get()), &der);
+  if (size <= 0) return OpenSslError(kBad, "certificate request without a usable key");
+  std::string bytes(reinterpret_cast<char*>(der), static_cast<size_t>(size));
+  OPENSSL_free(der);
+  bytes += more;
+  unsigned char digest[SHA256_DIGEST_LENGTH];
+  SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
+  return std::string(reinterpret_cast<char*>(digest), sizeof digest);
 }
 
 absl::StatusOr<std::string> CertificateDigest(std::string_view certificate_pem) {

@@ -79,6 +79,10 @@ absl::StatusOr<KeyPair> MakeCertificate(const KeyPair& authority, const Subject&
 // unknown.
 absl::StatusOr<Identity> ParseIdentity(std::string_view certificate_pem);
 
+// 32 raw bytes: SHA-256 of the public key that the request is for, and of `more` behind it. Says
+// nothing about whether the request is good otherwise: SignCsr does.
+absl::StatusOr<std::string> CsrKeyDigest(std::string_view csr_pem, std::string_view more);
+
 // 32 raw bytes: SHA-256 of the first certificate's DER.
 absl::StatusOr<std::string> CertificateDigest(std::string_view certificate_pem);
 

@@ -19,7 +19,7 @@ absl::StatusOr<v1::Cluster> Clusters::GetNow() const {
 
 void Clusters::Get(const v1::GetClusterRequest&, Reply<v1::Cluster> reply) {
   DCHECK(env_.loop.InLoop());
-  ReplyWhenDurable<v1::Cluster>(store_, GetNow(), std::move(reply));
+  ReplyRead<v1::Cluster>(store_, GetNow(), std::move(reply));
 }
 
 void Clusters::Update(const v1::UpdateClusterRequest& request, Reply<v1::Cluster> reply) {
@@ -50,7 +50,7 @@ absl::Status Clusters::WriteUpdate(const v1::UpdateClusterRequest& request) {
 
 void Clusters::GetJoinTokens(const v1::GetJoinTokensRequest&, Reply<v1::JoinTokens> reply) {
   DCHECK(env_.loop.InLoop());
-  ReplyWhenDurable<v1::JoinTokens>(store_, ca_.Tokens(), std::move(reply));
+  ReplyRead<v1::JoinTokens>(store_, ca_.Tokens(), std::move(reply));
 }
 
 void Clusters::RotateJoinToken(const v1::RotateJoinTokenRequest& request,
@@ -59,7 +59,14 @@ void Clusters::RotateJoinToken(const v1::RotateJoinTokenRequest& request,
   if (request.role() != v1::NodeSpec::ROLE_WORKER && request.role() != v1::NodeSpec::ROLE_MANAGER) {
     return reply(FieldError("role", "is neither worker nor manager"));
   }
-  ca_.RotateToken(request.role(), std::move(reply));
+  if (request.has_expiry()) {
+    absl::Status valid = ValidateDuration("expiry", request.expiry());
+    if (valid.ok() && request.expiry().seconds() == 0 && request.expiry().nanos() == 0) {
+      valid = FieldError("expiry", "is zero: nobody could join with the token");
+    }
+    if (!valid.ok()) return reply(valid);
+  }
+  ca_.RotateToken(request, std::move(reply));
 }
 
 void Clusters::CreateClientCertificate(const v1::CreateClientCertificateRequest& request,
@@ -74,7 +81,7 @@ void Clusters::CreateClientCertificate(const v1::CreateClientCertificateRequest&
     if (request.has_expiry()) RETURN_IF_ERROR(ValidateDuration("expiry", request.expiry()));
     return ca_.IssueClient(request);
   };
-  ReplyWhenDurable<v1::ClientCertificate>(store_, issue(), std::move(reply));
+  ReplyRead<v1::ClientCertificate>(store_, issue(), std::move(reply));
 }
 
 }  // namespace swarm::manager

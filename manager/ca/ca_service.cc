@@ -3,9 +3,11 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <atomic>
+#include <map>
+#include <memory>
 #include <utility>
 
-#include "common/grpc/unary_reply.h"
+#include "common/grpc/unary_call.h"
 #include "common/mutex.h"
 #include "common/token_bucket.h"
 #include "swarm/v1/ca.grpc.pb.h"
@@ -14,15 +16,37 @@ namespace swarm::manager {
 namespace {
 
 using edge::PeerIdentity;
-using edge::UnaryReply;
-using IssueReply = UnaryReply<v1::IssueNodeCertificateResponse>;
+using IssueCall = edge::UnaryCall<v1::IssueNodeCertificateResponse>;
 
-// ClusterCa's `done`, holding the call's answer.
-ClusterCa::IssueDone Answer(IssueReply reply) {
-  return [reply = std::move(reply)](absl::StatusOr<v1::IssueNodeCertificateResponse> r) mutable {
-    reply.Send(std::move(r));
+// Each node's own tokens, so that one that renews without end costs the others nothing.
+class NodeQuotas {
+ public:
+  // Far more than a node needs, which renews at half of its certificate's life.
+  static constexpr double kPerSecond = 0.1;
+  static constexpr double kBurst = 10;
+  // Above this the full buckets are dropped: a new one is full too.
+  static constexpr size_t kMostKept = 20'000;
+
+  bool Take(Id node, absl::Duration now) {
+    MutexLock lock(mu_);
+    if (buckets_.size() >= kMostKept) {
+      std::erase_if(buckets_, [&](const auto& entry) {
+        return now - entry.second.used >= absl::Seconds(kBurst / kPerSecond);
+      });
+    }
+    auto [it, added] = buckets_.try_emplace(node);
+    it->second.used = now;
+    return it->second.bucket.Take(now);
+  }
+
+ private:
+  struct Entry {
+    TokenBucket bucket{kPerSecond, kBurst};
+    absl::Duration used;
   };
-}
+  Mutex mu_;
+  std::map<Id, Entry> buckets_ ABSL_GUARDED_BY(mu_);
+};
 
 class CertificateAuthorityService : public v1::CertificateAuthority::CallbackService {
  public:
@@ -37,73 +61,72 @@ class CertificateAuthorityService : public v1::CertificateAuthority::CallbackSer
   ::grpc::ServerUnaryReactor* GetRootCertificate(::grpc::CallbackServerContext* context,
                                                  const v1::GetRootCertificateRequest*,
                                                  v1::RootCertificate* response) override {
-    auto* reactor = context->DefaultReactor();
-    UnaryReply<v1::RootCertificate> reply(reactor, response);
+    auto call = edge::UnaryCall<v1::RootCertificate>::Make(response);
     absl::Status allowed =
         Admit("/swarm.v1.CertificateAuthority/GetRootCertificate", edge::PeerOf(*context));
     if (!allowed.ok()) {
-      reply.Send(std::move(allowed));
-      return reactor;
+      call->Answer(std::move(allowed));
+      return call.get();
     }
-    env_.loop.Post([this, reply = std::move(reply), slot = Slot(*this)]() mutable {
+    env_.loop.Post([this, call, slot = Slot(waiting_)] {
       auto pem = ca_.RootPem();
-      if (!pem.ok()) return reply.Send(pem.status());
+      if (!pem.ok()) return call->Answer(pem.status());
       v1::RootCertificate root;
       root.set_pem(*std::move(pem));
-      reply.Send(std::move(root));
+      call->Answer(std::move(root));
     });
-    return reactor;
+    return call.get();
   }
 
   ::grpc::ServerUnaryReactor* IssueNodeCertificate(
       ::grpc::CallbackServerContext* context, const v1::IssueNodeCertificateRequest* request,
       v1::IssueNodeCertificateResponse* response) override {
-    auto* reactor = context->DefaultReactor();
-    IssueReply reply(reactor, response);
+    auto call = IssueCall::Make(response);
     const PeerIdentity peer = edge::PeerOf(*context);
     absl::Status allowed = Admit("/swarm.v1.CertificateAuthority/IssueNodeCertificate", peer);
     if (allowed.ok() && request->token().empty() && !peer.IsLocal()) {
       allowed = absl::InvalidArgumentError("token: a join token is needed");
     }
     if (!allowed.ok()) {
-      reply.Send(std::move(allowed));
-      return reactor;
+      call->Answer(std::move(allowed));
+      return call.get();
     }
-    env_.loop.Post(
-        [this, request = *request, reply = std::move(reply), slot = Slot(*this)]() mutable {
-          ClusterCa::IssueDone done = [answer = Answer(std::move(reply)), slot = std::move(slot)](
-                                          auto result) mutable { answer(std::move(result)); };
-          if (request.token().empty()) {
-            ca_.IssueForThisManager(request, std::move(done));
-          } else {
-            ca_.IssueForToken(request, std::move(done));
-          }
-        });
-    return reactor;
+    env_.loop.Post([this, request = *request, call, slot = Slot(waiting_)]() mutable {
+      ClusterCa::IssueDone done = [call, slot = std::move(slot)](auto result) {
+        call->Answer(std::move(result));
+      };
+      if (request.token().empty()) {
+        ca_.IssueForThisManager(request, std::move(done));
+      } else {
+        ca_.IssueForToken(request, std::move(done));
+      }
+    });
+    return call.get();
   }
 
  private:
-  // One of the calls that wait for the loop and the journal.
+  // One of the calls that wait for the loop and the journal. Their answers may come when the calls
+  // are cancelled and this service is gone.
   class Slot {
    public:
-    explicit Slot(CertificateAuthorityService& service) : service_(&service) {
-      ++service_->waiting_;
+    explicit Slot(std::shared_ptr<std::atomic<int>> waiting) : waiting_(std::move(waiting)) {
+      ++*waiting_;
     }
-    Slot(Slot&& other) noexcept : service_(std::exchange(other.service_, nullptr)) {}
+    Slot(Slot&&) = default;
     Slot& operator=(Slot&&) = delete;
     ~Slot() {
-      if (service_ != nullptr) --service_->waiting_;
+      if (waiting_ != nullptr) --*waiting_;
     }
 
    private:
-    CertificateAuthorityService* service_;
+    std::shared_ptr<std::atomic<int>> waiting_;
   };
 
   absl::Status Admit(std::string_view method, const PeerIdentity& peer) {
     if (absl::Status status = authorizer_(method, peer); !status.ok()) return status;
     if (peer.IsLocal()) return absl::OkStatus();
     MutexLock lock(mu_);
-    if (waiting_ >= max_waiting_ || !bucket_.Take(env_.clock.MonotonicNow())) {
+    if (*waiting_ >= max_waiting_ || !bucket_.Take(env_.clock.MonotonicNow())) {
       return absl::ResourceExhaustedError("too many nodes are joining: try again in a moment");
     }
     return absl::OkStatus();
@@ -115,7 +138,7 @@ class CertificateAuthorityService : public v1::CertificateAuthority::CallbackSer
   Mutex mu_;
   TokenBucket bucket_ ABSL_GUARDED_BY(mu_);
   const int max_waiting_;
-  std::atomic<int> waiting_ = 0;
+  const std::shared_ptr<std::atomic<int>> waiting_ = std::make_shared<std::atomic<int>>(0);
 };
 
 class CertificateRenewalService : public v1::CertificateRenewal::CallbackService {
@@ -126,29 +149,31 @@ class CertificateRenewalService : public v1::CertificateRenewal::CallbackService
   ::grpc::ServerUnaryReactor* RenewNodeCertificate(
       ::grpc::CallbackServerContext* context, const v1::RenewNodeCertificateRequest* request,
       v1::IssueNodeCertificateResponse* response) override {
-    auto* reactor = context->DefaultReactor();
-    IssueReply reply(reactor, response);
+    auto call = IssueCall::Make(response);
     const PeerIdentity peer = edge::PeerOf(*context);
     absl::Status allowed = authorizer_("/swarm.v1.CertificateRenewal/RenewNodeCertificate", peer);
     const Id node = Id::ParseOrZero(peer.certificate.name);
     if (allowed.ok() && (!peer.IsNode() || node.IsZero())) {
       allowed = absl::PermissionDeniedError("only a node renews its certificate");
     }
-    if (!allowed.ok()) {
-      reply.Send(std::move(allowed));
-      return reactor;
+    if (allowed.ok() && !quotas_.Take(node, env_.clock.MonotonicNow())) {
+      allowed = absl::ResourceExhaustedError("this node renews its certificate too often");
     }
-    env_.loop.Post([this, node, role = peer.certificate.role, request = *request,
-                    reply = std::move(reply)]() mutable {
-      ca_.Renew(node, role, request, Answer(std::move(reply)));
+    if (!allowed.ok()) {
+      call->Answer(std::move(allowed));
+      return call.get();
+    }
+    env_.loop.Post([this, node, role = peer.certificate.role, request = *request, call] {
+      ca_.Renew(node, role, request, [call](auto result) { call->Answer(std::move(result)); });
     });
-    return reactor;
+    return call.get();
   }
 
  private:
   const Env env_;
   ClusterCa& ca_;
   const edge::Authorizer authorizer_;
+  NodeQuotas quotas_;
 };
 
 }  // namespace

@@ -23,7 +23,8 @@ struct IssueLimits {
 std::unique_ptr<::grpc::Service> MakeCertificateAuthorityService(const Env& env, ClusterCa& ca,
                                                                  edge::Authorizer authorizer,
                                                                  IssueLimits limits = {});
-// The caller's certificate names the node.
+// The caller's certificate names the node. Each node may renew 10 times at once and then every 10
+// s; above it ResourceExhausted.
 std::unique_ptr<::grpc::Service> MakeCertificateRenewalService(const Env& env, ClusterCa& ca,
                                                                edge::Authorizer authorizer);
 

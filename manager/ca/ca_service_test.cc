@@ -180,6 +180,56 @@ TEST_F(CaServiceTest, S9JoiningIsRateLimited) {
   EXPECT_LE(calls, 25);
 }
 
+TEST_F(CaServiceTest, S9RenewingIsRateLimitedForEachNodeByItself) {
+  Issued one = Ask(JoinChannel(), tokens_.worker(), key_);
+  const std::string other_key = *tls::MakeKeyPem();
+  Issued two = Ask(JoinChannel(), tokens_.worker(), other_key);
+  ASSERT_OK(one);
+  ASSERT_OK(two);
+  const auto renew = [&](const v1::IssueNodeCertificateResponse& node, const std::string& key) {
+    auto stub = v1::CertificateRenewal::NewStub(MakeChannel(
+        control_->address(), edge::MutualTlsCredentials({root_, node.certificate_pem(), key})));
+    ::grpc::ClientContext context;
+    v1::RenewNodeCertificateRequest request;
+    request.set_csr_pem(*tls::MakeCsrPem(key));
+    v1::IssueNodeCertificateResponse renewed;
+    return edge::FromGrpc(stub->RenewNodeCertificate(&context, request, &renewed));
+  };
+  absl::Status status;
+  int calls = 0;
+  while (status.ok() && calls < 100) {
+    status = renew(*one, key_);
+    ++calls;
+  }
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("too often")));
+  EXPECT_GE(calls, 10);
+  EXPECT_OK(renew(*two, other_key));
+}
+
+// The journal never answers: neither a client that gives up nor the server's end waits for it.
+TEST_F(CaServiceTest, ACallThatWaitsForTheJournalEndsWithItsClientAndWithTheServer) {
+  OnLoop([this] { journal_->HoldNextCommits(); });
+  auto stub = v1::CertificateAuthority::NewStub(JoinChannel());
+  v1::IssueNodeCertificateRequest request;
+  request.set_token(tokens_.worker());
+  request.set_csr_pem(*tls::MakeCsrPem(key_));
+  std::promise<absl::Status> ended;
+  ::grpc::ClientContext context;
+  v1::IssueNodeCertificateResponse response;
+  stub->async()->IssueNodeCertificate(
+      &context, &request, &response, [&](::grpc::Status s) { ended.set_value(edge::FromGrpc(s)); });
+  auto end = ended.get_future();
+  // Once the node is in memory, the call waits for the journal alone.
+  for (bool waits = false; !waits;) {
+    OnLoop([&] { waits = store_->view().CountNodes() == 1; });
+  }
+  join_.reset();
+  EXPECT_FALSE(end.get().ok());
+  authority_.reset();
+  OnLoop([this] { journal_->Stall(absl::OkStatus()); });  // the late answer goes nowhere
+  OnLoop([] {});
+}
+
 TEST_F(CaServiceTest, AnyoneMayReadTheRoot) {
   auto stub = v1::CertificateAuthority::NewStub(JoinChannel());
   ::grpc::ClientContext context;

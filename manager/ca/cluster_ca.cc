@@ -18,6 +18,8 @@ namespace {
 using ::google::protobuf::util::TimeUtil;
 
 constexpr absl::Duration kShortestNodeLife = absl::Hours(1);
+// How long a caller waits while the journal stalls; then Unavailable, and a retry is harmless.
+constexpr absl::Duration kStallPatience = absl::Seconds(10);
 
 absl::Time FromProto(const google::protobuf::Timestamp& t) {
   return absl::FromUnixNanos(TimeUtil::TimestampToNanoseconds(t));
@@ -82,6 +84,19 @@ Node NewNode(Id id, v1::NodeSpec::Role role, v1::NodeSpec::Availability availabi
   node.mutable_status()->set_state(v1::NodeStatus::STATE_UNKNOWN);
   node.mutable_status()->set_message("has not connected yet");
   return node;
+}
+
+// The worker that joined with this, not before `oldest`.
+Ref<Node> FindJoined(const View& view, std::string_view join_digest, absl::Time oldest) {
+  Ref<Node> found;
+  view.EachNode([&](const Ref<Node>& node) {
+    if (node->join_digest() == join_digest && node->spec().role() == v1::NodeSpec::ROLE_WORKER &&
+        FromProto(node->meta().created_at()) >= oldest) {
+      found = node;
+    }
+    return found == nullptr;
+  });
+  return found;
 }
 
 Ref<Node> FindThisManager(const View& view) {
@@ -155,17 +170,14 @@ void ClusterCa::PutAndAnswer(Node node, std::string_view csr_pem, IssueDone done
   auto life = tls::CertificateLifetime(response->certificate_pem());
   if (!life.ok()) return done(life.status());
   *node.mutable_certificate_expires_at() = ToProto(life->not_after);
-  auto shared = std::make_shared<IssueDone>(std::move(done));
-  absl::Status status =
-      store_.Update([&](WriteTx& tx) { return tx.Put(std::move(node)); },
-                    [shared, response = *std::move(response)](absl::Status durable) mutable {
-                      if (durable.ok()) {
-                        (*shared)(std::move(response));
-                      } else {
-                        (*shared)(std::move(durable));
-                      }
-                    });
-  if (!status.ok()) (*shared)(std::move(status));
+  absl::Status status = store_.Update([&](WriteTx& tx) { return tx.Put(std::move(node)); });
+  if (!status.ok()) return done(std::move(status));
+  store_.WhenDurableWithin(
+      store_.version(), kStallPatience,
+      [done = std::move(done), response = *std::move(response)](absl::Status durable) mutable {
+        if (!durable.ok()) return done(std::move(durable));
+        done(std::move(response));
+      });
 }
 
 void ClusterCa::IssueForToken(const v1::IssueNodeCertificateRequest& request, IssueDone done) {
@@ -187,10 +199,16 @@ void ClusterCa::IssueForToken(const v1::IssueNodeCertificateRequest& request, Is
         "joining as a second manager is not built yet: high availability is not built; use the "
         "worker token"));
   }
+  auto joined_with = tls::CsrKeyDigest(request.csr_pem(), token->secret);
+  if (!joined_with.ok()) return done(joined_with.status());
+  if (Ref<Node> before = FindJoined(store_.view(), *joined_with, now - kRetryTime)) {
+    return PutAndAnswer(*before, request.csr_pem(), std::move(done));
+  }
   const Id id = Id::Make(env_.random);
   LogInfo("ca", StrCat("a new worker joins as node ", id.ToString()));
-  PutAndAnswer(NewNode(id, v1::NodeSpec::ROLE_WORKER, request.availability()), request.csr_pem(),
-               std::move(done));
+  Node node = NewNode(id, v1::NodeSpec::ROLE_WORKER, request.availability());
+  node.set_join_digest(*std::move(joined_with));
+  PutAndAnswer(std::move(node), request.csr_pem(), std::move(done));
 }
 
 void ClusterCa::IssueForThisManager(const v1::IssueNodeCertificateRequest& request,
@@ -230,27 +248,28 @@ absl::StatusOr<v1::JoinTokens> ClusterCa::Tokens() const {
   return tokens;
 }
 
-void ClusterCa::RotateToken(v1::NodeSpec::Role role, TokensDone done) {
+void ClusterCa::RotateToken(const v1::RotateJoinTokenRequest& request, TokensDone done) {
   auto cluster = ClusterOrError();
   if (!cluster.ok()) return done(cluster.status());
+  const v1::NodeSpec::Role role = request.role();
   if (role != v1::NodeSpec::ROLE_WORKER && role != v1::NodeSpec::ROLE_MANAGER) {
     return done(absl::InvalidArgumentError("role: worker or manager"));
   }
   Cluster changed = **cluster;
   storage::v1::JoinTokenRecord record;
   record.set_secret(tls::MakeTokenSecret(env_.random));
+  if (request.has_expiry()) {
+    *record.mutable_expires_at() = ToProto(env_.clock.WallNow() + FromProto(request.expiry()));
+  }
   *(role == v1::NodeSpec::ROLE_WORKER ? changed.mutable_worker_token()
                                       : changed.mutable_manager_token()) = std::move(record);
-  auto shared = std::make_shared<TokensDone>(std::move(done));
-  absl::Status status = store_.Update([&](WriteTx& tx) { return tx.Put(std::move(changed)); },
-                                      [this, shared](absl::Status durable) {
-                                        if (durable.ok()) {
-                                          (*shared)(Tokens());
-                                        } else {
-                                          (*shared)(std::move(durable));
-                                        }
-                                      });
-  if (!status.ok()) (*shared)(std::move(status));
+  absl::Status status = store_.Update([&](WriteTx& tx) { return tx.Put(std::move(changed)); });
+  if (!status.ok()) return done(std::move(status));
+  store_.WhenDurableWithin(store_.version(), kStallPatience,
+                           [this, done = std::move(done)](absl::Status durable) mutable {
+                             if (!durable.ok()) return done(std::move(durable));
+                             done(Tokens());
+                           });
 }
 
 absl::StatusOr<v1::ClientCertificate> ClusterCa::IssueClient(

@@ -25,6 +25,8 @@ class ClusterCa {
   using IssueDone = absl::AnyInvocable<void(absl::StatusOr<v1::IssueNodeCertificateResponse>)>;
   using TokensDone = absl::AnyInvocable<void(absl::StatusOr<v1::JoinTokens>)>;
   using Done = absl::AnyInvocable<void(absl::Status)>;
+  // How long a node that asks again (its answer got lost) is known by what it joined with.
+  static constexpr absl::Duration kRetryTime = absl::Minutes(10);
 
   struct BootstrapOptions {
     v1::ClusterSpec spec;
@@ -38,9 +40,9 @@ class ClusterCa {
   // one.
   void Bootstrap(BootstrapOptions options, Done done);
 
-  // A new node of the token's role. PermissionDenied for a wrong or expired token (the words are
-  // the same for both); FailedPrecondition for the manager token, because high availability is not
-  // built.
+  // A new node of the token's role; the same one again for a retry, that is for the same key and
+  // token within kRetryTime. PermissionDenied for a wrong or expired token (the words are the same
+  // for both); FailedPrecondition for the manager token, because high availability is not built.
   void IssueForToken(const v1::IssueNodeCertificateRequest& request, IssueDone done);
   // This manager's own node (made at the first call; later calls issue again for the same id).
   void IssueForThisManager(const v1::IssueNodeCertificateRequest& request, IssueDone done);
@@ -50,8 +52,9 @@ class ClusterCa {
 
   // FailedPrecondition before Bootstrap; so are all below.
   absl::StatusOr<v1::JoinTokens> Tokens() const;
-  // Nodes that have joined are not touched; the old token is worth nothing from now on.
-  void RotateToken(v1::NodeSpec::Role role, TokensDone done);
+  // Nodes that have joined are not touched; the old token is worth nothing from now on. The expiry
+  // was checked; without one the new token is good for ever.
+  void RotateToken(const v1::RotateJoinTokenRequest& request, TokensDone done);
   // Writes nothing. Expiry above 90 days: InvalidArgument.
   absl::StatusOr<v1::ClientCertificate> IssueClient(
       const v1::CreateClientCertificateRequest& request) const;

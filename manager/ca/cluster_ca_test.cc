@@ -140,7 +140,9 @@ TEST_F(ClusterCaTest, S3WrongForeignRotatedAndExpiredTokensSoundTheSame) {
   loop_.Advance(absl::Seconds(61));
   EXPECT_EQ(Join(Request(good)).status(), words);
   bool called = false;
-  ca_->RotateToken(v1::NodeSpec::ROLE_WORKER, [&](auto tokens) {
+  v1::RotateJoinTokenRequest rotate;
+  rotate.set_role(v1::NodeSpec::ROLE_WORKER);
+  ca_->RotateToken(rotate, [&](auto tokens) {
     called = true;
     ASSERT_OK(tokens);
     EXPECT_NE(tokens->worker(), good);
@@ -150,6 +152,65 @@ TEST_F(ClusterCaTest, S3WrongForeignRotatedAndExpiredTokensSoundTheSame) {
   EXPECT_EQ(Join(Request(good)).status(), words);
   EXPECT_OK(Join(Request(ca_->Tokens()->worker())));
   EXPECT_THAT(Join(Request("SWMTKN-1-x")), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+// The answer got lost, the agent asks again with the key that it has on its disk.
+TEST_F(ClusterCaTest, ARetryOfAJoinIsTheSameNode) {
+  ASSERT_OK(Bootstrap());
+  const std::string key = *tls::MakeKeyPem();
+  auto request = Request(ca_->Tokens()->worker());
+  request.set_csr_pem(*tls::MakeCsrPem(key));
+  Issued first = Join(request);
+  ASSERT_OK(first);
+  loop_.Advance(absl::Minutes(9));
+  request.set_csr_pem(*tls::MakeCsrPem(key));  // another signature, the same key
+  Issued again = Join(request);
+  ASSERT_OK(again);
+  EXPECT_EQ(again->node_id(), first->node_id());
+  EXPECT_OK(tls::CheckKeyMatches(again->certificate_pem(), key));
+  EXPECT_EQ(store_->view().CountNodes(), 1u);
+
+  EXPECT_NE(Join(Request(ca_->Tokens()->worker()))->node_id(), first->node_id());
+  loop_.Advance(absl::Minutes(2));
+  EXPECT_NE(Join(request)->node_id(), first->node_id()) << "too late for a retry";
+}
+
+TEST_F(ClusterCaTest, ARetryWithAnotherTokenOrOfARemovedNodeIsANewNode) {
+  ASSERT_OK(Bootstrap());
+  auto request = Request(ca_->Tokens()->worker());
+  Issued first = Join(request);
+  ASSERT_OK(first);
+  v1::RotateJoinTokenRequest rotate;
+  rotate.set_role(v1::NodeSpec::ROLE_WORKER);
+  ca_->RotateToken(rotate, [](auto) {});
+  loop_.RunUntilIdle();
+  EXPECT_THAT(Join(request), StatusIs(absl::StatusCode::kPermissionDenied));
+  request.set_token(ca_->Tokens()->worker());
+  Issued second = Join(request);
+  ASSERT_OK(second);
+  EXPECT_NE(second->node_id(), first->node_id());
+  ASSERT_OK(store_->Update([&](WriteTx& tx) {
+    tx.RemoveNode(Id::ParseOrZero(second->node_id()));
+    return absl::OkStatus();
+  }));
+  Issued third = Join(request);
+  ASSERT_OK(third);
+  EXPECT_NE(third->node_id(), second->node_id());
+}
+
+TEST_F(ClusterCaTest, AJoinThatAFullDiskHoldsUpFailsInTimeAndItsRetryIsTheSameNode) {
+  ASSERT_OK(Bootstrap());
+  const auto request = Request(ca_->Tokens()->worker());
+  journal_.HoldNextCommits();
+  Issued held = absl::UnknownError("not called");
+  ca_->IssueForToken(request, Into(held));
+  journal_.Stall(absl::ResourceExhaustedError("disk full"));
+  loop_.Advance(absl::Seconds(11));
+  EXPECT_THAT(held, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("disk full")));
+  EXPECT_THAT(Join(request), StatusIs(absl::StatusCode::kResourceExhausted));
+  journal_.Stall(absl::OkStatus());
+  EXPECT_OK(Join(request));
+  EXPECT_EQ(store_->view().CountNodes(), 1u);
 }
 
 TEST_F(ClusterCaTest, ABadRequestLeavesNoNodeBehind) {
