@@ -98,6 +98,7 @@ absl::StatusOr<ResolvedImage> ImageResolver::Decide(
                          absl::IsResourceExhausted(failure);
   if (std::string digest = NewestLoaded(reference.Name()); !digest.empty()) {
     ResolvedImage image{.digest = digest};
+    if (no_answer) image.no_answer = std::string(failure.message());
     // That a registry has no image of a name that was loaded by hand is nothing to warn about.
     if (!absl::IsNotFound(failure)) {
       image.warnings.push_back(StrCat("image ", reference.Familiar(), ": ", failure.message(),
@@ -106,7 +107,8 @@ absl::StatusOr<ResolvedImage> ImageResolver::Decide(
     return image;
   }
   if (no_answer) {
-    ResolvedImage image{.pending_reason = std::string(failure.message())};
+    ResolvedImage image{.pending_reason = std::string(failure.message()),
+                        .no_answer = std::string(failure.message())};
     image.warnings.push_back(StrCat("image ", reference.Familiar(), ": ", failure.message(),
                                     "; the service waits until the registry answers or a node "
                                     "has the image loaded"));
@@ -284,20 +286,25 @@ void ImageResolver::OnRetried(Id id, absl::StatusOr<ResolvedImage> image) {
   auto it = pending_.find(id);
   if (it == pending_.end()) return;
   env_.loop.Cancel(std::exchange(it->second.timer, 0));
+  const Ref<Revision> now = store_.view().GetRevision(id);
+  if (now == nullptr || !now->revision().image_digest().empty()) {
+    pending_.erase(it);
+    return;
+  }
   if (!image.ok()) image = ResolvedImage{.pending_reason = std::string(image.status().message())};
-  if (!WriteBack(id, *image) || !image->digest.empty()) {
+  const absl::Status written = WriteBack(*now, *image);
+  if (!written.ok()) LogWarning("api", StrCat("revision ", id.ToString(), ": ", written.message()));
+  if (written.ok() && !image->digest.empty()) {
     pending_.erase(it);
     return;
   }
   it->second.timer = env_.loop.RunAfter(it->second.backoff.Next(), [this, id] { Retry(id); });
 }
 
-bool ImageResolver::WriteBack(Id id, const ResolvedImage& image) {
-  Ref<Revision> now = store_.view().GetRevision(id);
-  if (now == nullptr || !now->revision().image_digest().empty()) return false;
-  if (image.digest.empty() && now->pending_reason() == image.pending_reason) return true;
-  absl::Status written = store_.Update([&](WriteTx& tx) {
-    Revision revision = *now;
+absl::Status ImageResolver::WriteBack(const Revision& now, const ResolvedImage& image) {
+  if (image.digest.empty() && now.pending_reason() == image.pending_reason) return absl::OkStatus();
+  return store_.Update([&](WriteTx& tx) {
+    Revision revision = now;
     revision.mutable_revision()->set_image_digest(image.digest);
     revision.set_pending_reason(image.digest.empty() ? image.pending_reason : "");
     for (const v1::Platform& platform : image.platforms) {
@@ -305,8 +312,6 @@ bool ImageResolver::WriteBack(Id id, const ResolvedImage& image) {
     }
     return tx.Put(std::move(revision));
   });
-  if (!written.ok()) LogWarning("api", StrCat("revision ", id.ToString(), ": ", written.message()));
-  return written.ok();
 }
 
 }  // namespace swarm::manager

@@ -42,6 +42,7 @@ namespace swarm::manager {
 struct ResolvedImage {
   std::string digest;                   // empty: not known yet
   std::string pending_reason;           // why, when `digest` is empty
+  std::string no_answer;                // why the registry did not answer, when it was asked
   std::vector<v1::Platform> platforms;  // empty: any
   std::vector<std::string> warnings;    // for the user who asked
 };
@@ -113,8 +114,8 @@ class ImageResolver {
   void Track(const Revision& revision);
   void Retry(Id revision);
   void OnRetried(Id revision, absl::StatusOr<ResolvedImage> image);
-  // Writes what was found; false when the revision is gone or has a digest.
-  bool WriteBack(Id revision, const ResolvedImage& image);
+  // Writes what was found, also that nothing was. The store's refusal: tried again later.
+  absl::Status WriteBack(const Revision& now, const ResolvedImage& image);
 
   const Env env_;
   Store& store_;

@@ -6,6 +6,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "manager/api/container_validation.h"
 #include "manager/api/lookup.h"
 #include "manager/api/paging.h"
 #include "manager/api/render.h"
@@ -26,7 +27,7 @@ void Nodes::Get(const v1::GetNodeRequest& request, Reply<v1::Node> reply) {
     ASSIGN_OR_RETURN(Ref<Node> node, FindNode(store_.view(), request.ref()));
     return RenderNode(store_.view(), *node);
   };
-  ReplyWhenDurable<v1::Node>(store_, find(), std::move(reply));
+  ReplyRead<v1::Node>(store_, find(), std::move(reply));
 }
 
 void Nodes::List(const v1::ListNodesRequest& request, Reply<v1::ListNodesResponse> reply) {
@@ -34,17 +35,19 @@ void Nodes::List(const v1::ListNodesRequest& request, Reply<v1::ListNodesRespons
   absl::StatusOr<Page> page = Page::Parse(request.page_size(), request.page_token());
   if (!page.ok()) return reply(page.status());
   v1::ListNodesResponse response;
+  PageFill fill(*page);
   store_.view().EachNode(
       [&](const Ref<Node>& node) {
-        if (static_cast<size_t>(response.nodes_size()) >= page->size) {
+        if (fill.Full()) {
           response.set_next_page_token(node->id());
           return false;
         }
         *response.add_nodes() = RenderNode(store_.view(), *node);
+        fill.Add(response.nodes().rbegin()->ByteSizeLong());
         return true;
       },
       page->first);
-  ReplyWhenDurable<v1::ListNodesResponse>(store_, std::move(response), std::move(reply));
+  ReplyRead<v1::ListNodesResponse>(store_, std::move(response), std::move(reply));
 }
 
 void Nodes::Update(const v1::UpdateNodeRequest& request, Reply<v1::Node> reply) {
@@ -58,7 +61,10 @@ void Nodes::Update(const v1::UpdateNodeRequest& request, Reply<v1::Node> reply) 
 absl::StatusOr<Id> Nodes::WriteUpdate(const v1::UpdateNodeRequest& request) {
   RETURN_IF_ERROR(ValidateNodeSpec(request.spec()));
   ASSIGN_OR_RETURN(Ref<Node> node, FindNode(store_.view(), request.ref()));
-  if (request.version() != 0 && request.version() != node->meta().version()) {
+  if (request.version() == 0) {
+    return FieldError("version", "is required: read the node and send its version");
+  }
+  if (request.version() != node->meta().version()) {
     return absl::AbortedError(StrCat("node \"", NameOf(*node), "\" was changed meanwhile: version ",
                                      node->meta().version(), ", you read ", request.version(),
                                      "; read it again"));

@@ -16,7 +16,7 @@ class Nodes {
   void Get(const v1::GetNodeRequest& request, Reply<v1::Node> reply);
   void List(const v1::ListNodesRequest& request, Reply<v1::ListNodesResponse> reply);
   // Labels and availability. A role that is given and differs is FailedPrecondition: promotion and
-  // demotion are not built. A version of 0 overwrites whatever there is; a stale one is Aborted.
+  // demotion are not built. The version is required; a stale one is Aborted.
   void Update(const v1::UpdateNodeRequest& request, Reply<v1::Node> reply);
   // FailedPrecondition unless the node is DOWN or `force`; managers never. Its tasks become
   // ORPHANED in the same write, and its certificate names nobody from then on.

@@ -1,5 +1,8 @@
 #include "manager/api/nodes.h"
 
+#include <optional>
+
+#include "common/strings.h"
 #include "manager/api/tasks.h"
 #include "tests/support/api_world.h"
 
@@ -13,11 +16,15 @@ using testing::StatusIs;
 
 class NodesTest : public ::testing::Test, public ApiWorld {
  protected:
+  // With the node's version, unless another is given.
   absl::StatusOr<v1::Node> Update(const std::string& ref, const v1::NodeSpec& spec,
-                                  uint64_t version = 0) {
+                                  std::optional<uint64_t> version = std::nullopt) {
     v1::UpdateNodeRequest request;
     request.set_ref(ref);
-    request.set_version(version);
+    v1::GetNodeRequest get;
+    get.set_ref(ref);
+    auto read = Await<v1::Node>([&](auto reply) { nodes.Get(get, std::move(reply)); });
+    request.set_version(version.value_or(read.ok() ? read->meta().version() : 1));
     *request.mutable_spec() = spec;
     return Await<v1::Node>([&](auto reply) { nodes.Update(request, std::move(reply)); });
   }
@@ -60,6 +67,64 @@ TEST_F(NodesTest, RefusesPromotionByName) {
 TEST_F(NodesTest, RefusesAStaleVersion) {
   AddNode("n1", v1::NodeStatus::STATE_READY);
   EXPECT_THAT(Update("n1", {}, 99), StatusIs(absl::StatusCode::kAborted, HasSubstr("you read 99")));
+}
+
+TEST_F(NodesTest, RequiresAVersionForAnUpdate) {
+  AddNode("n1", v1::NodeStatus::STATE_READY);
+  EXPECT_THAT(Update("n1", {}, 0),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("version: is required")));
+}
+
+// A page must fit into one message of 4 MiB.
+TEST_F(NodesTest, EndsAPageOfLargeNodesAtAboutAMebibyte) {
+  for (int i = 0; i < 6; ++i) {
+    const Id id = AddNode(StrCat("n", i), v1::NodeStatus::STATE_READY);
+    ASSERT_OK(store->Update([&](WriteTx& tx) {
+      Node node = *tx.view().GetNode(id);
+      (*node.mutable_description()->mutable_engine_labels())["big"] = std::string(900 << 10, 'x');
+      return tx.Put(node);
+    }));
+  }
+  v1::ListNodesRequest request;
+  int listed = 0;
+  do {
+    auto page =
+        Await<v1::ListNodesResponse>([&](auto reply) { nodes.List(request, std::move(reply)); });
+    ASSERT_OK(page);
+    EXPECT_THAT(page->nodes(), SizeIs(2));
+    listed += page->nodes_size();
+    request.set_page_token(page->next_page_token());
+  } while (!request.page_token().empty());
+  EXPECT_EQ(6, listed);
+}
+
+TEST_F(NodesTest, EndsAPageOfTasksThatSayALotAtAboutAMebibyte) {
+  const Id n1 = AddNode("n1", v1::NodeStatus::STATE_READY);
+  Ref<Service> web = AddService("web", 5);
+  for (uint32_t slot = 1; slot <= 5; ++slot) {
+    const Id id = AddTask(*web, slot, TaskState::kFailed, n1);
+    ASSERT_OK(store->Update([&](WriteTx& tx) {
+      Task task = *tx.view().GetTask(id);
+      auto detail = std::make_shared<TaskDetail>();
+      detail->error = std::string(600 << 10, 'x');
+      task.detail = std::move(detail);
+      tx.Put(std::move(task));
+      return absl::OkStatus();
+    }));
+  }
+  for (const char* service : {"web", ""}) {
+    v1::ListTasksRequest request;
+    request.set_service_ref(service);
+    int listed = 0;
+    do {
+      auto page = ListTasks(request);
+      ASSERT_OK(page);
+      EXPECT_LE(page->tasks_size(), 2);
+      listed += page->tasks_size();
+      request.set_page_token(page->next_page_token());
+    } while (!request.page_token().empty());
+    EXPECT_EQ(5, listed) << service;
+  }
 }
 
 TEST_F(NodesTest, AsksForAnIdWhenSeveralNodesHaveTheHostName) {

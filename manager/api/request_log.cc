@@ -6,6 +6,7 @@
 #include "absl/time/time.h"
 #include "common/check.h"
 #include "common/log.h"
+#include "common/status_macros.h"
 #include "common/strings.h"
 
 namespace swarm::manager {
@@ -33,33 +34,38 @@ absl::StatusOr<std::optional<Id>> RequestLog::Find(std::string_view request_id,
   return Id::ParseOrZero(seen->object_id());
 }
 
-void RequestLog::Record(WriteTx& tx, const std::string& request_id, std::string_view method,
-                        Id object) {
-  if (request_id.empty()) return;
+absl::Status RequestLog::Update(const std::string& request_id, std::string_view method, Id object,
+                                absl::FunctionRef<absl::Status(WriteTx&)> write) {
+  if (request_id.empty()) return store_.Update(write);
   Request record;
   record.set_request_id(request_id);
   record.set_method(std::string(method));
   record.set_object_id(object.ToString());
   record.set_created_unix_ms(absl::ToUnixMillis(env_.clock.WallNow()));
+  RETURN_IF_ERROR(store_.Update([&](WriteTx& tx) {
+    tx.PutRequest(record);
+    return write(tx);
+  }));
+  // Only now: the store may refuse what its function did.
   entries_.push_back({request_id, record.created_unix_ms()});
-  tx.PutRequest(std::move(record));
+  return absl::OkStatus();
 }
 
 void RequestLog::Prune() {
   const int64_t oldest = absl::ToUnixMillis(env_.clock.WallNow() - kKept);
-  auto expired = [&] {
-    return !entries_.empty() &&
-           (entries_.front().created_unix_ms < oldest || entries_.size() > kMaxRecords);
-  };
-  if (expired()) {
+  size_t expired = entries_.size() - std::min(entries_.size(), kMaxRecords);
+  while (expired < entries_.size() && entries_[expired].created_unix_ms < oldest) ++expired;
+  const auto end = entries_.begin() + static_cast<std::ptrdiff_t>(expired);
+  if (expired > 0) {
     absl::Status pruned = store_.Update([&](WriteTx& tx) {
-      while (expired()) {
-        tx.RemoveRequest(entries_.front().request_id);
-        entries_.pop_front();
-      }
+      for (auto it = entries_.begin(); it != end; ++it) tx.RemoveRequest(it->request_id);
       return absl::OkStatus();
     });
-    if (!pruned.ok()) LogWarning("api", StrCat("prune request records: ", pruned.message()));
+    if (pruned.ok()) {
+      entries_.erase(entries_.begin(), end);
+    } else {
+      LogWarning("api", StrCat("prune request records: ", pruned.message()));
+    }
   }
   timer_ = env_.loop.RunAfter(kPrunePeriod, [this] { Prune(); });
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "manager/env.h"
@@ -34,8 +35,10 @@ class RequestLog {
   // method.
   absl::StatusOr<std::optional<Id>> Find(std::string_view request_id,
                                          std::string_view method) const;
-  // Inside the write's own transaction. An empty id records nothing.
-  void Record(WriteTx& tx, const std::string& request_id, std::string_view method, Id object);
+  // Store::Update with the record in the same transaction; an empty id records nothing. After an
+  // error nothing was written and nothing is remembered.
+  absl::Status Update(const std::string& request_id, std::string_view method, Id object,
+                      absl::FunctionRef<absl::Status(WriteTx&)> write);
 
  private:
   struct Entry {

@@ -66,6 +66,14 @@ absl::Status CheckUpdate(const v1::UpdateServiceRequest& request) {
   return ValidateServiceSpec(request.spec());
 }
 
+bool SameImage(const Service& current, const v1::UpdateServiceRequest& request) {
+  return current.spec().task().container().image() == request.spec().task().container().image();
+}
+
+absl::Status NoRevision(const Service& service) {
+  return absl::InternalError(StrCat("service ", service.id(), " points at no revision"));
+}
+
 Revision MakeRevision(Id id, Id service, const v1::ServiceSpec& spec, uint64_t number,
                       const oci::Reference& reference, const ResolvedImage& image) {
   Revision record;
@@ -220,8 +228,9 @@ void Services::CreateResolved(const v1::CreateServiceRequest& request,
                               Reply<v1::CreateServiceResponse> reply) {
   if (!image.ok()) return reply(image.status());
   const Id id = Id::Make(env_.random);
-  absl::Status written =
-      store_.Update([&](WriteTx& tx) { return WriteNew(tx, id, request, reference, *image); });
+  absl::Status written = requests_.Update(request.request_id(), kCreate, id, [&](WriteTx& tx) {
+    return WriteNew(tx, id, request, reference, *image);
+  });
   Finish(written, id, std::move(image->warnings), std::move(reply));
 }
 
@@ -236,9 +245,7 @@ absl::Status Services::WriteNew(WriteTx& tx, Id id, const v1::CreateServiceReque
   *service.mutable_spec() = request.spec();
   service.set_revision_id(revision.ToString());
   RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), 1, reference, image)));
-  RETURN_IF_ERROR(tx.Put(std::move(service)));
-  requests_.Record(tx, request.request_id(), kCreate, id);
-  return absl::OkStatus();
+  return tx.Put(std::move(service));
 }
 
 // ------------------------------------------------------------------------------------------ update
@@ -271,8 +278,8 @@ void Services::Update(v1::UpdateServiceRequest request, Reply<v1::UpdateServiceR
   }
   auto reference = oci::Reference::Parse(request.spec().task().container().image());
   if (!reference.ok()) return reply(reference.status());
-  if ((*service)->spec().task().container().image() == request.spec().task().container().image()) {
-    // WriteUpdate takes over what the current revision pins.
+  if (!request.resolve_image() && SameImage(**service, request)) {
+    // Pin takes over what the current revision pins.
     return UpdateResolved(request, *reference, ResolvedImage{}, std::move(reply));
   }
   if (under_way_ >= kMaxUnderWay) return reply(Busy());
@@ -298,31 +305,44 @@ void Services::UpdateResolved(const v1::UpdateServiceRequest& request,
     return ReplyWhenDurable<v1::UpdateServiceResponse>(store_, service.status(), std::move(reply));
   }
   const Id id = Id::ParseOrZero((*service)->id());
-  absl::Status written = store_.Update(
-      [&](WriteTx& tx) { return WriteUpdate(tx, request, **service, reference, *image); });
+  absl::StatusOr<ResolvedImage> pinned = Pin(request, **service, *image);
+  if (!pinned.ok()) return reply(pinned.status());
+  absl::Status written = requests_.Update(request.request_id(), kUpdate, id, [&](WriteTx& tx) {
+    return WriteUpdate(tx, request, **service, reference, *pinned);
+  });
   Finish(written, id, std::move(image->warnings), std::move(reply));
+}
+
+absl::StatusOr<ResolvedImage> Services::Pin(const v1::UpdateServiceRequest& request,
+                                            const Service& current, ResolvedImage& image) const {
+  if (!SameImage(current, request)) return image;
+  Ref<Revision> before = store_.view().GetRevision(Id::ParseOrZero(current.revision_id()));
+  if (before == nullptr) return NoRevision(current);
+  const bool answered = request.resolve_image() && image.no_answer.empty();
+  if (answered && image.digest != before->revision().image_digest()) return image;
+  ResolvedImage pinned{.digest = before->revision().image_digest(),
+                       .pending_reason = before->pending_reason()};
+  const auto& platforms = before->revision().task().placement().platforms();
+  pinned.platforms.assign(platforms.begin(), platforms.end());
+  if (request.resolve_image() && !answered && !pinned.digest.empty()) {
+    image.warnings = {StrCat("image ", current.spec().task().container().image(), ": ",
+                             image.no_answer, "; the service keeps the one that it has")};
+  }
+  return pinned;
 }
 
 absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& request,
                                    const Service& current, const oci::Reference& reference,
-                                   const ResolvedImage& image) {
+                                   const ResolvedImage& pinned) {
   const Id id = Id::ParseOrZero(current.id());
   Service service = current;
   *service.mutable_spec() = request.spec();
-  requests_.Record(tx, request.request_id(), kUpdate, id);
-  if (MessageDifferencer::Equivalent(current.spec().task(), request.spec().task())) {
-    return tx.Put(std::move(service));
-  }
   Ref<Revision> before = tx.view().GetRevision(Id::ParseOrZero(current.revision_id()));
-  if (before == nullptr) {
-    return absl::InternalError(StrCat("service ", current.id(), " points at no revision"));
-  }
-  ResolvedImage pinned = image;
-  if (current.spec().task().container().image() == request.spec().task().container().image()) {
-    pinned.digest = before->revision().image_digest();
-    pinned.pending_reason = before->pending_reason();
-    const auto& platforms = before->revision().task().placement().platforms();
-    pinned.platforms.assign(platforms.begin(), platforms.end());
+  if (before == nullptr) return NoRevision(current);
+  // Equals, not Equivalent: a duration that is set to zero is not one that is not set.
+  if (MessageDifferencer::Equals(current.spec().task(), request.spec().task()) &&
+      pinned.digest == before->revision().image_digest()) {
+    return tx.Put(std::move(service));
   }
   const Id revision = Id::Make(env_.random);
   service.set_previous_revision_id(current.revision_id());
@@ -358,7 +378,7 @@ void Services::Get(const v1::GetServiceRequest& request, Reply<v1::Service> repl
     if (service->removing()) return BeingRemoved(service->spec().name());
     return RenderService(store_.view(), *service);
   };
-  ReplyWhenDurable<v1::Service>(store_, find(), std::move(reply));
+  ReplyRead<v1::Service>(store_, find(), std::move(reply));
 }
 
 void Services::List(const v1::ListServicesRequest& request, Reply<v1::ListServicesResponse> reply) {
@@ -366,22 +386,23 @@ void Services::List(const v1::ListServicesRequest& request, Reply<v1::ListServic
   absl::StatusOr<Page> page = Page::Parse(request.page_size(), request.page_token());
   if (!page.ok()) return reply(page.status());
   v1::ListServicesResponse response;
+  PageFill fill(*page);
   size_t visited = 0;
   store_.view().EachService(
       [&](const Ref<Service>& service) {
-        if (static_cast<size_t>(response.services_size()) >= page->size ||
-            ++visited > Page::kMostVisited) {
+        if (fill.Full() || ++visited > Page::kMostVisited) {
           response.set_next_page_token(service->id());
           return false;
         }
         if (!service->removing() && LabelsFit(request, service->spec()) &&
             absl::StartsWith(service->spec().name(), request.name_prefix())) {
           *response.add_services() = RenderService(store_.view(), *service);
+          fill.Add(response.services().rbegin()->ByteSizeLong());
         }
         return true;
       },
       page->first);
-  ReplyWhenDurable<v1::ListServicesResponse>(store_, std::move(response), std::move(reply));
+  ReplyRead<v1::ListServicesResponse>(store_, std::move(response), std::move(reply));
 }
 
 }  // namespace swarm::manager

@@ -9,7 +9,9 @@
 //
 // What an update does: a changed TaskSpec makes a new revision (number + 1), which the orchestrator
 // rolls out; anything else (replicas, labels) changes the service alone and restarts nothing. The
-// image is resolved again only when its text changed; --force keeps the pinned digest.
+// image is resolved again when its text changed or `resolve_image` asks for it: then another digest
+// alone makes a new revision, and a registry that does not answer leaves the pinned digest, with a
+// warning. --force keeps the pinned digest.
 #ifndef SWARM_MANAGER_API_SERVICES_H_
 #define SWARM_MANAGER_API_SERVICES_H_
 
@@ -71,9 +73,12 @@ class Services {
   absl::StatusOr<Ref<Service>> Updatable(const v1::UpdateServiceRequest& request) const;
   void UpdateResolved(const v1::UpdateServiceRequest& request, const oci::Reference& reference,
                       absl::StatusOr<ResolvedImage> image, Reply<v1::UpdateServiceResponse> reply);
+  // What the service's next revision pins, if it gets one; may add a warning to `image`.
+  absl::StatusOr<ResolvedImage> Pin(const v1::UpdateServiceRequest& request, const Service& current,
+                                    ResolvedImage& image) const;
   absl::Status WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& request,
                            const Service& current, const oci::Reference& reference,
-                           const ResolvedImage& image);
+                           const ResolvedImage& pinned);
 
   template <typename Response>
   void Finish(absl::Status written, Id id, std::vector<std::string> warnings,

@@ -71,12 +71,14 @@ class ServicesTest : public ::testing::Test, public ApiWorld {
   }
   absl::StatusOr<v1::UpdateServiceResponse> Update(const v1::Service& read,
                                                    const v1::ServiceSpec& spec,
-                                                   const std::string& request_id = "") {
+                                                   const std::string& request_id = "",
+                                                   bool resolve_image = false) {
     v1::UpdateServiceRequest request;
     request.set_ref(read.id());
     request.set_version(read.meta().version());
     *request.mutable_spec() = spec;
     request.set_request_id(request_id);
+    request.set_resolve_image(resolve_image);
     return Await<v1::UpdateServiceResponse>(
         [&](auto reply) { services.Update(request, std::move(reply)); });
   }
@@ -198,6 +200,59 @@ TEST_F(ServicesTest, ForgetsRequestIdsOfEarlierLivesToo) {
   EXPECT_FALSE(store->view().GetRequest("old").has_value());
 }
 
+TEST_F(ServicesTest, ForgetsRequestIdsThatItCouldNotForgetInTime) {
+  ASSERT_OK(Create(SpecOf("web", "nginx"), "old"));
+  journal.Stall(absl::ResourceExhaustedError("disk full"));
+  loop.Advance(absl::Minutes(12));
+  journal.Stall(absl::OkStatus());
+  loop.Advance(absl::Minutes(2));
+  EXPECT_FALSE(store->view().GetRequest("old").has_value());
+}
+
+TEST_F(ServicesTest, KeepsARequestIdForItsTimeThoughItsFirstWriteWasRefused) {
+  journal.Stall(absl::ResourceExhaustedError("disk full"));
+  EXPECT_FALSE(Create(SpecOf("web", "nginx"), "r").ok());
+  loop.Advance(absl::Minutes(9));
+  journal.Stall(absl::OkStatus());
+  ASSERT_OK(Create(SpecOf("web", "nginx"), "r"));
+  loop.Advance(absl::Minutes(5));
+  EXPECT_TRUE(store->view().GetRequest("r").has_value());
+}
+
+// F4: what a full disk looks like from outside.
+TEST_F(ServicesTest, AnswersReadsAndRefusesWritesWithTheReasonWhileTheDiskIsFull) {
+  MustCreate(SpecOf("web", "nginx"));
+  journal.Stall(absl::ResourceExhaustedError("disk full: journal.db"));
+  EXPECT_OK(Get("web"));
+  EXPECT_THAT(List().services(), SizeIs(1));
+  EXPECT_THAT(Create(SpecOf("api", "nginx")),
+              StatusIs(absl::StatusCode::kResourceExhausted, "disk full: journal.db"));
+  EXPECT_THAT(Get("api"), StatusIs(absl::StatusCode::kNotFound));
+  journal.Stall(absl::OkStatus());
+  EXPECT_OK(Create(SpecOf("api", "nginx")));
+}
+
+TEST_F(ServicesTest, FailsAWriteThatTheDiskHoldsUpAfterTenSecondsAndStillMakesIt) {
+  v1::CreateServiceRequest request;
+  *request.mutable_spec() = SpecOf("web", "nginx");
+  std::optional<absl::StatusOr<v1::CreateServiceResponse>> answer;
+  journal.HoldNextCommits();
+  services.Create(request, [&](auto a) { answer.emplace(std::move(a)); });
+  loop.RunUntilIdle();
+  journal.Stall(absl::ResourceExhaustedError("disk full: journal.db"));
+  EXPECT_OK(Get("web")) << "a read does not wait behind the write";
+  loop.Advance(absl::Seconds(9));
+  EXPECT_FALSE(answer.has_value());
+  loop.Advance(absl::Seconds(2));
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_THAT(*answer, StatusIs(absl::StatusCode::kUnavailable,
+                                "disk full: journal.db; the change is made once there is space "
+                                "again"));
+  journal.Stall(absl::OkStatus());
+  loop.RunUntilIdle();
+  EXPECT_EQ(store->version(), store->durable_version());
+}
+
 TEST_F(ServicesTest, RefusesAStaleVersionWithBothNumbers) {
   const v1::Service read = MustCreate(SpecOf("web", "nginx"));
   auto updated = Update(read, SpecOf("web", "nginx", 2));
@@ -237,6 +292,61 @@ TEST_F(ServicesTest, MakesARevisionOfAChangedTaskAndRemembersTheOneBefore) {
   Ref<Service> record = store->view().GetServiceByName("web");
   EXPECT_EQ(read.revision_id(), record->previous_revision_id());
   EXPECT_EQ(v1::UpdateStatus::STATE_UPDATING, updated->service().update_status().state());
+}
+
+TEST_F(ServicesTest, MakesARevisionWhenADurationThatWasUnsetBecomesZero) {
+  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
+  v1::ServiceSpec spec = read.spec();
+  spec.mutable_task()->mutable_restart()->mutable_delay()->set_seconds(0);
+  auto delayed = Update(read, spec);
+  ASSERT_OK(delayed);
+  EXPECT_NE(read.revision_id(), delayed->service().revision_id());
+  spec.mutable_task()->mutable_container()->mutable_stop_grace_period()->set_seconds(0);
+  auto stopped = Update(delayed->service(), spec);
+  ASSERT_OK(stopped);
+  EXPECT_NE(delayed->service().revision_id(), stopped->service().revision_id());
+  auto same = Update(stopped->service(), spec);
+  ASSERT_OK(same);
+  EXPECT_EQ(stopped->service().revision_id(), same->service().revision_id());
+}
+
+TEST_F(ServicesTest, MakesARevisionOfAnotherDigestOfTheSameNameWhenAskedToResolve) {
+  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
+  registry->images["docker.io/library/nginx:latest"] = kDigestB;
+  auto updated = Update(read, read.spec(), "", /*resolve_image=*/true);
+  ASSERT_OK(updated);
+  EXPECT_EQ(kDigestB, updated->service().image_digest());
+  EXPECT_EQ(2u, RevisionOf(updated->service()).revision().number());
+  EXPECT_EQ(read.revision_id(), store->view().GetServiceByName("web")->previous_revision_id());
+  EXPECT_THAT(updated->warnings(), IsEmpty());
+}
+
+TEST_F(ServicesTest, KeepsTheRevisionWhenTheNameStillMeansTheSameDigest) {
+  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
+  auto updated = Update(read, read.spec(), "", /*resolve_image=*/true);
+  ASSERT_OK(updated);
+  EXPECT_EQ(2, registry->questions);
+  EXPECT_EQ(read.revision_id(), updated->service().revision_id());
+}
+
+TEST_F(ServicesTest, KeepsThePinnedDigestWhenTheRegistryDoesNotAnswerAndSaysSo) {
+  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
+  registry->images.clear();
+  registry->otherwise = absl::UnavailableError("registry docker.io: no route");
+  // Another image of that name on a node is no answer of the registry either.
+  AddNode("n1", v1::NodeStatus::STATE_READY, {{"docker.io/library/nginx:latest", kDigestB}});
+  v1::ServiceSpec spec = read.spec();
+  spec.mutable_task()->mutable_container()->add_env("A=1");
+  auto updated = Update(read, spec, "", /*resolve_image=*/true);
+  ASSERT_OK(updated);
+  EXPECT_EQ(kDigestA, updated->service().image_digest());
+  EXPECT_NE(read.revision_id(), updated->service().revision_id());
+  EXPECT_THAT(updated->warnings(),
+              ElementsAre("image nginx: registry docker.io: no route; the service keeps the one "
+                          "that it has"));
+  auto again = Update(updated->service(), spec, "", /*resolve_image=*/true);
+  ASSERT_OK(again);
+  EXPECT_EQ(updated->service().revision_id(), again->service().revision_id());
 }
 
 TEST_F(ServicesTest, ResolvesAgainOnlyWhenTheImagesTextChanges) {
@@ -368,6 +478,29 @@ TEST_F(ServicesTest, ListsByPagesWithFilters) {
   EXPECT_EQ("odd5", odd.services(0).spec().name());
 }
 
+// A page must fit into one message of 4 MiB.
+TEST_F(ServicesTest, EndsAPageAtAboutAMebibyte) {
+  constexpr int kServices = 12;
+  for (int i = 0; i < kServices; ++i) {
+    v1::ServiceSpec spec = SpecOf(StrCat("s", i), "nginx");
+    (*spec.mutable_labels())["big"] = std::string(200 << 10, 'x');
+    MustCreate(spec);
+  }
+  v1::ListServicesRequest request;
+  int listed = 0;
+  int pages = 0;
+  do {
+    const v1::ListServicesResponse page = List(request);
+    EXPECT_THAT(page.services(), ::testing::Not(IsEmpty()));
+    EXPECT_LT(page.ByteSizeLong(), size_t{2} << 20);
+    listed += page.services_size();
+    request.set_page_token(page.next_page_token());
+    ++pages;
+  } while (!request.page_token().empty());
+  EXPECT_EQ(kServices, listed);
+  EXPECT_EQ(2, pages);
+}
+
 TEST_F(ServicesTest, RefusesAnInventedPageToken) {
   v1::ListServicesRequest request;
   request.set_page_token("page 2");
@@ -440,6 +573,19 @@ TEST_F(ServicesTest, AcceptsAServiceWhileTheRegistryIsDownAndPinsItLater) {
   EXPECT_EQ(kDigestA, now->image_digest());
   EXPECT_EQ(created->service().revision_id(), now->revision_id());
   EXPECT_EQ("", RevisionOf(*now).pending_reason());
+}
+
+// F4: the disk may be full just when the registry is back.
+TEST_F(ServicesTest, PinsAWaitingServiceThoughTheStoreRefusedItOnce) {
+  registry->otherwise = absl::UnavailableError("down");
+  MustCreate(SpecOf("web", "reg.test/app:1"));
+  registry->images["reg.test/app:1"] = kDigestA;
+  journal.Stall(absl::ResourceExhaustedError("disk full"));
+  loop.Advance(absl::Minutes(2));
+  EXPECT_EQ("", Get("web")->image_digest());
+  journal.Stall(absl::OkStatus());
+  loop.Advance(absl::Minutes(2));
+  EXPECT_EQ(kDigestA, Get("web")->image_digest());
 }
 
 TEST_F(ServicesTest, PinsAWaitingServiceAtOnceWhenANodeHasLoadedItsImage) {

@@ -52,21 +52,30 @@ class SmallestIds {
   std::vector<Ref<Task>> tasks_;
 };
 
-void Render(const std::vector<Ref<Task>>& tasks, size_t size, v1::ListTasksResponse& response) {
-  for (size_t i = 0; i < tasks.size() && i < size; ++i) *response.add_tasks() = ToApi(*tasks[i]);
-  if (tasks.size() > size) response.set_next_page_token(tasks[size]->id.ToString());
+void Add(const Task& task, PageFill& fill, v1::ListTasksResponse& response) {
+  *response.add_tasks() = ToApi(task);
+  fill.Add(response.tasks().rbegin()->ByteSizeLong());
+}
+
+void Render(const std::vector<Ref<Task>>& tasks, const Page& page,
+            v1::ListTasksResponse& response) {
+  PageFill fill(page);
+  for (const Ref<Task>& task : tasks) {
+    if (fill.Full()) return response.set_next_page_token(task->id.ToString());
+    Add(*task, fill, response);
+  }
 }
 
 }  // namespace
 
 void Tasks::Get(const v1::GetTaskRequest& request, Reply<v1::Task> reply) {
   absl::StatusOr<Ref<Task>> task = FindTask(store_.view(), request.ref());
-  if (!task.ok()) return ReplyWhenDurable<v1::Task>(store_, task.status(), std::move(reply));
-  ReplyWhenDurable<v1::Task>(store_, ToApi(**task), std::move(reply));
+  if (!task.ok()) return ReplyRead<v1::Task>(store_, task.status(), std::move(reply));
+  ReplyRead<v1::Task>(store_, ToApi(**task), std::move(reply));
 }
 
 void Tasks::List(const v1::ListTasksRequest& request, Reply<v1::ListTasksResponse> reply) {
-  ReplyWhenDurable<v1::ListTasksResponse>(store_, ListNow(request), std::move(reply));
+  ReplyRead<v1::ListTasksResponse>(store_, ListNow(request), std::move(reply));
 }
 
 absl::StatusOr<v1::ListTasksResponse> Tasks::ListNow(const v1::ListTasksRequest& request) const {
@@ -92,18 +101,18 @@ absl::StatusOr<v1::ListTasksResponse> Tasks::ListNow(const v1::ListTasksRequest&
     } else {
       store_.view().EachTaskOfNode(filter.node, visit);
     }
-    Render(smallest.Take(), page.size, response);
+    Render(smallest.Take(), page, response);
     return response;
   }
+  PageFill fill(page);
   size_t visited = 0;
   store_.view().EachTask(
       [&](const Ref<Task>& task) {
-        if (static_cast<size_t>(response.tasks_size()) >= page.size ||
-            ++visited > Page::kMostVisited) {
+        if (fill.Full() || ++visited > Page::kMostVisited) {
           response.set_next_page_token(task->id.ToString());
           return false;
         }
-        if (filter.Fits(*task)) *response.add_tasks() = ToApi(*task);
+        if (filter.Fits(*task)) Add(*task, fill, response);
         return true;
       },
       page.first);
