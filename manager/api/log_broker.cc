@@ -35,6 +35,7 @@ LogBroker::~LogBroker() {
   *self_ = nullptr;
   for (auto& [id, subscription] : subscriptions_) env_.loop.Cancel(subscription.retry);
   for (auto& [id, request] : requests_) env_.loop.Cancel(request.timeout);
+  for (auto& [id, publisher] : publishers_) env_.loop.Cancel(publisher.timer);
 }
 
 void LogBroker::Start() {
@@ -77,9 +78,12 @@ absl::StatusOr<LogBroker::SubscriptionId> LogBroker::Subscribe(
     followers_[subscription.service].insert(id);
   }
   subscriptions_.emplace(id, std::move(subscription));
-  store_.WhenDurable(store_.version(), [self = self_, id] {
-    if (*self != nullptr) (*self)->Begin(id);
-  });
+  // A journal that stalls keeps nobody from reading logs: they are no secret of its last change.
+  store_.WhenDurableWithin(store_.version(), absl::ZeroDuration(),
+                           [self = self_, id](absl::Status durable) {
+                             const bool failed = !durable.ok() && !absl::IsUnavailable(durable);
+                             if (*self != nullptr && !failed) (*self)->Begin(id);
+                           });
   return id;
 }
 
@@ -134,6 +138,8 @@ void LogBroker::OnDrained(SubscriptionId id) {
   if (it == subscriptions_.end()) return;
   const std::set<PublisherId> parked = std::exchange(it->second.parked, {});
   for (PublisherId publisher : parked) Deliver(publisher);
+  // A parked message may have been all that the end waited for, its publisher or request gone.
+  MaybeEnd(id);
 }
 
 void LogBroker::Notice(Subscription& subscription, Id node, std::string_view text) {
@@ -295,7 +301,17 @@ void LogBroker::OnChanges(const ChangeSet& changes) {
 LogBroker::PublisherId LogBroker::OnPublisherOpened(Id node, PublisherStream& stream) {
   DCHECK(env_.loop.InLoop());
   const PublisherId id = ++last_id_;
-  publishers_[id] = Publisher{.node = node, .stream = &stream};
+  Publisher& publisher = publishers_[id];
+  publisher = Publisher{.node = node, .stream = &stream};
+  if (++publishers_of_[node] > kMaxPublishersPerNode) {
+    stream.Finish(absl::ResourceExhaustedError(
+        StrCat("this node has ", kMaxPublishersPerNode, " streams of logs already")));
+    return id;
+  }
+  publisher.timer = env_.loop.RunAfter(kFirstMessage, [this, id] {
+    publishers_.at(id).timer = 0;
+    publishers_.at(id).stream->Finish(absl::DeadlineExceededError("no first message in time"));
+  });
   return id;
 }
 
@@ -303,6 +319,7 @@ void LogBroker::OnPublished(PublisherId id, v1::PublishLogsRequest message) {
   DCHECK(env_.loop.InLoop());
   Publisher& publisher = publishers_.at(id);
   if (publisher.request.empty()) {
+    env_.loop.Cancel(std::exchange(publisher.timer, 0));
     if (absl::Status s = Bind(id, publisher, message); !s.ok()) return publisher.stream->Finish(s);
   }
   publisher.waiting = std::move(message);
@@ -399,7 +416,11 @@ void LogBroker::OnLogFailure(Id node, const v1::LogFailure& failure) {
 void LogBroker::OnPublisherClosed(PublisherId id) {
   DCHECK(env_.loop.InLoop());
   auto closed = publishers_.extract(id);
-  if (closed.empty() || closed.mapped().request.empty()) return;
+  if (closed.empty()) return;
+  env_.loop.Cancel(closed.mapped().timer);
+  auto count = publishers_of_.find(closed.mapped().node);
+  if (--count->second == 0) publishers_of_.erase(count);
+  if (closed.mapped().request.empty()) return;
   auto request = requests_.find(closed.mapped().request);
   if (request == requests_.end()) return;
   if (auto it = subscriptions_.find(request->second.subscription); it != subscriptions_.end()) {

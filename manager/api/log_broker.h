@@ -58,6 +58,10 @@ class LogBroker {
   static constexpr size_t kMaxTasksPerRequest = 500;
   static constexpr absl::Duration kAnswerTimeout = absl::Seconds(10);
   static constexpr absl::Duration kRetryDelay = absl::Seconds(2);
+  // Streams of one node; its next one is refused, ResourceExhausted. One that names no request in
+  // its first message within kFirstMessage is ended.
+  static constexpr size_t kMaxPublishersPerNode = 64;
+  static constexpr absl::Duration kFirstMessage = absl::Seconds(10);
 
   LogBroker(const Env& env, Store& store, Dispatcher& dispatcher);
   ~LogBroker();
@@ -113,6 +117,7 @@ class LogBroker {
     Id node;
     PublisherStream* stream = nullptr;
     std::string request;  // empty before its first message
+    TimerId timer = 0;    // until then
     // A message that waits for room in the reader's queue.
     bool busy = false;
     v1::PublishLogsRequest waiting;
@@ -148,6 +153,7 @@ class LogBroker {
   std::map<Id, std::set<SubscriptionId>> followers_;  // by service
   std::map<std::string, Request> requests_;
   std::map<PublisherId, Publisher> publishers_;
+  std::map<Id, size_t> publishers_of_;  // by node
 };
 
 }  // namespace swarm::manager

@@ -184,6 +184,27 @@ TEST_F(LogBrokerTest, ReadsNoFurtherFromANodeWhileTheReaderIsSlow) {
   EXPECT_EQ("two", sink.messages[1].data());
 }
 
+// The failure finds a message parked, which then is all that the end waits for.
+TEST_F(LogBrokerTest, EndsThoughANodeFailedWhileItsMessageWaitedForTheReader) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  auto id = Subscribe(false);
+  ASSERT_OK(id);
+  sink.room = 1;
+  FakeStream stream;
+  const auto publisher = Publish(stream, task, "one", false);
+  Send(publisher, task, "two", false);
+  v1::LogFailure failure;
+  failure.set_subscription_id(dispatcher.sent[0].second.subscription_id());
+  failure.set_error("disk on fire");
+  broker.OnLogFailure(node, failure);
+  EXPECT_FALSE(sink.closed.has_value());
+  sink.room = 10;
+  broker.OnDrained(*id);
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_OK(*sink.closed);
+  EXPECT_EQ(0u, broker.subscriptions());
+}
+
 TEST_F(LogBrokerTest, EndsTheNodesStreamsWhenTheReaderGoes) {
   const Id task = AddTask(*web, 1, TaskState::kRunning, node);
   auto id = Subscribe(true);
@@ -205,6 +226,43 @@ TEST_F(LogBrokerTest, RefusesAStaleFence) {
   ASSERT_TRUE(stream.finished.has_value());
   EXPECT_THAT(*stream.finished, StatusIs(absl::StatusCode::kPermissionDenied));
   EXPECT_THAT(sink.messages, IsEmpty());
+}
+
+// S9.
+TEST_F(LogBrokerTest, EndsAStreamThatSaysNothing) {
+  FakeStream silent;
+  const auto id = broker.OnPublisherOpened(node, silent);
+  loop.Advance(LogBroker::kFirstMessage - absl::Seconds(1));
+  EXPECT_FALSE(silent.finished.has_value());
+  loop.Advance(absl::Seconds(2));
+  ASSERT_TRUE(silent.finished.has_value());
+  EXPECT_THAT(*silent.finished, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  broker.OnPublisherClosed(id);
+}
+
+TEST_F(LogBrokerTest, LetsAStreamThatHasBegunTakeItsTime) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(true));
+  FakeStream stream;
+  Publish(stream, task, "one", false);
+  loop.Advance(absl::Minutes(10));
+  EXPECT_FALSE(stream.finished.has_value());
+}
+
+TEST_F(LogBrokerTest, BoundsTheStreamsOfOneNode) {
+  std::vector<FakeStream> streams(LogBroker::kMaxPublishersPerNode + 1);
+  std::vector<LogBroker::PublisherId> ids;
+  for (FakeStream& stream : streams) ids.push_back(broker.OnPublisherOpened(node, stream));
+  EXPECT_FALSE(streams[LogBroker::kMaxPublishersPerNode - 1].finished.has_value());
+  ASSERT_TRUE(streams.back().finished.has_value());
+  EXPECT_THAT(*streams.back().finished, StatusIs(absl::StatusCode::kResourceExhausted));
+  FakeStream other;
+  broker.OnPublisherOpened(AddNode("n2", v1::NodeStatus::STATE_READY), other);
+  EXPECT_FALSE(other.finished.has_value());
+  for (const auto id : ids) broker.OnPublisherClosed(id);
+  FakeStream again;
+  broker.OnPublisherOpened(node, again);
+  EXPECT_FALSE(again.finished.has_value());
 }
 
 // S2.

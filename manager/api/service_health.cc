@@ -15,8 +15,9 @@ bool CountsAsRunning(const Task* task) {
 
 void ServiceHealth::Start() {
   DCHECK(env_.loop.InLoop());
+  // What health says leaves the process.
   watch_ =
-      store_.Watch(WatchSpeed::kApplied, [this](const ChangeSet& changes) { OnChanges(changes); });
+      store_.Watch(WatchSpeed::kDurable, [this](const ChangeSet& changes) { OnChanges(changes); });
   store_.view().EachService([&](const Ref<Service>& service) {
     OnService(nullptr, service.get());
     return true;
