@@ -12,8 +12,9 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/control_service.h"
+#include "manager/api/grpc_outbox.h"
 #include "manager/api/logs_service.h"
-#include "manager/api/role_table.h"
+#include "manager/api/node_roll.h"
 #include "manager/ca/ca_service.h"
 #include "manager/dispatcher/dispatcher_reactor.h"
 #include "manager/on_loop.h"
@@ -23,6 +24,11 @@ namespace {
 
 constexpr absl::Duration kGrace = absl::Seconds(1);
 
+struct Served {
+  std::string name;
+  ::grpc::Service* service;
+};
+
 struct Door {
   std::unique_ptr<edge::Listener> listener;
   std::unique_ptr<edge::ReflectionService> reflection;  // null: none here
@@ -31,7 +37,7 @@ struct Door {
 
 class GrpcDoors final : public Doors {
  public:
-  GrpcDoors() : health_(edge::MakeHealthService()) {}
+  GrpcDoors() : health_(edge::MakeHealthService(Admit())) {}
   ~GrpcDoors() override { Close(); }
 
   absl::Status Listen(const ManagerOptions& options) {
@@ -51,30 +57,32 @@ class GrpcDoors final : public Doors {
 
   absl::Status Serve(const Env& env, Rooms& rooms, std::shared_ptr<edge::TlsSource> tls) override {
     loop_ = &env.loop;
+    roll_ = rooms.roll.get();
+    const auto budget = std::make_shared<ByteBudget>(kOutboxBudgetBytes);
     auto add = [this](std::unique_ptr<::grpc::Service> service) {
       return services_.emplace_back(std::move(service)).get();
     };
-    ::grpc::Service* ca = add(MakeCertificateAuthorityService(env, *rooms.ca, Authorize));
-    std::vector<::grpc::Service*> all = {
-        add(MakeControlService(
-            env, {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services, *rooms.tasks},
-            Authorize)),
-        add(MakeDispatcherService(env.loop, *rooms.dispatcher, Authorize)),
-        add(MakeLogsService(env, *rooms.logs, Authorize)),
-        add(MakeLogPublisherService(env, *rooms.logs, Authorize)),
-        add(MakeCertificateRenewalService(env, *rooms.ca, Authorize)),
-        &health_->service(),
+    const Served ca = {"swarm.v1.CertificateAuthority",
+                       add(MakeCertificateAuthorityService(env, *rooms.ca, Admit()))};
+    std::vector<Served> all = {
+        {"swarm.v1.Control",
+         add(MakeControlService(
+             env, {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services, *rooms.tasks},
+             Admit(), budget))},
+        {"swarm.v1.Dispatcher", add(MakeDispatcherService(env.loop, *rooms.dispatcher, Admit()))},
+        {"swarm.v1.Logs", add(MakeLogsService(env, *rooms.logs, Admit(), budget))},
+        {"swarm.v1.LogPublisher", add(MakeLogPublisherService(env, *rooms.logs, Admit()))},
+        {"swarm.v1.CertificateRenewal",
+         add(MakeCertificateRenewalService(env, *rooms.ca, Admit()))},
+        {"grpc.health.v1.Health", &health_->service()},
     };
-    std::vector<std::string> names = {
-        "swarm.v1.Control",      "swarm.v1.Dispatcher",         "swarm.v1.Logs",
-        "swarm.v1.LogPublisher", "swarm.v1.CertificateRenewal", "grpc.health.v1.Health"};
     RETURN_IF_ERROR(Build(control_, edge::ServerKind::kControl,
-                          edge::MutualTlsServerCredentials(tls), all, names));
-    RETURN_IF_ERROR(
-        Build(join_, edge::ServerKind::kJoin, edge::ServerTlsCredentials(tls), {ca}, {}));
+                          edge::MutualTlsServerCredentials(tls), all, /*reflection=*/true));
+    RETURN_IF_ERROR(Build(join_, edge::ServerKind::kJoin, edge::ServerTlsCredentials(tls), {ca},
+                          /*reflection=*/false));
     all.push_back(ca);
-    names.push_back("swarm.v1.CertificateAuthority");
-    return Build(local_, edge::ServerKind::kLocal, edge::LocalServerCredentials(), all, names);
+    return Build(local_, edge::ServerKind::kLocal, edge::LocalServerCredentials(), all,
+                 /*reflection=*/true);
   }
 
   void Close() override {
@@ -95,16 +103,26 @@ class GrpcDoors final : public Doors {
   }
 
  private:
-  // Without names: no reflection.
-  static absl::Status Build(Door& door, edge::ServerKind kind,
-                            std::shared_ptr<::grpc::ServerCredentials> credentials,
-                            const std::vector<::grpc::Service*>& services,
-                            const std::vector<std::string>& names) {
+  // The roll is there before anything is served.
+  edge::Authorizer Admit() {
+    return [this](std::string_view method, const edge::PeerIdentity& peer) {
+      return roll_->Admit(method, peer);
+    };
+  }
+
+  // Reflection shows everything that the door serves: a test walks it.
+  absl::Status Build(Door& door, edge::ServerKind kind,
+                     std::shared_ptr<::grpc::ServerCredentials> credentials,
+                     const std::vector<Served>& services, bool reflection) {
     ::grpc::ServerBuilder builder;
     edge::ConfigureServer(builder, kind);
-    for (::grpc::Service* service : services) builder.RegisterService(service);
-    if (!names.empty()) {
-      door.reflection = edge::MakeReflectionService(names);
+    std::vector<std::string> names;
+    for (const Served& served : services) {
+      builder.RegisterService(served.service);
+      names.push_back(served.name);
+    }
+    if (reflection) {
+      door.reflection = edge::MakeReflectionService(names, Admit());
       door.reflection->RegisterOn(builder);
     }
     door.listener->AttachTo(builder, std::move(credentials));
@@ -119,6 +137,7 @@ class GrpcDoors final : public Doors {
   const std::unique_ptr<edge::HealthService> health_;
   Manager::Addresses addresses_;
   EventLoop* loop_ = nullptr;  // set while services exist
+  const NodeRoll* roll_ = nullptr;
   std::vector<std::unique_ptr<::grpc::Service>> services_;
   Door control_;
   Door join_;

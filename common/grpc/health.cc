@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/grpc/status.h"
 #include "common/mutex.h"
 #include "common/strings.h"
 #include "grpc/health/v1/health.grpc.pb.h"
@@ -54,6 +55,8 @@ class FinishedWatch : public ::grpc::ServerWriteReactor<HealthCheckResponse> {
 class CallbackHealthService : public HealthService,
                               private ::grpc::health::v1::Health::CallbackService {
  public:
+  explicit CallbackHealthService(Authorizer authorizer) : authorizer_(std::move(authorizer)) {}
+
   ::grpc::Service& service() override { return *this; }
 
   void Set(std::string_view name, bool serving) override {
@@ -78,10 +81,16 @@ class CallbackHealthService : public HealthService,
   Serving Current(const std::string& name) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // True when the caller shall StartWrite once it has let go of the lock.
   bool Want(Watcher& watcher, Serving status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  ::grpc::Status Admit(std::string_view method,
+                       const ::grpc::CallbackServerContext& context) const {
+    if (authorizer_ == nullptr) return ::grpc::Status::OK;
+    return ToGrpc(authorizer_(method, PeerOf(context)));
+  }
   static void Start(const Writes& writes) {
     for (const auto& watcher : writes) watcher->StartWrite(&watcher->response_);
   }
 
+  const Authorizer authorizer_;
   Mutex mu_;
   bool closing_ ABSL_GUARDED_BY(mu_) = false;
   std::map<std::string, Serving> states_ ABSL_GUARDED_BY(mu_);
@@ -143,12 +152,16 @@ void CallbackHealthService::SetAllNotServing() {
 ::grpc::ServerUnaryReactor* CallbackHealthService::Check(::grpc::CallbackServerContext* context,
                                                          const HealthCheckRequest* request,
                                                          HealthCheckResponse* response) {
+  auto* reactor = context->DefaultReactor();
+  if (::grpc::Status s = Admit("/grpc.health.v1.Health/Check", *context); !s.ok()) {
+    reactor->Finish(std::move(s));
+    return reactor;
+  }
   Serving status;
   {
     MutexLock lock(mu_);
     status = Current(request->service());
   }
-  auto* reactor = context->DefaultReactor();
   if (status == HealthCheckResponse::SERVICE_UNKNOWN) {
     reactor->Finish(
         ::grpc::Status(::grpc::StatusCode::NOT_FOUND, "no health is kept for this name"));
@@ -160,7 +173,10 @@ void CallbackHealthService::SetAllNotServing() {
 }
 
 ::grpc::ServerWriteReactor<HealthCheckResponse>* CallbackHealthService::Watch(
-    ::grpc::CallbackServerContext*, const HealthCheckRequest* request) {
+    ::grpc::CallbackServerContext* context, const HealthCheckRequest* request) {
+  if (::grpc::Status s = Admit("/grpc.health.v1.Health/Watch", *context); !s.ok()) {
+    return new FinishedWatch(std::move(s));
+  }
   if (request->service().size() > kNameLimit) {
     return new FinishedWatch(
         ::grpc::Status(::grpc::StatusCode::INVALID_ARGUMENT, "the name is too long"));
@@ -221,8 +237,8 @@ void Watcher::OnDone() {
 
 }  // namespace
 
-std::unique_ptr<HealthService> MakeHealthService() {
-  return std::make_unique<CallbackHealthService>();
+std::unique_ptr<HealthService> MakeHealthService(Authorizer authorizer) {
+  return std::make_unique<CallbackHealthService>(std::move(authorizer));
 }
 
 }  // namespace swarm::edge

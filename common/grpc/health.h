@@ -14,6 +14,8 @@
 #include <string>
 #include <string_view>
 
+#include "common/grpc/peer.h"
+
 namespace swarm::edge {
 
 class HealthService {
@@ -31,7 +33,8 @@ class HealthService {
   virtual void SetAllNotServing() = 0;
 };
 
-std::unique_ptr<HealthService> MakeHealthService();
+// `authorizer` is asked at the door of each call; empty: every connection is let in.
+std::unique_ptr<HealthService> MakeHealthService(Authorizer authorizer = nullptr);
 
 }  // namespace swarm::edge
 

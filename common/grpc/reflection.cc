@@ -10,6 +10,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/grpc/status.h"
+#include "common/strings.h"
 #include "grpc/reflection/v1/reflection.grpc.pb.h"
 #include "grpc/reflection/v1alpha/reflection.grpc.pb.h"
 
@@ -125,9 +127,12 @@ class Catalog {
 template <typename Request, typename Response>
 class ReflectionStream : public ::grpc::ServerBidiReactor<Request, Response> {
  public:
-  ReflectionStream(const Catalog& catalog, std::atomic<int>& streams)
+  ReflectionStream(const Catalog& catalog, std::atomic<int>& streams, ::grpc::Status allowed)
       : catalog_(catalog), streams_(streams) {
-    if (streams_.fetch_add(1) >= kMaxStreams) {
+    const bool full = streams_.fetch_add(1) >= kMaxStreams;
+    if (!allowed.ok()) {
+      this->Finish(std::move(allowed));
+    } else if (full) {
       this->Finish(
           ::grpc::Status(::grpc::StatusCode::RESOURCE_EXHAUSTED, "too many reflection streams"));
     } else {
@@ -159,16 +164,24 @@ class ReflectionStream : public ::grpc::ServerBidiReactor<Request, Response> {
 template <typename Base, typename Request, typename Response>
 class VersionedService : public Base {
  public:
-  VersionedService(const Catalog& catalog, std::atomic<int>& streams)
-      : catalog_(catalog), streams_(streams) {}
+  VersionedService(const char* name, const Catalog& catalog, std::atomic<int>& streams,
+                   const Authorizer& authorizer)
+      : method_(StrCat("/", name, "/ServerReflectionInfo")),
+        catalog_(catalog),
+        streams_(streams),
+        authorizer_(authorizer) {}
   ::grpc::ServerBidiReactor<Request, Response>* ServerReflectionInfo(
-      ::grpc::CallbackServerContext*) override {
-    return new ReflectionStream<Request, Response>(catalog_, streams_);
+      ::grpc::CallbackServerContext* context) override {
+    ::grpc::Status allowed;
+    if (authorizer_ != nullptr) allowed = ToGrpc(authorizer_(method_, PeerOf(*context)));
+    return new ReflectionStream<Request, Response>(catalog_, streams_, std::move(allowed));
   }
 
  private:
+  const std::string method_;
   const Catalog& catalog_;
   std::atomic<int>& streams_;
+  const Authorizer& authorizer_;
 };
 
 namespace v1 = ::grpc::reflection::v1;
@@ -176,28 +189,30 @@ namespace v1alpha = ::grpc::reflection::v1alpha;
 
 class DescriptorReflectionService : public ReflectionService {
  public:
-  explicit DescriptorReflectionService(std::vector<std::string> services)
-      : catalog_(std::move(services)) {}
+  DescriptorReflectionService(std::vector<std::string> services, Authorizer authorizer)
+      : catalog_(std::move(services)), authorizer_(std::move(authorizer)) {}
   void RegisterOn(::grpc::ServerBuilder& builder) override {
     builder.RegisterService(&v1_);
     builder.RegisterService(&v1alpha_);
   }
 
  private:
-  Catalog catalog_;
+  const Catalog catalog_;
+  const Authorizer authorizer_;
   std::atomic<int> streams_ = 0;
   VersionedService<v1::ServerReflection::CallbackService, v1::ServerReflectionRequest,
                    v1::ServerReflectionResponse>
-      v1_{catalog_, streams_};
+      v1_{kReflectionV1, catalog_, streams_, authorizer_};
   VersionedService<v1alpha::ServerReflection::CallbackService, v1alpha::ServerReflectionRequest,
                    v1alpha::ServerReflectionResponse>
-      v1alpha_{catalog_, streams_};
+      v1alpha_{kReflectionV1Alpha, catalog_, streams_, authorizer_};
 };
 
 }  // namespace
 
-std::unique_ptr<ReflectionService> MakeReflectionService(std::vector<std::string> services) {
-  return std::make_unique<DescriptorReflectionService>(std::move(services));
+std::unique_ptr<ReflectionService> MakeReflectionService(std::vector<std::string> services,
+                                                         Authorizer authorizer) {
+  return std::make_unique<DescriptorReflectionService>(std::move(services), std::move(authorizer));
 }
 
 }  // namespace swarm::edge

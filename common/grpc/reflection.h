@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "common/grpc/peer.h"
+
 namespace swarm::edge {
 
 class ReflectionService {
@@ -22,8 +24,10 @@ class ReflectionService {
   virtual void RegisterOn(::grpc::ServerBuilder& builder) = 0;
 };
 
-// CHECKs that each name is a service in the generated descriptor pool.
-std::unique_ptr<ReflectionService> MakeReflectionService(std::vector<std::string> services);
+// CHECKs that each name is a service in the generated descriptor pool. `authorizer` is asked at the
+// door of each stream; empty: every connection is let in.
+std::unique_ptr<ReflectionService> MakeReflectionService(std::vector<std::string> services,
+                                                         Authorizer authorizer = nullptr);
 
 }  // namespace swarm::edge
 

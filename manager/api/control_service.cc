@@ -27,8 +27,12 @@ auto Call(Room& room, Method method) {
 
 class ControlService final : public v1::Control::CallbackService {
  public:
-  ControlService(const Env& env, ControlRooms rooms, edge::Authorizer authorizer)
-      : env_(env), rooms_(rooms), edge_{env.loop, std::move(authorizer)} {}
+  ControlService(const Env& env, ControlRooms rooms, edge::Authorizer authorizer,
+                 std::shared_ptr<ByteBudget> budget)
+      : env_(env),
+        rooms_(rooms),
+        edge_{env.loop, std::move(authorizer)},
+        budget_(std::move(budget)) {}
 
   Unary* GetCluster(Context* c, const v1::GetClusterRequest* q, v1::Cluster* a) override {
     return edge_.Unary("/swarm.v1.Control/GetCluster", c, q, a,
@@ -95,20 +99,25 @@ class ControlService final : public v1::Control::CallbackService {
   Unary* ListTasks(Context* c, const v1::ListTasksRequest* q, v1::ListTasksResponse* a) override {
     return edge_.Unary("/swarm.v1.Control/ListTasks", c, q, a, Call(rooms_.tasks, &Tasks::List));
   }
-  Unary* GetVersion(Context* c, const v1::GetVersionRequest* q, v1::VersionInfo* a) override {
-    return edge_.Unary("/swarm.v1.Control/GetVersion", c, q, a,
-                       [](const v1::GetVersionRequest&, Reply<v1::VersionInfo> reply) {
-                         v1::VersionInfo version;
-                         version.set_version(kVersion);
-                         version.set_session_protocol(kSessionProtocol);
-                         version.set_build(StrCat("C++ ", __VERSION__));
-                         reply(std::move(version));
-                       });
+  // Needs nothing of the loop, so it tells a busy manager from a dead one.
+  Unary* GetVersion(Context* c, const v1::GetVersionRequest*, v1::VersionInfo* a) override {
+    auto call = edge::UnaryCall<v1::VersionInfo>::Make(a);
+    absl::Status allowed = edge_.authorizer("/swarm.v1.Control/GetVersion", edge::PeerOf(*c));
+    if (!allowed.ok()) {
+      call->Answer(std::move(allowed));
+      return call.get();
+    }
+    v1::VersionInfo version;
+    version.set_version(kVersion);
+    version.set_session_protocol(kSessionProtocol);
+    version.set_build(StrCat("C++ ", __VERSION__));
+    call->Answer(std::move(version));
+    return call.get();
   }
 
   ::grpc::ServerWriteReactor<v1::WatchEvent>* Watch(Context* c,
                                                     const v1::WatchRequest* q) override {
-    auto stream = OutboxReactor<v1::WatchEvent>::Make({});
+    auto stream = OutboxReactor<v1::WatchEvent>::Make({env_.loop, *c, budget_});
     absl::Status allowed = edge_.authorizer("/swarm.v1.Control/Watch", edge::PeerOf(*c));
     if (!allowed.ok()) {
       stream->Close(std::move(allowed));
@@ -141,14 +150,16 @@ class ControlService final : public v1::Control::CallbackService {
   const Env env_;
   const ControlRooms rooms_;
   const ApiEdge edge_;
+  const std::shared_ptr<ByteBudget> budget_;
   std::map<void*, Feed> feeds_;  // on the loop
 };
 
 }  // namespace
 
 std::unique_ptr<::grpc::Service> MakeControlService(const Env& env, ControlRooms rooms,
-                                                    edge::Authorizer authorizer) {
-  return std::make_unique<ControlService>(env, rooms, std::move(authorizer));
+                                                    edge::Authorizer authorizer,
+                                                    std::shared_ptr<ByteBudget> budget) {
+  return std::make_unique<ControlService>(env, rooms, std::move(authorizer), std::move(budget));
 }
 
 }  // namespace swarm::manager

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "common/grpc/peer.h"
+#include "manager/api/byte_budget.h"
 #include "manager/api/clusters.h"
 #include "manager/api/nodes.h"
 #include "manager/api/services.h"
@@ -27,8 +28,10 @@ struct ControlRooms {
 };
 
 // May be registered on several servers. Destroyed on the loop, after its servers are shut down.
+// What Watch queues counts against `budget`.
 std::unique_ptr<::grpc::Service> MakeControlService(const Env& env, ControlRooms rooms,
-                                                    edge::Authorizer authorizer);
+                                                    edge::Authorizer authorizer,
+                                                    std::shared_ptr<ByteBudget> budget);
 
 }  // namespace swarm::manager
 

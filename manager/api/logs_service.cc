@@ -14,12 +14,16 @@ using Context = ::grpc::CallbackServerContext;
 
 class LogsService final : public v1::Logs::CallbackService {
  public:
-  LogsService(const Env& env, LogBroker& broker, edge::Authorizer authorizer)
-      : env_(env), broker_(broker), authorizer_(std::move(authorizer)) {}
+  LogsService(const Env& env, LogBroker& broker, edge::Authorizer authorizer,
+              std::shared_ptr<ByteBudget> budget)
+      : env_(env),
+        broker_(broker),
+        authorizer_(std::move(authorizer)),
+        budget_(std::move(budget)) {}
 
   ::grpc::ServerWriteReactor<v1::LogMessage>* Subscribe(
       Context* context, const v1::SubscribeLogsRequest* request) override {
-    auto stream = OutboxReactor<v1::LogMessage>::Make({});
+    auto stream = OutboxReactor<v1::LogMessage>::Make({env_.loop, *context, budget_});
     absl::Status allowed = authorizer_("/swarm.v1.Logs/Subscribe", edge::PeerOf(*context));
     if (!allowed.ok()) {
       stream->Close(std::move(allowed));
@@ -45,6 +49,7 @@ class LogsService final : public v1::Logs::CallbackService {
   const Env env_;
   LogBroker& broker_;
   const edge::Authorizer authorizer_;
+  const std::shared_ptr<ByteBudget> budget_;
 };
 
 // One node's stream. ReadNext and Finish come from the loop; gRPC's threads only finish a stream
@@ -129,8 +134,9 @@ class LogPublisherService final : public v1::LogPublisher::CallbackService {
 }  // namespace
 
 std::unique_ptr<::grpc::Service> MakeLogsService(const Env& env, LogBroker& broker,
-                                                 edge::Authorizer authorizer) {
-  return std::make_unique<LogsService>(env, broker, std::move(authorizer));
+                                                 edge::Authorizer authorizer,
+                                                 std::shared_ptr<ByteBudget> budget) {
+  return std::make_unique<LogsService>(env, broker, std::move(authorizer), std::move(budget));
 }
 
 std::unique_ptr<::grpc::Service> MakeLogPublisherService(const Env& env, LogBroker& broker,

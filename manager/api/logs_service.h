@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "common/grpc/peer.h"
+#include "manager/api/byte_budget.h"
 #include "manager/api/log_broker.h"
 #include "manager/env.h"
 
@@ -15,7 +16,8 @@ namespace swarm::manager {
 
 // The broker outlives the servers. Destroyed after them.
 std::unique_ptr<::grpc::Service> MakeLogsService(const Env& env, LogBroker& broker,
-                                                 edge::Authorizer authorizer);
+                                                 edge::Authorizer authorizer,
+                                                 std::shared_ptr<ByteBudget> budget);
 std::unique_ptr<::grpc::Service> MakeLogPublisherService(const Env& env, LogBroker& broker,
                                                          edge::Authorizer authorizer);
 

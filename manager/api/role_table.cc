@@ -57,8 +57,7 @@ constexpr Rule kRules[] = {
     {"/swarm.v1.NodeLocal/ListImages", kNobody},
     {"/swarm.v1.NodeLocal/RemoveImage", kNobody},
 
-    // Served by common/grpc, where the connection itself is the check: any certificate of the
-    // cluster.
+    // Served by common/grpc, to any certificate of the cluster.
     {"/grpc.health.v1.Health/Check", kKnown},
     {"/grpc.health.v1.Health/Watch", kKnown},
     {"/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", kKnown},

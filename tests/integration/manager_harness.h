@@ -32,6 +32,7 @@ class RunningManager {
   ~RunningManager();
 
   const manager::Manager::Addresses& addresses() const { return manager_->addresses(); }
+  EventLoop& loop() { return *loop_; }
 
  private:
   RunningManager() = default;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <future>
 #include <set>
 #include <string>
 #include <vector>
@@ -110,6 +111,65 @@ class ManagerTest : public ::testing::Test {
     auto made = LocalClient(*manager_).Call(&v1::Control::Stub::CreateClientCertificate, request);
     EXPECT_OK(made);
     return TlsClient(*manager_, made->ca_pem(), made->cert_pem(), made->key_pem());
+  }
+
+  // As the agent on the manager's node gets its certificate.
+  std::shared_ptr<::grpc::Channel> ManagerNodeChannel() {
+    auto stub = v1::CertificateAuthority::NewStub(LocalClient(*manager_).channel());
+    const std::string key = *tls::MakeKeyPem();
+    v1::IssueNodeCertificateRequest request;
+    request.set_csr_pem(*tls::MakeCsrPem(key));
+    v1::IssueNodeCertificateResponse own;
+    ::grpc::ClientContext context;
+    ControlClient::SetDeadline(context);
+    EXPECT_OK(ControlClient::Convert(stub->IssueNodeCertificate(&context, request, &own)));
+    return TlsClient(*manager_, own.root_ca_pem(), own.certificate_pem(), key).channel();
+  }
+
+  // Every RPC of every service behind the door that `channel` leads to.
+  static std::vector<std::string> ServedMethods(const std::shared_ptr<::grpc::Channel>& channel) {
+    auto reflection = ::grpc::reflection::v1::ServerReflection::NewStub(channel);
+    ::grpc::ClientContext context;
+    ControlClient::SetDeadline(context);
+    auto stream = reflection->ServerReflectionInfo(&context);
+    ::grpc::reflection::v1::ServerReflectionRequest request;
+    request.set_list_services("");
+    EXPECT_TRUE(stream->Write(request));
+    ::grpc::reflection::v1::ServerReflectionResponse response;
+    EXPECT_TRUE(stream->Read(&response));
+    stream->WritesDone();
+    EXPECT_TRUE(stream->Finish().ok());
+    std::vector<std::string> methods;
+    for (const auto& served : response.list_services_response().service()) {
+      const auto* service =
+          google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(served.name());
+      for (int m = 0; service != nullptr && m < service->method_count(); ++m) {
+        methods.push_back(StrCat("/", served.name(), "/", service->method(m)->name()));
+      }
+    }
+    EXPECT_GT(methods.size(), 20u);
+    return methods;
+  }
+
+  static ::grpc::Status CallWithNothing(const std::shared_ptr<::grpc::Channel>& channel,
+                                        const std::string& method) {
+    ::grpc::ClientContext context;
+    ControlClient::SetDeadline(context);
+    ::grpc::GenericStub stub(channel);
+    ::grpc::CompletionQueue queue;
+    auto call = stub.PrepareCall(&context, method, &queue);
+    void* tag = nullptr;
+    bool ok = false;
+    call->StartCall(&tag);
+    queue.Next(&tag, &ok);
+    const ::grpc::Slice empty("");
+    ::grpc::ByteBuffer nothing(&empty, 1);
+    call->WriteLast(nothing, ::grpc::WriteOptions(), &tag);
+    queue.Next(&tag, &ok);
+    ::grpc::Status status;
+    call->Finish(&status, &tag);
+    queue.Next(&tag, &ok);
+    return status;
   }
 
   const absl::Duration heartbeat_;
@@ -233,47 +293,29 @@ TEST_F(ManagerTest, RefusesEveryCallThatTheTableOfRolesRefuses) {
     manager::Caller bit;
     std::shared_ptr<::grpc::Channel> channel;
   };
-  const std::vector<Caller> callers = {
+  const std::vector<Caller> at_control_port = {
       {manager::kWorkerNode,
        TlsClient(*manager_, identity_.root_ca_pem, identity_.certificate_pem, identity_.key_pem)
            .channel()},
+      {manager::kManagerNode, ManagerNodeChannel()},
       {manager::kViewer, ClientWithRole(v1::CreateClientCertificateRequest::ROLE_VIEWER).channel()},
       {manager::kAdmin, ClientWithRole(v1::CreateClientCertificateRequest::ROLE_ADMIN).channel()},
-      {manager::kLocalAdmin, LocalClient(*manager_).channel()},
   };
+  const std::vector<Caller> at_socket = {{manager::kLocalAdmin, LocalClient(*manager_).channel()}};
   int refused = 0;
-  for (const char* name : {"swarm.v1.Control", "swarm.v1.Logs", "swarm.v1.LogPublisher",
-                           "swarm.v1.Dispatcher", "swarm.v1.CertificateRenewal"}) {
-    const auto* service =
-        google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
-    ASSERT_NE(nullptr, service) << name;
-    for (int m = 0; m < service->method_count(); ++m) {
-      const std::string method = StrCat("/", name, "/", service->method(m)->name());
+  for (const std::vector<Caller>& callers : {at_control_port, at_socket}) {
+    for (const std::string& method : ServedMethods(callers.back().channel)) {
+      ASSERT_TRUE(manager::RuleOf(method).has_value()) << method;
       for (const Caller& caller : callers) {
         if ((*manager::RuleOf(method) & caller.bit) != 0) continue;
-        ::grpc::ClientContext context;
-        ControlClient::SetDeadline(context);
-        ::grpc::GenericStub stub(caller.channel);
-        ::grpc::CompletionQueue queue;
-        auto call = stub.PrepareCall(&context, method, &queue);
-        void* tag = nullptr;
-        bool ok = false;
-        call->StartCall(&tag);
-        queue.Next(&tag, &ok);
-        const ::grpc::Slice empty("");
-        ::grpc::ByteBuffer nothing(&empty, 1);
-        call->WriteLast(nothing, ::grpc::WriteOptions(), &tag);
-        queue.Next(&tag, &ok);
-        ::grpc::Status status;
-        call->Finish(&status, &tag);
-        queue.Next(&tag, &ok);
+        const ::grpc::Status status = CallWithNothing(caller.channel, method);
         EXPECT_EQ(::grpc::StatusCode::PERMISSION_DENIED, status.error_code())
             << method << " by " << static_cast<int>(caller.bit) << ": " << status.error_message();
         ++refused;
       }
     }
   }
-  EXPECT_GT(refused, 30);
+  EXPECT_GT(refused, 50);
 }
 
 TEST_F(ManagerTest, LetsAViewerReadAndAnAdminWrite) {
@@ -332,6 +374,19 @@ TEST_F(ManagerTest, AnswersHealthForItselfItsRoomsAndServices) {
   EXPECT_EQ("error 5", check("service/web"));
   ASSERT_OK(client.CreateService(Hello("web", 2)));
   ASSERT_OK(client.WaitFor([&](ControlClient&) { return check("service/web") == "SERVING"; }));
+}
+
+TEST_F(ManagerTest, TellsItsVersionWhileItsLoopIsBusy) {
+  ControlClient client = LocalClient(*manager_);
+  std::promise<void> busy;
+  std::promise<void> release;
+  manager_->loop().Post([&] {
+    busy.set_value();
+    release.get_future().wait();
+  });
+  busy.get_future().wait();
+  EXPECT_OK(client.Call(&v1::Control::Stub::GetVersion, v1::GetVersionRequest()));
+  release.set_value();
 }
 
 TEST_F(ManagerTest, ShowsItsServicesByReflection) {
@@ -437,6 +492,56 @@ TEST_F(ManagerTest, RemovesANodeAndEndsItsSession) {
   EXPECT_OK(client.Call(&v1::Control::Stub::DeleteNode, request));
   EXPECT_TRUE(agent->WaitUntil([](const auto& s) { return s.removed; }));
   EXPECT_THAT(client.Nodes()->nodes(), IsEmpty());
+}
+
+TEST_F(ManagerTest, LetsARemovedNodesCertificateSeeNothing) {
+  AddAgent("n1");
+  ControlClient node =
+      TlsClient(*manager_, identity_.root_ca_pem, identity_.certificate_pem, identity_.key_pem);
+  auto health = ::grpc::health::v1::Health::NewStub(node.channel());
+  auto reflection = ::grpc::reflection::v1::ServerReflection::NewStub(node.channel());
+  const auto check = [&] {
+    ::grpc::ClientContext context;
+    ControlClient::SetDeadline(context);
+    ::grpc::health::v1::HealthCheckResponse response;
+    return ControlClient::Convert(health->Check(&context, {}, &response));
+  };
+  const auto watch = [&] {
+    ::grpc::ClientContext context;
+    ControlClient::SetDeadline(context);
+    auto stream = health->Watch(&context, {});
+    ::grpc::health::v1::HealthCheckResponse response;
+    if (stream->Read(&response)) {
+      context.TryCancel();
+      stream->Finish();
+      return absl::OkStatus();
+    }
+    return ControlClient::Convert(stream->Finish());
+  };
+  const auto reflect = [&] {
+    ::grpc::ClientContext context;
+    ControlClient::SetDeadline(context);
+    auto stream = reflection->ServerReflectionInfo(&context);
+    ::grpc::reflection::v1::ServerReflectionRequest request;
+    request.set_list_services("");
+    stream->Write(request);
+    ::grpc::reflection::v1::ServerReflectionResponse response;
+    while (stream->Read(&response)) stream->WritesDone();
+    return ControlClient::Convert(stream->Finish());
+  };
+  EXPECT_OK(node.Call(&v1::Control::Stub::GetVersion, v1::GetVersionRequest()));
+  EXPECT_OK(check());
+  EXPECT_OK(watch());
+  EXPECT_OK(reflect());
+  v1::DeleteNodeRequest request;
+  request.set_ref("n1");
+  request.set_force(true);
+  ASSERT_OK(LocalClient(*manager_).Call(&v1::Control::Stub::DeleteNode, request));
+  EXPECT_THAT(node.Call(&v1::Control::Stub::GetVersion, v1::GetVersionRequest()),
+              StatusIs(absl::StatusCode::kPermissionDenied, HasSubstr("removed")));
+  EXPECT_THAT(check(), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(watch(), StatusIs(absl::StatusCode::kPermissionDenied));
+  EXPECT_THAT(reflect(), StatusIs(absl::StatusCode::kPermissionDenied));
 }
 
 TEST_F(ManagerTest, RefusesToStartWithoutAClusterUnlessToldToMakeOne) {
