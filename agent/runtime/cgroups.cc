@@ -32,12 +32,17 @@ bool Contains(const std::vector<std::string>& list, absl::string_view item) {
   return std::find(list.begin(), list.end(), item) != list.end();
 }
 
+// ENODEV: the cgroup was removed while we were at it.
+absl::Status ControlError(int error, const std::string& what) {
+  return ErrnoStatus(error == ENODEV ? ENOENT : error, what);
+}
+
 // Kernel files take a value in one write and answer in its errno.
 absl::Status WriteControl(const std::string& path, absl::string_view value) {
   const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!fd.valid()) return ErrnoStatus(errno, path);
+  if (!fd.valid()) return ControlError(errno, path);
   if (write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) {
-    return ErrnoStatus(errno, absl::StrCat("write ", value, " to ", path));
+    return ControlError(errno, absl::StrCat("write ", value, " to ", path));
   }
   return absl::OkStatus();
 }

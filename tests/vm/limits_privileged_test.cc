@@ -4,8 +4,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 #include <string>
+#include <thread>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -186,6 +188,21 @@ TEST_F(LimitsTest, TheParentMayBeDeep) {
   EXPECT_OK(cgroups->Remove("c", absl::Seconds(30)));
   for (const char* made : {"a/b", "a"}) {
     for (const std::string& dir : CgroupDirs(made)) EXPECT_EQ(rmdir(dir.c_str()), 0) << dir;
+  }
+}
+
+TEST_F(LimitsTest, AKillThatMeetsARemovalIsNoError) {
+  const auto cgroups = Cgroups::Open(parent_, "test");
+  ASSERT_OK(cgroups);
+  for (int i = 0; i < 500; ++i) {
+    ASSERT_OK(cgroups->Create("c", OciResources()));
+    std::atomic<bool> removed = false;
+    std::thread killer([&] {
+      while (!removed) EXPECT_OK(cgroups->Kill("c"));
+    });
+    EXPECT_OK(cgroups->Remove("c", absl::Seconds(30)));
+    removed = true;
+    killer.join();
   }
 }
 
