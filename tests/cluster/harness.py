@@ -107,6 +107,10 @@ class Host:
                    "--host", f"unix://{self.cluster.manager.manager_socket}", *args]
         return run(*command, check=check, input=stdin, timeout=timeout, cwd=self.cluster.dir)
 
+    def info(self):
+        """What this host's own agent says of itself; without --host, which would ask the manager instead."""
+        return run(os.path.join(BIN, "swarmctl"), "--agent-socket", self.agent_socket, "info", check=False, timeout=DEADLINE)
+
     def enter(self, *args):
         """`swarm init` or `join`, which an agent refuses for a moment after its start, while it tidies up."""
         def entered():

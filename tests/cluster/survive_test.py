@@ -38,7 +38,7 @@ class SurviveTest(ClusterTest):
         self.assertEqual(host.container_pids(), before, "containers go on without their agent")
         host.start()
         cluster.until(lambda: cluster.node(host.name)["Status"] == "Ready" and
-                      host.ctl("info", check=False).returncode == 0, "the agent to be back")
+                      host.info().returncode == 0, "the agent to be back")
         cluster.wait_running("web", 6)
         self.assertEqual(host.container_pids(), before)
         self.assertEqual({t["ID"] for t in cluster.running("web")}, ids, "no task was replaced")
@@ -154,7 +154,7 @@ class SurviveTest(ClusterTest):
         clone = cluster.add_host()
         shutil.copytree(os.path.join(original.dir, "agent"), os.path.join(clone.dir, "agent"), symlinks=True)
         clone.start()
-        wait_for(lambda: "fenced" in clone.ctl("info", check=False).stdout.lower(), "the clone to be told")
+        wait_for(lambda: "fenced" in clone.info().stdout.lower(), "the clone to be told")
         self.assertEqual(clone.container_pids(), {})
         self.assertEqual(original.container_pids(), before)
         self.assertEqual(cluster.node("h1")["Status"], "Ready")
