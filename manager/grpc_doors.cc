@@ -67,7 +67,9 @@ class GrpcDoors final : public Doors {
     std::vector<Served> all = {
         {"swarm.v1.Control",
          add(MakeControlService(
-             env, {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services, *rooms.tasks},
+             env,
+             {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services, *rooms.history,
+              *rooms.tasks},
              Admit(), budget))},
         {"swarm.v1.Dispatcher", add(MakeDispatcherService(env.loop, *rooms.dispatcher, Admit()))},
         {"swarm.v1.Logs", add(MakeLogsService(env, *rooms.logs, Admit(), budget))},

@@ -1,9 +1,16 @@
 #include "manager/placement.h"
 
+#include <memory>
+#include <string>
+
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace swarm::manager {
 namespace {
+
+using ::testing::ElementsAre;
+using ::testing::UnorderedElementsAre;
 
 Node MakeNode() {
   Node node;
@@ -54,6 +61,76 @@ TEST(PlacementTest, WhatIsNotAskedForFitsEvenOnAFullNode) {
   EXPECT_TRUE(Fits({1, 0}, {1, 9}, {2, 1}));
   EXPECT_FALSE(Fits({2, 0}, {1, 0}, {2, 0}));
   EXPECT_FALSE(Fits({0, 1}, {0, 1}, {0, 1}));
+}
+
+TEST(PlacementTest, WhatATaskWasGivenIsWhatItHolds) {
+  auto revision = std::make_shared<Revision>();
+  v1::Resources& asked =
+      *revision->mutable_revision()->mutable_task()->mutable_resources()->mutable_reservations();
+  asked.set_nano_cpus(5);
+  v1::GenericResource* gpu = asked.add_generic();
+  gpu->set_kind("gpu");
+  gpu->set_count(1);
+  Task task;
+  task.revision = revision;
+  EXPECT_TRUE(HoldsGeneric(task));
+  EXPECT_EQ(HeldBy(task), ReservationOf(*revision));
+  auto extras = std::make_shared<TaskExtras>();
+  extras->generic.push_back(*gpu);
+  extras->generic[0].add_ids("GPU-7");
+  task.extras = extras;
+  const Reservation held = HeldBy(task);
+  EXPECT_EQ(held.nano_cpus, 5);
+  ASSERT_NE(held.generic.Find("gpu"), nullptr);
+  EXPECT_THAT(held.generic.Find("gpu")->ids, ElementsAre("GPU-7"));
+}
+
+TEST(PlacementTest, NamesEverythingThatIsShort) {
+  Reservation asked{2, 2};
+  asked.generic = GenericAmounts::Held({}, {[] {
+                                         v1::GenericResource gpu;
+                                         gpu.set_kind("gpu");
+                                         gpu.set_count(1);
+                                         return gpu;
+                                       }()});
+  EXPECT_THAT(Shortages(asked, {}, {2, 2}), ElementsAre("gpu"));
+  EXPECT_THAT(Shortages(asked, {1, 1}, {2, 2}), UnorderedElementsAre("cpu", "gpu", "memory"));
+}
+
+TEST(PlacementTest, TheLargerShareIsTheOneOfTheScarcerResource) {
+  EXPECT_EQ(LargerShare({1, 3}, {4, 4}), 750'000'000);
+  EXPECT_EQ(LargerShare({2, 1}, {4, 4}), 500'000'000);
+  EXPECT_EQ(LargerShare({2, 1}, {0, 0}), 0);
+  EXPECT_EQ(LargerShare({100, 0}, {4, 4}), 2'000'000'000);
+}
+
+TEST(PlacementTest, PreferencesSpreadOverLabelsOfNodesAndEngines) {
+  v1::Placement placement;
+  for (const char* spread :
+       {"node.labels.zone", "Engine.Labels.disk", "node.labels.none", "zone"}) {
+    placement.add_preferences()->set_spread(spread);
+  }
+  Node node = MakeNode();
+  (*node.mutable_description()->mutable_engine_labels())["disk"] = "ssd";
+  const PlacementRules rules(placement);
+  ASSERT_EQ(rules.preferences(), 4);
+  EXPECT_EQ(rules.BranchOf(0, SubjectOf(node)), "a");
+  EXPECT_EQ(rules.BranchOf(1, SubjectOf(node)), "ssd");
+  EXPECT_EQ(rules.BranchOf(2, SubjectOf(node)), "");
+  EXPECT_EQ(rules.BranchOf(3, SubjectOf(node)), "");
+}
+
+TEST(PlacementTest, FactsAreTheSameWhateverTheOrderInWhichLabelsWereSetAndWhateverIsUsed) {
+  Node a = MakeNode();
+  Node b = MakeNode();
+  for (int i = 0; i < 50; ++i) {
+    (*a.mutable_spec()->mutable_labels())[std::to_string(i)] = "x";
+    (*b.mutable_spec()->mutable_labels())[std::to_string(49 - i)] = "x";
+  }
+  b.mutable_status()->mutable_usage()->set_nano_cpus(7);
+  EXPECT_TRUE(SameFacts(a, b));
+  (*b.mutable_spec()->mutable_labels())["7"] = "y";
+  EXPECT_FALSE(SameFacts(a, b));
 }
 
 TEST(PlacementTest, OnlyReadyActiveNodesTakeNewTasks) {

@@ -23,11 +23,13 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   orchestrator = MakeOrchestrator(env, *store);
   allocator = MakeAllocator(env, *store);
   scheduler = MakeScheduler(env, *store);
+  autoscaler = MakeAutoscaler(env, *store);
   images = std::make_unique<ImageResolver>(env, *store, std::move(registry));
   requests = std::make_unique<RequestLog>(env, *store);
   clusters = std::make_unique<Clusters>(env, *store, *ca);
   nodes = std::make_unique<Nodes>(env, *store);
   services = std::make_unique<Services>(env, *store, *images, *requests);
+  history = std::make_unique<ServiceHistory>(env, *store, *requests);
   tasks = std::make_unique<Tasks>(*store);
   logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
   health = std::make_unique<ServiceHealth>(env, *store, std::move(report));
@@ -37,6 +39,9 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   orchestrator->Start();
   allocator->Start();
   scheduler->Start();
+  autoscaler->Start();
+  dispatcher->SetUsageHandler(
+      [this](const Task& task, const v1::TaskUsage& usage) { autoscaler->OnUsage(task, usage); });
   images->Start();
   requests->Start();
   services->Start();

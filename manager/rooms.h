@@ -18,8 +18,10 @@
 #include "manager/api/nodes.h"
 #include "manager/api/request_log.h"
 #include "manager/api/service_health.h"
+#include "manager/api/service_history.h"
 #include "manager/api/services.h"
 #include "manager/api/tasks.h"
+#include "manager/autoscaler/autoscaler.h"
 #include "manager/ca/cluster_ca.h"
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/env.h"
@@ -48,12 +50,14 @@ struct Rooms {
   std::unique_ptr<Orchestrator> orchestrator;
   std::unique_ptr<Allocator> allocator;
   std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<Autoscaler> autoscaler;
 
   std::unique_ptr<ImageResolver> images;
   std::unique_ptr<RequestLog> requests;
   std::unique_ptr<Clusters> clusters;
   std::unique_ptr<Nodes> nodes;
   std::unique_ptr<Services> services;
+  std::unique_ptr<ServiceHistory> history;
   std::unique_ptr<Tasks> tasks;
   std::unique_ptr<LogBroker> logs;
   std::unique_ptr<ServiceHealth> health;

@@ -93,6 +93,21 @@ class ControlService final : public v1::Control::CallbackService {
     return edge_.Unary("/swarm.v1.Control/DeleteService", c, q, a,
                        Call(rooms_.services, &Services::Delete));
   }
+  Unary* RollbackService(Context* c, const v1::RollbackServiceRequest* q,
+                         v1::UpdateServiceResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/RollbackService", c, q, a,
+                       Call(rooms_.history, &ServiceHistory::RollBack));
+  }
+  Unary* ListRevisions(Context* c, const v1::ListRevisionsRequest* q,
+                       v1::ListRevisionsResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListRevisions", c, q, a,
+                       Call(rooms_.history, &ServiceHistory::List));
+  }
+  Unary* RebalanceService(Context* c, const v1::RebalanceServiceRequest* q,
+                          v1::RebalanceServiceResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/RebalanceService", c, q, a,
+                       Call(rooms_.history, &ServiceHistory::Rebalance));
+  }
   Unary* GetTask(Context* c, const v1::GetTaskRequest* q, v1::Task* a) override {
     return edge_.Unary("/swarm.v1.Control/GetTask", c, q, a, Call(rooms_.tasks, &Tasks::Get));
   }

@@ -11,6 +11,7 @@
 #include "manager/api/byte_budget.h"
 #include "manager/api/clusters.h"
 #include "manager/api/nodes.h"
+#include "manager/api/service_history.h"
 #include "manager/api/services.h"
 #include "manager/api/tasks.h"
 #include "manager/env.h"
@@ -24,6 +25,7 @@ struct ControlRooms {
   Clusters& clusters;
   Nodes& nodes;
   Services& services;
+  ServiceHistory& history;
   Tasks& tasks;
 };
 

@@ -396,7 +396,7 @@ absl::Status LogBroker::DeliverOne(const Request& request, Subscription& subscri
   out.clear_slot();
   if (Ref<Task> task = store_.view().GetTask(task_id)) {
     out.set_service_name(task->revision->revision().service_name());
-    out.set_slot(task->slot);
+    out.set_slot(PublicSlot(*task));
   }
   if (!subscription.sink->Push(out)) return absl::UnavailableError("the reader's queue is full");
   Source& source = subscription.sources.at(task_id);

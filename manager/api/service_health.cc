@@ -2,6 +2,7 @@
 
 #include "common/check.h"
 #include "common/strings.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -10,6 +11,8 @@ bool CountsAsRunning(const Task* task) {
   return task != nullptr && task->state == TaskState::kRunning &&
          task->desired == TaskState::kRunning;
 }
+
+bool CountsAsActive(const Task* task) { return task != nullptr && IsRunnable(*task); }
 
 }  // namespace
 
@@ -24,6 +27,7 @@ void ServiceHealth::Start() {
   });
   store_.view().EachTask([&](const Ref<Task>& task) {
     if (CountsAsRunning(task.get())) ++counts_[task->service_id].running;
+    if (CountsAsActive(task.get())) ++counts_[task->service_id].active;
     return true;
   });
   for (const auto& [id, count] : std::map<Id, Count>(counts_)) Publish(id);
@@ -36,9 +40,11 @@ void ServiceHealth::OnChanges(const ChangeSet& changes) {
       Ref<Task> before = change.Before<Task>();
       Ref<Task> after = change.After<Task>();
       const int delta = CountsAsRunning(after.get()) - CountsAsRunning(before.get());
-      if (delta == 0) continue;
+      const int more = CountsAsActive(after.get()) - CountsAsActive(before.get());
+      if (delta == 0 && more == 0) continue;
       const Id service = after != nullptr ? after->service_id : before->service_id;
       counts_[service].running += static_cast<uint64_t>(delta);
+      counts_[service].active += static_cast<uint64_t>(more);
       touched.insert(service);
     } else if (change.Is<Service>()) {
       Ref<Service> before = change.Before<Service>();
@@ -55,16 +61,21 @@ void ServiceHealth::OnService(const Service* before, const Service* after) {
   count.known = after != nullptr && !after->removing();
   if (after == nullptr) return;
   count.name = after->spec().name();
-  count.wanted = after->spec().replicated().replicas();
+  count.follows_tasks = IsGlobal(after->spec());
+  count.wanted = IsJob(after->spec()) ? 0 : WantedReplicas(*after);
+  count.failed = IsJob(after->spec()) && after->runs_size() > 0 &&
+                 after->runs().rbegin()->state() == v1::JobRun::STATE_FAILED;
 }
 
 void ServiceHealth::Publish(Id service) {
   Count& count = counts_[service];
   std::optional<bool> now;
-  if (count.known) now = count.running >= count.wanted;
+  if (count.known) {
+    now = !count.failed && count.running >= (count.follows_tasks ? count.active : count.wanted);
+  }
   if (now != count.reported) report_(StrCat("service/", count.name), now);
   count.reported = now;
-  if (!count.known && count.running == 0) counts_.erase(service);
+  if (!count.known && count.running == 0 && count.active == 0) counts_.erase(service);
 }
 
 }  // namespace swarm::manager

@@ -1,5 +1,6 @@
 // ServiceHealth: tells grpc.health.v1 about services: `service/<name>` is SERVING when every wanted
-// replica is RUNNING, and unknown when there is no such service. Any standard health client is a
+// replica is RUNNING, of a global service every task, of a job unless its newest run FAILED; and
+// unknown when there is no such service. Any standard health client is a
 // dashboard then.
 //
 // Loop thread only. Counts are kept by watching, never by walking a service's tasks again.
@@ -30,7 +31,10 @@ class ServiceHealth {
  private:
   struct Count {
     std::string name;
-    uint64_t wanted = 0;
+    uint64_t wanted = 0;         // of replicated services
+    bool follows_tasks = false;  // a global service: wants what there is
+    bool failed = false;         // a job's newest run
+    uint64_t active = 0;
     uint64_t running = 0;
     bool known = false;  // the service is there and is not being removed
     std::optional<bool> reported;

@@ -9,6 +9,7 @@
 #include "common/strings.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "manager/api/lookup.h"
+#include "manager/api/mode_validation.h"
 #include "manager/api/paging.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
@@ -93,6 +94,34 @@ Revision MakeRevision(Id id, Id service, const v1::ServiceSpec& spec, uint64_t n
   return record;
 }
 
+// After a rollback the revision that a service has is not its newest.
+uint64_t NewestNumber(const View& view, Id service) {
+  uint64_t newest = 0;
+  view.EachRevisionOfService(service, [&](const Ref<Revision>& revision) {
+    newest = std::max(newest, revision->revision().number());
+    return true;
+  });
+  return newest;
+}
+
+// A paused update goes on, counting its failures anew.
+Service Resumed(Service service) {
+  const v1::UpdateStatus::State state = service.update_status().state();
+  if (state != v1::UpdateStatus::STATE_PAUSED && state != v1::UpdateStatus::STATE_ROLLBACK_PAUSED) {
+    return service;
+  }
+  service.clear_update_status();
+  service.clear_update_of_revision_id();
+  service.mutable_rollout()->set_failed(0);
+  return service;
+}
+
+// What its first tasks wait for is looked at by the orchestrator; until then, this.
+std::string InitialWait(const v1::ServiceSpec& spec) {
+  if (spec.depends_on_size() == 0) return "";
+  return StrCat("waiting for service ", spec.depends_on(0).service());
+}
+
 bool LabelsFit(const v1::ListServicesRequest& request, const v1::ServiceSpec& spec) {
   return std::all_of(request.labels().begin(), request.labels().end(), [&](const auto& wanted) {
     auto it = spec.labels().find(wanted.first);
@@ -136,6 +165,9 @@ absl::StatusOr<Response> Services::Answer(Id id, std::vector<std::string> warnin
   }
   Response response;
   *response.mutable_service() = RenderService(store_.view(), *service);
+  for (std::string& warning : WarningsAbout(service->spec(), store_.view().CountNodes())) {
+    response.add_warnings(std::move(warning));
+  }
   for (std::string& warning : warnings) response.add_warnings(std::move(warning));
   return response;
 }
@@ -244,6 +276,7 @@ absl::Status Services::WriteNew(WriteTx& tx, Id id, const v1::CreateServiceReque
   service.set_id(id.ToString());
   *service.mutable_spec() = request.spec();
   service.set_revision_id(revision.ToString());
+  service.set_waiting_for(InitialWait(request.spec()));
   RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), 1, reference, image)));
   return tx.Put(std::move(service));
 }
@@ -257,6 +290,10 @@ absl::StatusOr<Ref<Service>> Services::Updatable(const v1::UpdateServiceRequest&
     return absl::AbortedError(
         StrCat("service \"", service->spec().name(), "\" was changed meanwhile: version ",
                service->meta().version(), ", you read ", request.version(), "; read it again"));
+  }
+  if (service->spec().mode_case() != request.spec().mode_case()) {
+    return absl::InvalidArgumentError(
+        "mode: a service keeps its mode; remove it and create it anew");
   }
   if (service->spec().name() != request.spec().name()) {
     return absl::InvalidArgumentError(
@@ -334,20 +371,25 @@ absl::StatusOr<ResolvedImage> Services::Pin(const v1::UpdateServiceRequest& requ
 absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& request,
                                    const Service& current, const oci::Reference& reference,
                                    const ResolvedImage& pinned) {
-  const Id id = Id::ParseOrZero(current.id());
-  Service service = current;
-  *service.mutable_spec() = request.spec();
   Ref<Revision> before = tx.view().GetRevision(Id::ParseOrZero(current.revision_id()));
   if (before == nullptr) return NoRevision(current);
   // Equals, not Equivalent: a duration that is set to zero is not one that is not set.
-  if (MessageDifferencer::Equals(current.spec().task(), request.spec().task()) &&
-      pinned.digest == before->revision().image_digest()) {
-    return tx.Put(std::move(service));
+  const bool same_task = MessageDifferencer::Equals(current.spec().task(), request.spec().task()) &&
+                         pinned.digest == before->revision().image_digest();
+  if (same_task && MessageDifferencer::Equals(current.spec(), request.spec())) {
+    return tx.Put(Resumed(current));
   }
-  const Id revision = Id::Make(env_.random);
+  const Id id = Id::ParseOrZero(current.id());
+  Service service = current;
+  *service.mutable_spec() = request.spec();
+  *service.mutable_previous_spec() = current.spec();
+  if (!request.spec().has_autoscale()) service.clear_autoscale();
   service.set_previous_revision_id(current.revision_id());
+  if (same_task) return tx.Put(std::move(service));
+  const Id revision = Id::Make(env_.random);
+  service.clear_rollout();
   service.set_revision_id(revision.ToString());
-  RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), before->revision().number() + 1,
+  RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), NewestNumber(tx.view(), id) + 1,
                                       reference, pinned)));
   return tx.Put(std::move(service));
 }

@@ -19,7 +19,7 @@ struct TaskFilter {
   bool Fits(const Task& task) const {
     if (!service.IsZero() && task.service_id != service) return false;
     if (!node.IsZero() && task.node_id != node) return false;
-    return !desired_running_only || task.desired <= TaskState::kRunning;
+    return !desired_running_only || IsWantedToRun(task);
   }
 };
 

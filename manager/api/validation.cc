@@ -14,6 +14,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/container_validation.h"
+#include "manager/api/mode_validation.h"
 #include "manager/heartbeat.h"
 
 namespace swarm::manager {
@@ -23,6 +24,7 @@ constexpr int64_t kMaxNanoCpus = 1'000'000 * int64_t{1'000'000'000};
 constexpr int64_t kMaxMemoryBytes = int64_t{1} << 62;
 constexpr int64_t kMaxPids = 4'194'304;  // the kernel's PID_MAX_LIMIT
 constexpr uint32_t kMaxTaskHistory = 1000;
+constexpr uint32_t kMaxMovesPerMinute = 600;
 constexpr int kMaxConstraints = 100;
 constexpr int64_t kMaxCertificateSeconds = 90 * 24 * 3600;
 constexpr int64_t kMinCertificateSeconds = 3600;
@@ -70,6 +72,10 @@ absl::Status ValidateResourceRequirements(const v1::ResourceRequirements& resour
   const v1::Resources& reserved = resources.reservations();
   RETURN_IF_ERROR(ValidateResources("task.resources.limits", limits, "limit"));
   RETURN_IF_ERROR(ValidateResources("task.resources.reservations", reserved, "reservation"));
+  RETURN_IF_ERROR(
+      ValidateGenericResources("task.resources.limits.generic", limits.generic(), false));
+  RETURN_IF_ERROR(
+      ValidateGenericResources("task.resources.reservations.generic", reserved.generic(), true));
   if (reserved.pids() != 0) {
     return FieldError("task.resources.reservations.pids", "processes can be limited, not reserved");
   }
@@ -95,6 +101,7 @@ absl::Status ValidateRestart(const v1::RestartPolicy& restart) {
 }
 
 absl::Status ValidatePlacement(const v1::Placement& placement) {
+  RETURN_IF_ERROR(ValidatePreferences(placement));
   if (placement.constraints_size() > kMaxConstraints) {
     return FieldError("task.placement.constraints",
                       StrCat("more than ", kMaxConstraints, " constraints"));
@@ -133,15 +140,6 @@ absl::Status ValidateNetworks(const v1::TaskSpec& task) {
       return FieldError(StrCat("task.container.sysctls[", key, "]"),
                         "would change the host, whose network the service uses");
     }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ValidateMode(const v1::ServiceSpec& spec) {
-  if (!spec.has_replicated()) return FieldError("mode", "is not set; only \"replicated\" is built");
-  if (spec.replicated().replicas() > kMaxReplicas) {
-    return FieldError("replicated.replicas",
-                      StrCat(spec.replicated().replicas(), " is above the most of ", kMaxReplicas));
   }
   return absl::OkStatus();
 }
@@ -187,6 +185,7 @@ absl::Status ValidateServiceSpec(const v1::ServiceSpec& spec) {
   RETURN_IF_ERROR(ValidateLabels("labels", spec.labels()));
   RETURN_IF_ERROR(ValidateMode(spec));
   RETURN_IF_ERROR(ValidateContainerSpec(spec.task().container()));
+  RETURN_IF_ERROR(ValidateHealthCheck(spec.task().container().health_check()));
   RETURN_IF_ERROR(ValidateResourceRequirements(spec.task().resources()));
   RETURN_IF_ERROR(ValidateRestart(spec.task().restart()));
   RETURN_IF_ERROR(ValidatePlacement(spec.task().placement()));
@@ -211,6 +210,14 @@ absl::Status ValidateClusterSpec(const v1::ClusterSpec& spec) {
   if (spec.task_history_limit() > kMaxTaskHistory) {
     return FieldError("task_history_limit",
                       StrCat(spec.task_history_limit(), " is above the most of ", kMaxTaskHistory));
+  }
+  if (!v1::RebalancePolicy::Mode_IsValid(spec.rebalance().mode())) {
+    return FieldError("rebalance.mode", "is unknown; off or slow");
+  }
+  if (spec.rebalance().moves_per_minute() > kMaxMovesPerMinute) {
+    return FieldError(
+        "rebalance.moves_per_minute",
+        StrCat(spec.rebalance().moves_per_minute(), " is above the most of ", kMaxMovesPerMinute));
   }
   if (spec.has_heartbeat_period()) {
     RETURN_IF_ERROR(ValidateDuration("heartbeat_period", spec.heartbeat_period()));

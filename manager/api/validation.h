@@ -19,7 +19,6 @@
 
 namespace swarm::manager {
 
-inline constexpr uint64_t kMaxReplicas = 1'000'000;
 inline constexpr size_t kMaxSpecBytes = 256 * 1024;
 inline constexpr size_t kMaxNameLength = 63;
 inline constexpr int64_t kMinNanoCpus = 1'000'000;   // 0.001 core

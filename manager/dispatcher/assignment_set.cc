@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "common/check.h"
+#include "google/protobuf/util/message_differencer.h"
 
 namespace swarm::manager {
 namespace {
@@ -43,29 +44,59 @@ class AssignmentSet::Chunks {
   size_t bytes_ = 0;
 };
 
-void AssignmentSet::AddTask(const Task& task, Chunks& chunks) {
+bool UsageWatches::Set(Id service, const v1::Autoscale* autoscale) {
+  auto it = watches_.find(service);
+  if (autoscale == nullptr) {
+    if (it == watches_.end()) return false;
+    watches_.erase(it);
+    return true;
+  }
+  v1::UsageWatch wishes;
+  *wishes.mutable_metrics() = autoscale->metrics();
+  if (it != watches_.end() &&
+      google::protobuf::util::MessageDifferencer::Equals(it->second.wishes, wishes)) {
+    return false;
+  }
+  watches_[service] = {++last_number_, std::move(wishes)};
+  return true;
+}
+
+const UsageWatches::Watch* UsageWatches::Find(Id service) const {
+  auto it = watches_.find(service);
+  return it == watches_.end() ? nullptr : &it->second;
+}
+
+void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunks& chunks) {
   const v1::Revision& revision = task.revision->revision();
   const Id revision_id = RevisionId(task);
-  auto [it, added] = tasks_.try_emplace(task.id, Sent{revision_id, WantedState(task)});
+  const UsageWatches::Watch* watch = watches.Find(task.service_id);
+  const Sent sent{revision_id, WantedState(task), watch == nullptr ? 0 : watch->number};
+  auto [it, added] = tasks_.try_emplace(task.id, sent);
   if (added) {
     if (revisions_[revision_id]++ == 0) {
       *chunks.Room(revision.ByteSizeLong() + kIdBytes).add_revisions() = revision;
     }
   } else {
-    it->second.desired = WantedState(task);
+    it->second = sent;
   }
   v1::TaskAssignment& out = *chunks.Room(kTaskBytes).add_tasks();
   out.set_task_id(task.id.ToString());
   out.set_revision_id(revision.id());
-  out.set_slot(task.slot);
+  out.set_slot(PublicSlot(task));
+  if (task.extras != nullptr) {
+    out.mutable_generic_resources()->Assign(task.extras->generic.begin(),
+                                            task.extras->generic.end());
+  }
   out.set_desired_state(ToProto(WantedState(task)));
+  if (watch != nullptr) *out.mutable_usage() = watch->wishes;
 }
 
-std::deque<v1::Assignment> AssignmentSet::Complete(const std::vector<Ref<Task>>& tasks) {
+std::deque<v1::Assignment> AssignmentSet::Complete(const std::vector<Ref<Task>>& tasks,
+                                                   const UsageWatches& watches) {
   tasks_.clear();
   revisions_.clear();
   Chunks chunks(v1::Assignment::KIND_COMPLETE);
-  for (const Ref<Task>& task : tasks) AddTask(*task, chunks);
+  for (const Ref<Task>& task : tasks) AddTask(*task, watches, chunks);
   chunks.Room(0);  // an empty node is told so
   std::deque<v1::Assignment> all = chunks.Take();
   ++sequence_;
@@ -78,7 +109,7 @@ std::deque<v1::Assignment> AssignmentSet::Complete(const std::vector<Ref<Task>>&
 
 std::deque<v1::Assignment> AssignmentSet::Increment(
     const absl::btree_map<Id, Ref<Task>>& tasks,
-    const absl::btree_map<Id, Ref<Revision>>& revisions) {
+    const absl::btree_map<Id, Ref<Revision>>& revisions, const UsageWatches& watches) {
   Chunks chunks(v1::Assignment::KIND_INCREMENT);
   for (const auto& [id, revision] : revisions) {
     if (!HoldsRevision(id)) continue;
@@ -88,7 +119,12 @@ std::deque<v1::Assignment> AssignmentSet::Increment(
   for (const auto& [id, task] : tasks) {
     if (task == nullptr) continue;
     auto sent = tasks_.find(id);
-    if (sent == tasks_.end() || sent->second.desired != WantedState(*task)) AddTask(*task, chunks);
+    const UsageWatches::Watch* watch = watches.Find(task->service_id);
+    const uint64_t number = watch == nullptr ? 0 : watch->number;
+    if (sent == tasks_.end() || sent->second.desired != WantedState(*task) ||
+        sent->second.watch != number) {
+      AddTask(*task, watches, chunks);
+    }
   }
   std::vector<Id> unused;
   for (const auto& [id, task] : tasks) {

@@ -24,17 +24,36 @@ namespace swarm::manager {
 // wanted to be: tasks are one-shot, and an agent that lost its database would start it anew.
 TaskState WantedState(const Task& task);
 
+// Services whose tasks report what they use, and what else of them is asked for.
+class UsageWatches {
+ public:
+  struct Watch {
+    uint64_t number = 0;  // another one whenever the wishes change
+    v1::UsageWatch wishes;
+  };
+  // False when nothing changed by it. Null: no service, or none that is autoscaled.
+  bool Set(Id service, const v1::Autoscale* autoscale);
+  // Null when nothing is asked for.
+  const Watch* Find(Id service) const;
+
+ private:
+  uint64_t last_number_ = 0;
+  absl::btree_map<Id, Watch> watches_;
+};
+
 class AssignmentSet {
  public:
   static constexpr size_t kChunkBytes = 512 << 10;
 
   // Forgets what was sent and begins again. The sequence goes on.
-  std::deque<v1::Assignment> Complete(const std::vector<Ref<Task>>& tasks);
+  std::deque<v1::Assignment> Complete(const std::vector<Ref<Task>>& tasks,
+                                      const UsageWatches& watches);
 
   // `tasks`: by id, null when it is to leave the node. `revisions`: replaced records; those that
   // the agent does not hold are passed over. Empty when the agent knows it all.
   std::deque<v1::Assignment> Increment(const absl::btree_map<Id, Ref<Task>>& tasks,
-                                       const absl::btree_map<Id, Ref<Revision>>& revisions);
+                                       const absl::btree_map<Id, Ref<Revision>>& revisions,
+                                       const UsageWatches& watches);
 
   bool Holds(Id task) const { return tasks_.contains(task); }
   bool HoldsRevision(Id revision) const { return revisions_.contains(revision); }
@@ -45,10 +64,11 @@ class AssignmentSet {
   struct Sent {
     Id revision;
     TaskState desired;
+    uint64_t watch;  // the number of its UsageWatches::Watch, 0: none
   };
   class Chunks;
 
-  void AddTask(const Task& task, Chunks& chunks);
+  void AddTask(const Task& task, const UsageWatches& watches, Chunks& chunks);
 
   uint64_t sequence_ = 0;
   absl::btree_map<Id, Sent> tasks_;

@@ -52,6 +52,12 @@ void FencingDispatcher::Start() {
   if (!status.ok())
     LogWarning("dispatcher", StrCat("cannot mark nodes UNKNOWN: ", status.ToString()));
   for (const Ref<Node>& node : nodes) liveness_.Expect(Id::ParseOrZero(node->id()), 2 * Grace());
+  store_.view().EachService([this](const Ref<Service>& service) {
+    if (service->spec().has_autoscale()) {
+      watches_.Set(Id::ParseOrZero(service->id()), &service->spec().autoscale());
+    }
+    return true;
+  });
 }
 
 TimerId FencingDispatcher::After(absl::Duration delay, SessionId id,

@@ -19,6 +19,8 @@ void FencingDispatcher::OnChanges(const ChangeSet& set) {
       OnTaskChange(set.version, change);
     } else if (change.Is<Node>()) {
       OnNodeChange(change);
+    } else if (change.Is<Service>()) {
+      OnServiceChange(set.version, change);
     } else if (change.Is<Cluster>()) {
       OnClusterChange(change);
     } else if (const Ref<Revision> revision = change.After<Revision>();
@@ -43,6 +45,17 @@ void FencingDispatcher::OnTaskChange(uint64_t version, const Change& change) {
   const Id is = after == nullptr ? Id{} : after->node_id;
   if (!was.IsZero() && was != is) MarkChanged(version, was, before->id, nullptr);
   if (!is.IsZero()) MarkChanged(version, is, after->id, after->gone ? nullptr : after);
+}
+
+void FencingDispatcher::OnServiceChange(uint64_t version, const Change& change) {
+  const Ref<Service> after = change.After<Service>();
+  const Id id = Id::ParseOrZero((after != nullptr ? after : change.Before<Service>())->id());
+  const bool scaled = after != nullptr && after->spec().has_autoscale();
+  if (!watches_.Set(id, scaled ? &after->spec().autoscale() : nullptr)) return;
+  store_.view().EachTaskOfService(id, [&](const Ref<Task>& task) {
+    if (!task->node_id.IsZero() && !task->gone) MarkChanged(version, task->node_id, task->id, task);
+    return true;
+  });
 }
 
 void FencingDispatcher::MarkChanged(uint64_t version, Id node, Id task, Ref<Task> now) {
@@ -114,7 +127,8 @@ void FencingDispatcher::Flush(Session& session) {
   if (!session.complete_durable || !SendParts(session)) return;
   if (session.needs_complete) return BuildComplete(session);
   if (session.changed_tasks.empty() && session.changed_revisions.empty()) return;
-  session.parts = session.assignment.Increment(session.changed_tasks, session.changed_revisions);
+  session.parts =
+      session.assignment.Increment(session.changed_tasks, session.changed_revisions, watches_);
   session.changed_tasks.clear();
   session.changed_revisions.clear();
   if (SendParts(session)) return;
@@ -159,7 +173,7 @@ void FencingDispatcher::BuildComplete(Session& session) {
   session.needs_complete = false;
   session.changed_tasks.clear();
   session.changed_revisions.clear();
-  session.parts = session.assignment.Complete(tasks);
+  session.parts = session.assignment.Complete(tasks, watches_);
   // It rests on changes that may still be on their way to the disk.
   session.complete_version = store_.version();
   session.complete_durable = false;

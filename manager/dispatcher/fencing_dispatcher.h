@@ -45,6 +45,7 @@ class FencingDispatcher : public Dispatcher {
   void SetLogFailureHandler(LogFailureHandler handler) override {
     on_log_failure_ = std::move(handler);
   }
+  void SetUsageHandler(UsageHandler handler) override { on_usage_ = std::move(handler); }
 
  private:
   // The sessions of one node that matter: who holds it, and who asks for it.
@@ -89,12 +90,14 @@ class FencingDispatcher : public Dispatcher {
                            int64_t now_unix_ms);
   void RetryBatches(Session& session);
   void OnDescription(Session& session, v1::NodeDescription description);
+  void OnHeartbeat(const Session& session, const v1::Heartbeat& heartbeat);
   void OnLeaving(Session& session);
 
   // Down.
   void OnChanges(const ChangeSet& set);
   void OnTaskChange(uint64_t version, const Change& change);
   void OnNodeChange(const Change& change);
+  void OnServiceChange(uint64_t version, const Change& change);
   void OnClusterChange(const Change& change);
   void MarkChanged(uint64_t version, Id node, Id task, Ref<Task> now);
   void WantFlush(Session& session);
@@ -113,6 +116,8 @@ class FencingDispatcher : public Dispatcher {
   NodeLiveness liveness_;
   std::unique_ptr<WatchHandle> watch_;
   LogFailureHandler on_log_failure_;
+  UsageHandler on_usage_;
+  UsageWatches watches_;
   SessionId last_session_ = 0;
   absl::btree_map<SessionId, std::unique_ptr<Session>> sessions_;
   absl::btree_map<Id, Claims> claims_;

@@ -4,17 +4,36 @@
 #include <string>
 #include <utility>
 
+#include "google/protobuf/util/message_differencer.h"
+
 namespace swarm::manager {
 namespace {
 
 constexpr size_t kMessageLimit = 1024;
 constexpr size_t kErrorLimit = 4096;
+constexpr int kProbesKept = 5;
+constexpr size_t kOutputLimit = 4096;
 
 std::string Cut(const std::string& text, size_t limit) {
   if (text.size() <= limit) return text;
   size_t end = limit;
   while (end > 0 && (text[end] & 0xc0) == 0x80) --end;  // never inside a UTF-8 character
   return text.substr(0, end);
+}
+
+std::shared_ptr<const v1::Health> HealthOf(const v1::TaskStatus& report) {
+  if (!report.has_health()) return nullptr;
+  auto health = std::make_shared<v1::Health>(report.health());
+  while (health->log_size() > kProbesKept) health->mutable_log()->erase(health->log().begin());
+  for (v1::ProbeResult& result : *health->mutable_log()) {
+    result.set_output(Cut(result.output(), kOutputLimit));
+  }
+  return health;
+}
+
+bool SameHealth(const v1::Health* a, const v1::Health* b) {
+  if (a == nullptr || b == nullptr) return a == b;
+  return google::protobuf::util::MessageDifferencer::Equals(*a, *b);
 }
 
 std::shared_ptr<const TaskDetail> DetailOf(const v1::TaskStatus& report) {
@@ -24,15 +43,18 @@ std::shared_ptr<const TaskDetail> DetailOf(const v1::TaskStatus& report) {
   detail.pid = report.container().pid();
   detail.exit_code = report.container().exit_code();
   detail.oom_killed = report.oom_killed();
+  detail.health = HealthOf(report);
   const bool says_something = !detail.message.empty() || !detail.error.empty() || detail.pid != 0 ||
-                              detail.exit_code != 0 || detail.oom_killed;
+                              detail.exit_code != 0 || detail.oom_killed ||
+                              detail.health != nullptr;
   return says_something ? std::make_shared<const TaskDetail>(std::move(detail)) : nullptr;
 }
 
 bool SameDetail(const TaskDetail* a, const TaskDetail* b) {
   if (a == nullptr || b == nullptr) return a == b;
   return a->message == b->message && a->error == b->error && a->pid == b->pid &&
-         a->exit_code == b->exit_code && a->oom_killed == b->oom_killed;
+         a->exit_code == b->exit_code && a->oom_killed == b->oom_killed &&
+         SameHealth(a->health.get(), b->health.get());
 }
 
 bool AgentMayWrite(TaskState state) {

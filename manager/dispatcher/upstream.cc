@@ -1,6 +1,7 @@
 // What agents say: statuses, descriptions, goodbyes.
 #include <google/protobuf/util/message_differencer.h>
 
+#include <cmath>
 #include <utility>
 
 #include "common/strings.h"
@@ -15,6 +16,23 @@ constexpr absl::Duration kJournalRetry = absl::Milliseconds(250);
 constexpr size_t kMaxDelayedBatches = 64;
 constexpr size_t kMaxAcksDue = 1024;
 
+// Usage of a node is written only when it moved by this much of what the node has, so that 10,000
+// nodes that idle cost nothing.
+constexpr double kUsageStep = 0.1;
+
+bool MovedFar(int64_t before, int64_t now, int64_t capacity) {
+  if (capacity <= 0) return false;
+  return std::abs(static_cast<double>(now - before)) / static_cast<double>(capacity) >= kUsageStep;
+}
+
+bool MovedFar(const Node& node, const v1::Usage& now) {
+  if (now.nano_cpus() < 0 || now.memory_bytes() < 0) return false;
+  const v1::Resources& has = node.description().resources();
+  const v1::Usage& before = node.status().usage();
+  return MovedFar(before.nano_cpus(), now.nano_cpus(), has.nano_cpus()) ||
+         MovedFar(before.memory_bytes(), now.memory_bytes(), has.memory_bytes());
+}
+
 bool SameDescription(const v1::NodeDescription& a, const v1::NodeDescription& b) {
   return google::protobuf::util::MessageDifferencer::Equals(a, b);
 }
@@ -27,6 +45,8 @@ void FencingDispatcher::OnActiveMessage(Session& session, v1::AgentMessage messa
       return OnStatuses(session, std::move(*message.mutable_statuses()));
     case v1::AgentMessage::kDescription:
       return OnDescription(session, std::move(*message.mutable_description()));
+    case v1::AgentMessage::kHeartbeat:
+      return OnHeartbeat(session, message.heartbeat());
     case v1::AgentMessage::kLogFailure:
       if (on_log_failure_ != nullptr) on_log_failure_(session.node, message.log_failure());
       return;
@@ -38,7 +58,7 @@ void FencingDispatcher::OnActiveMessage(Session& session, v1::AgentMessage messa
     case v1::AgentMessage::kLeaving:
       return OnLeaving(session);
     default:
-      return;  // heartbeats; a second Confirm; what a newer agent may say
+      return;  // a second Confirm; what a newer agent may say
   }
 }
 
@@ -121,6 +141,27 @@ void FencingDispatcher::OnDescription(Session& session, v1::NodeDescription desc
   if (!status.ok()) {
     Close(session,
           absl::UnavailableError(StrCat("cannot keep the description: ", status.message())));
+  }
+}
+
+void FencingDispatcher::OnHeartbeat(const Session& session, const v1::Heartbeat& heartbeat) {
+  const Ref<Node> node = store_.view().GetNode(session.node);
+  if (node != nullptr && heartbeat.has_usage() && MovedFar(*node, heartbeat.usage())) {
+    // A refused write costs nothing: the next heartbeat says it again.
+    (void)store_.Update([&](WriteTx& tx) {
+      Node now = *node;
+      *now.mutable_status()->mutable_usage() = heartbeat.usage();
+      tx.PutSoft(std::move(now));
+      return absl::OkStatus();
+    });
+  }
+  if (on_usage_ == nullptr) return;
+  for (const v1::TaskUsage& usage : heartbeat.tasks()) {
+    const auto id = Id::Parse(usage.task_id());
+    if (!id.ok()) continue;
+    const Ref<Task> task = store_.view().GetTask(*id);
+    if (task == nullptr || task->node_id != session.node) continue;  // S2: its own tasks alone
+    if (watches_.Find(task->service_id) != nullptr) on_usage_(*task, usage);
   }
 }
 

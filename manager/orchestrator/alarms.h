@@ -10,14 +10,15 @@
 #include "absl/time/time.h"
 #include "common/event_loop.h"
 #include "common/ids.h"
+#include "manager/store/objects.h"
 
 namespace swarm::manager {
 
 class Alarms {
  public:
   // Slots begin with 1: this one means the service as a whole.
-  static constexpr uint32_t kWholeService = 0;
-  using Ring = std::function<void(Id service, uint32_t slot)>;
+  static constexpr Slot kWholeService = 0;
+  using Ring = std::function<void(Id service, Slot slot)>;
 
   Alarms(EventLoop& loop, Ring ring) : loop_(loop), ring_(std::move(ring)) {}
   ~Alarms() { loop_.Cancel(timer_); }
@@ -26,7 +27,7 @@ class Alarms {
 
   // Rings once, not before `at` (monotonic), however often it was set. Ringing for something that
   // is not there any more is harmless, so nothing is ever cancelled.
-  void Set(absl::Duration at, Id service, uint32_t slot) {
+  void Set(absl::Duration at, Id service, Slot slot) {
     set_.emplace(at, service, slot);
     Arm();
   }
@@ -53,7 +54,7 @@ class Alarms {
 
   EventLoop& loop_;
   const Ring ring_;
-  absl::btree_set<std::tuple<absl::Duration, Id, uint32_t>> set_;
+  absl::btree_set<std::tuple<absl::Duration, Id, Slot>> set_;
   TimerId timer_ = 0;
   absl::Duration armed_for_;
 };

@@ -1,5 +1,8 @@
 // The pure decisions of the orchestrator, values in and out.
 #include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -15,8 +18,10 @@
 namespace swarm::manager {
 namespace {
 
+using ::testing::_;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::UnorderedElementsAre;
 
 constexpr EndedRun kQuickCrash{TaskState::kFailed, absl::ZeroDuration()};
@@ -191,6 +196,107 @@ TEST(NodeLossGateTest, CountsANodeOnceHoweverOftenItIsSaid) {
   for (int i = 0; i < 5; ++i) gate.OnDown(Id{0, 1}, absl::Seconds(i), absl::Seconds(15), 4);
   EXPECT_FALSE(gate.closed());
   EXPECT_EQ(gate.down(), 1u);
+}
+
+// ------------------------------------------------------------------------------------ misfits
+
+// A node with tasks that each asked for one GPU, the oldest first.
+class MisfitsTest : public ::testing::Test {
+ protected:
+  MisfitsTest() {
+    node_.set_id("n");
+    node_.mutable_description()->set_hostname("a");
+    node_.mutable_description()->mutable_resources()->set_nano_cpus(4'000'000'000);
+    auto revision = std::make_shared<Revision>();
+    v1::GenericResource* asked = revision->mutable_revision()
+                                     ->mutable_task()
+                                     ->mutable_resources()
+                                     ->mutable_reservations()
+                                     ->add_generic();
+    asked->set_kind("gpu");
+    asked->set_count(1);
+    revision_ = revision;
+  }
+  void Offer(int64_t count, const std::vector<std::string>& ids = {}) {
+    v1::Resources& resources = *node_.mutable_description()->mutable_resources();
+    resources.clear_generic();
+    v1::GenericResource& gpus = *resources.add_generic();
+    gpus.set_kind("gpu");
+    gpus.set_count(count);
+    gpus.mutable_ids()->Assign(ids.begin(), ids.end());
+  }
+  // Holding `id`, or one of a number when that is empty.
+  void AddTask(const std::string& id = "") {
+    auto extras = std::make_shared<TaskExtras>();
+    v1::GenericResource& given = extras->generic.emplace_back();
+    given.set_kind("gpu");
+    given.set_count(1);
+    if (!id.empty()) given.add_ids(id);
+    Task task;
+    task.id = Id{0, tasks_.size() + 1};
+    task.created_unix_ms = static_cast<int64_t>(tasks_.size());
+    task.state = TaskState::kRunning;
+    task.revision = revision_;
+    task.extras = extras;
+    tasks_.push_back(std::make_shared<const Task>(std::move(task)));
+  }
+  std::vector<std::pair<uint64_t, std::string>> Misfits() {
+    std::vector<std::pair<uint64_t, std::string>> found;
+    const auto no_rules = [](const Task&) -> const PlacementRules* { return nullptr; };
+    for (const Misfit& misfit : FindMisfits(node_, tasks_, no_rules)) {
+      found.emplace_back(misfit.task->id.low, misfit.reason);
+    }
+    return found;
+  }
+
+  Node node_;
+  std::shared_ptr<const Revision> revision_;
+  std::vector<Ref<Task>> tasks_;
+};
+
+TEST_F(MisfitsTest, ANodeThatLosesFourGpusOfFourTasksLosesAllFourAtOnce) {
+  for (int i = 0; i < 4; ++i) AddTask();
+  Offer(4);
+  EXPECT_THAT(Misfits(), IsEmpty());
+  node_.mutable_description()->mutable_resources()->clear_generic();
+  const std::string reason = "node a has not enough resources left (gpu)";
+  EXPECT_THAT(Misfits(),
+              ElementsAre(Pair(1, reason), Pair(2, reason), Pair(3, reason), Pair(4, reason)));
+}
+
+TEST_F(MisfitsTest, WhenAFewAreLeftTheOldestKeepThem) {
+  for (int i = 0; i < 4; ++i) AddTask();
+  Offer(1);
+  EXPECT_THAT(Misfits(), ElementsAre(Pair(2, _), Pair(3, _), Pair(4, _)));
+}
+
+TEST_F(MisfitsTest, ATaskWhoseGpuVanishedLeavesThoughThereAreOthers) {
+  AddTask("GPU-1");
+  AddTask("GPU-2");
+  Offer(0, {"GPU-2", "GPU-3", "GPU-4"});
+  EXPECT_THAT(Misfits(), ElementsAre(Pair(1, "node a does not have gpu GPU-1 any more")));
+}
+
+TEST_F(MisfitsTest, NamesThatBecameANumberAreGone) {
+  AddTask("GPU-1");
+  Offer(4);
+  EXPECT_THAT(Misfits(), ElementsAre(Pair(1, "node a does not have gpu GPU-1 any more")));
+}
+
+TEST_F(MisfitsTest, OfTwoThatHoldOneGpuTheNewerLeaves) {
+  AddTask("GPU-1");
+  AddTask("GPU-1");
+  Offer(0, {"GPU-1", "GPU-2"});
+  EXPECT_THAT(Misfits(), ElementsAre(Pair(2, "node a has not enough resources left (gpu)")));
+}
+
+TEST_F(MisfitsTest, ATaskThatHasEndedHoldsNothing) {
+  AddTask("GPU-1");
+  Task ended = *tasks_[0];
+  ended.state = TaskState::kFailed;
+  tasks_[0] = std::make_shared<const Task>(ended);
+  Offer(0, {"GPU-2"});
+  EXPECT_THAT(Misfits(), IsEmpty());
 }
 
 TEST(RecentRunsTest, KnowsShortRunsLongRunsAndThoseThatNeverRan) {

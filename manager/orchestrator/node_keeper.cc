@@ -14,9 +14,7 @@ namespace {
 
 // Nothing that decides over tasks differs.
 bool SameForTasks(const Node& a, const Node& b) {
-  return IsDown(a) == IsDown(b) && a.status().addr() == b.status().addr() &&
-         a.spec().SerializeAsString() == b.spec().SerializeAsString() &&
-         a.description().SerializeAsString() == b.description().SerializeAsString();
+  return IsDown(a) == IsDown(b) && TakesNewTasks(a) == TakesNewTasks(b) && SameFacts(a, b);
 }
 
 std::string NameOf(const Node& node) {
@@ -26,26 +24,46 @@ std::string NameOf(const Node& node) {
 
 bool IsActiveAndAlive(const Task& task) { return IsActive(task) && !IsTerminal(task.state); }
 
-// The constraints of each service whose tasks are on one node, parsed once.
+// The constraints of each service (of jobs: revision) whose tasks are on one node, parsed once.
 class RulesByService {
  public:
   explicit RulesByService(const View& view) : view_(view) {}
 
   const PlacementRules* operator()(const Task& task) {
-    auto [it, added] = rules_.try_emplace(task.service_id);
+    const bool is_job = RunOf(task.slot) != 0;  // a run stays with its revision
+    const Id key = is_job ? Id::ParseOrZero(task.revision->revision().id()) : task.service_id;
+    auto [it, added] = rules_.try_emplace(key);
     if (!added) return it->second.get();
-    const Ref<Service> service = view_.GetService(task.service_id);
-    if (service == nullptr) return nullptr;
-    Ref<Revision> wanted = view_.GetRevision(Id::ParseOrZero(service->revision_id()));
-    if (wanted == nullptr) wanted = task.revision;
+    const Ref<Revision> wanted = is_job ? task.revision : WantedBy(task);
+    if (wanted == nullptr) return nullptr;
     it->second = std::make_unique<PlacementRules>(wanted->revision().task().placement());
     return it->second.get();
   }
 
  private:
+  Ref<Revision> WantedBy(const Task& task) const {
+    const Ref<Service> service = view_.GetService(task.service_id);
+    if (service == nullptr) return nullptr;
+    Ref<Revision> wanted = view_.GetRevision(Id::ParseOrZero(service->revision_id()));
+    return wanted == nullptr ? task.revision : wanted;
+  }
+
   const View& view_;
   absl::btree_map<Id, std::unique_ptr<PlacementRules>> rules_;
 };
+
+// Why a task cannot go on holding this beside what older ones hold; empty when it can.
+std::string WhatNodeLacks(const Reservation& held, const Reservation& taken,
+                          const Reservation& capacity) {
+  const std::string vanished = held.generic.Vanished(capacity.generic);
+  if (!vanished.empty()) return StrCat(" does not have ", vanished, " any more");
+  if (Fits(held, taken, capacity)) return "";
+  std::string names;
+  for (const std::string_view what : Shortages(held, taken, capacity)) {
+    StrAppend(&names, names.empty() ? "" : ", ", what);
+  }
+  return StrCat(" has not enough resources left (", names, ")");
+}
 
 }  // namespace
 
@@ -61,14 +79,19 @@ std::vector<Misfit> FindMisfits(const Node& node, std::vector<Ref<Task>> tasks, 
     const PlacementRules* placement = rules(*task);
     const std::string_view broken =
         placement == nullptr ? std::string_view() : placement->BrokenConstraint(subject);
-    const Reservation asked = ReservationOf(*task->revision);
     if (!broken.empty()) {
       misfits.push_back({task, StrCat("node ", NameOf(node), " does not satisfy ", broken)});
-    } else if (node.description().has_resources() && !Fits(asked, taken, capacity)) {
-      misfits.push_back({task, StrCat("node ", NameOf(node), " has not enough resources left")});
-    } else {
-      taken += asked;
+      continue;
     }
+    const Reservation held = HeldBy(*task);
+    if (node.description().has_resources()) {
+      std::string lacking = WhatNodeLacks(held, taken, capacity);
+      if (!lacking.empty()) {
+        misfits.push_back({task, StrCat("node ", NameOf(node), lacking)});
+        continue;
+      }
+    }
+    taken += held;
   }
   return misfits;
 }
@@ -81,15 +104,16 @@ NodeKeeper::~NodeKeeper() {
   for (const auto& [id, timer] : expiry_) loop_.Cancel(timer);
 }
 
-void NodeKeeper::OnNode(const View& view, const Ref<Node>& before, const Ref<Node>& after) {
+bool NodeKeeper::OnNode(const View& view, const Ref<Node>& before, const Ref<Node>& after) {
   const Id id = Id::ParseOrZero((after != nullptr ? after : before)->id());
   if (after != nullptr && IsDown(*after)) {
     OnDown(view, id);
   } else {
     OnNotDown(view, id);
   }
-  if (before != nullptr && after != nullptr && SameForTasks(*before, *after)) return;
+  if (before != nullptr && after != nullptr && SameForTasks(*before, *after)) return false;
   to_sweep_.insert(id);
+  return true;
 }
 
 void NodeKeeper::SweepAll(const View& view) {

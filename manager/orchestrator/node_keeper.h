@@ -51,8 +51,8 @@ class NodeKeeper {
   NodeKeeper(EventLoop& loop, ServiceKeeper& services, std::function<void()> wake);
   ~NodeKeeper();
 
-  // Either may be null, not both.
-  void OnNode(const View& view, const Ref<Node>& before, const Ref<Node>& after);
+  // Either may be null, not both. False when nothing that decides over tasks differs.
+  bool OnNode(const View& view, const Ref<Node>& before, const Ref<Node>& after);
   void SweepAll(const View& view);
   bool HasWork() const { return !to_sweep_.empty() && timer_ == 0; }
   void Sweep(Turn& turn);

@@ -6,7 +6,9 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "manager/orchestrator/alarms.h"
+#include "manager/orchestrator/dependency_keeper.h"
 #include "manager/orchestrator/node_keeper.h"
+#include "manager/orchestrator/rebalancer.h"
 #include "manager/orchestrator/revision_keeper.h"
 #include "manager/orchestrator/service_keeper.h"
 #include "manager/orchestrator/turn.h"
@@ -23,12 +25,13 @@ class ReplicatedOrchestrator : public Orchestrator {
       : env_(env),
         store_(store),
         alarms_(env_.loop,
-                [this](Id service, uint32_t slot) {
+                [this](Id service, Slot slot) {
                   services_.Touch(service, slot);
                   WakeUp();
                 }),
         services_(alarms_),
-        nodes_(env_.loop, services_, [this] { WakeUp(); }) {}
+        nodes_(env_.loop, services_, [this] { WakeUp(); }),
+        rebalancer_(env_.loop, services_, [this] { WakeUp(); }) {}
 
   ~ReplicatedOrchestrator() override { env_.loop.Cancel(retry_timer_); }
 
@@ -43,6 +46,8 @@ class ReplicatedOrchestrator : public Orchestrator {
     });
     view.EachService([&](const Ref<Service>& service) {
       services_.OnService(nullptr, service);
+      dependencies_.OnService(nullptr, service);
+      rebalancer_.OnService(nullptr, service);
       revisions_.Check(Id::ParseOrZero(service->id()));
       return true;
     });
@@ -61,10 +66,12 @@ class ReplicatedOrchestrator : public Orchestrator {
       if (change.Is<Task>()) {
         services_.OnTask(change.Before<Task>(), change.After<Task>(), env_.loop.Now());
         revisions_.OnTask(change.Before<Task>(), change.After<Task>());
+        dependencies_.OnTask(change.Before<Task>(), change.After<Task>());
+        rebalancer_.OnTask(change.Before<Task>(), change.After<Task>());
       } else if (change.Is<Service>()) {
         OnService(change.Before<Service>(), change.After<Service>());
       } else if (change.Is<Node>()) {
-        nodes_.OnNode(store_.view(), change.Before<Node>(), change.After<Node>());
+        OnNode(change.Before<Node>(), change.After<Node>());
       } else if (change.Is<Revision>()) {
         services_.OnRevision(change.After<Revision>());
       } else if (change.Is<Cluster>()) {
@@ -76,8 +83,20 @@ class ReplicatedOrchestrator : public Orchestrator {
 
   void OnService(const Ref<Service>& before, const Ref<Service>& after) {
     services_.OnService(before, after);
+    dependencies_.OnService(before, after);
+    rebalancer_.OnService(before, after);
     if (before != nullptr && after != nullptr && before->revision_id() != after->revision_id()) {
       revisions_.Check(Id::ParseOrZero(after->id()));
+    }
+  }
+
+  void OnNode(const Ref<Node>& before, const Ref<Node>& after) {
+    if (nodes_.OnNode(store_.view(), before, after)) {
+      services_.OnNode(Id::ParseOrZero((after != nullptr ? after : before)->id()));
+    }
+    const bool took = before != nullptr && TakesNewTasks(*before);
+    if (after != nullptr && TakesNewTasks(*after) && !took) {
+      rebalancer_.OnMoreNodes(store_.view());
     }
   }
 
@@ -91,8 +110,8 @@ class ReplicatedOrchestrator : public Orchestrator {
   bool RevisionsAreCounted() const { return seen_version_ == store_.version(); }
   bool HasWork() const {
     // Uncounted revisions wait: the change that is still to be told wakes this up again.
-    return services_.HasWork() || nodes_.HasWork() ||
-           (revisions_.HasWork() && RevisionsAreCounted());
+    return services_.HasWork() || nodes_.HasWork() || dependencies_.HasWork() ||
+           rebalancer_.HasWork() || (revisions_.HasWork() && RevisionsAreCounted());
   }
 
   void WakeUp() {
@@ -110,6 +129,8 @@ class ReplicatedOrchestrator : public Orchestrator {
       if (RevisionsAreCounted()) revisions_.Collect(turn);
       nodes_.Sweep(turn);
       services_.Keep(turn);
+      dependencies_.Check(turn);
+      rebalancer_.Step(turn);
       return turn.writes() > 0 ? absl::OkStatus() : absl::CancelledError("nothing to do");
     });
     if (!status.ok() && !absl::IsCancelled(status)) {
@@ -135,6 +156,8 @@ class ReplicatedOrchestrator : public Orchestrator {
   ServiceKeeper services_;
   NodeKeeper nodes_;
   RevisionKeeper revisions_;
+  DependencyKeeper dependencies_;
+  Rebalancer rebalancer_;
   std::unique_ptr<WatchHandle> watch_;
   uint64_t seen_version_ = 0;
   bool awake_ = false;  // a turn is on its way

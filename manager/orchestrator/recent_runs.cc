@@ -1,9 +1,15 @@
 #include "manager/orchestrator/recent_runs.h"
 
+#include <algorithm>
+
 namespace swarm::manager {
 
+void RecentRuns::RememberFor(absl::Duration time) {
+  remembered_ = std::clamp(time, remembered_, kLongest);
+}
+
 void RecentRuns::OnRunning(Id task, absl::Duration now) {
-  while (!by_age_.empty() && now - by_age_.front().first > kRemembered) {
+  while (!by_age_.empty() && now - by_age_.front().first > remembered_) {
     since_.erase(by_age_.front().second);
     by_age_.pop_front();
   }

@@ -4,12 +4,10 @@
 #include <utility>
 #include <vector>
 
+#include "common/proto_time.h"
+
 namespace swarm::manager {
 namespace {
-
-absl::Duration FromProto(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
-}
 
 bool IsFailure(TaskState state) {
   return state == TaskState::kFailed || state == TaskState::kRejected;

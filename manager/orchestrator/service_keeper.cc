@@ -8,20 +8,28 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "manager/orchestrator/update_status.h"
+#include "manager/placement.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
 
-constexpr char kInProgress[] = "update in progress";
-
-// What a service without a mode asks for: docker's default.
-uint64_t ReplicasOf(const Service& service) {
-  return service.spec().has_replicated() ? service.spec().replicated().replicas() : 1;
+// A paused update whose state was cleared goes on.
+bool IsResumed(const Service& before, const Service& after) {
+  return CurrentUpdate(after) == v1::UpdateStatus::STATE_UNSPECIFIED &&
+         CurrentUpdate(before) != v1::UpdateStatus::STATE_UNSPECIFIED;
 }
 
 bool AsksTheSame(const Service& a, const Service& b) {
-  return ReplicasOf(a) == ReplicasOf(b) && a.revision_id() == b.revision_id() &&
-         a.removing() == b.removing();
+  return WantedReplicas(a) == WantedReplicas(b) && a.revision_id() == b.revision_id() &&
+         a.removing() == b.removing() && !IsResumed(a, b) &&
+         JobKeeper::AsksTheSame(a.spec(), b.spec());
+}
+
+// May a task of the service be there? Not: is there room now.
+bool IsPlaceFor(const Node& node, const PlacementRules& rules) {
+  return !IsDrained(node) && rules.BrokenConstraint(SubjectOf(node)).empty() &&
+         rules.PlatformMatches(node.description().platform());
 }
 
 bool HasTasks(const View& view, Id service) {
@@ -33,13 +41,6 @@ bool HasTasks(const View& view, Id service) {
   return any;
 }
 
-// An end that says something about the revision: not one that somebody asked for.
-bool IsFailedEnd(const Task& task) {
-  return task.state == TaskState::kFailed || task.state == TaskState::kRejected ||
-         (task.state == TaskState::kComplete &&
-          ConditionAllowsRestart(task.revision->revision().task().restart(), task.state));
-}
-
 }  // namespace
 
 // ------------------------------------------------------------------------------- what changed
@@ -48,9 +49,12 @@ void ServiceKeeper::OnService(const Ref<Service>& before, const Ref<Service>& af
   const Id id = Id::ParseOrZero((after != nullptr ? after : before)->id());
   if (after == nullptr) {
     books_.erase(id);
+    jobs_.Forget(id);
+    globals_.erase(id);
     dirty_.erase(id);
     return;
   }
+  if (IsGlobal(after->spec())) globals_.insert(id);
   if (before != nullptr && AsksTheSame(*before, *after)) return;
   books_[id].scan = true;
   dirty_.insert(id);
@@ -60,16 +64,30 @@ void ServiceKeeper::OnTask(const Ref<Task>& before, const Ref<Task>& after, absl
   slots_.OnTask(before.get(), after.get(), now);
   if (before == nullptr || after == nullptr) return;
   const bool ended = IsTerminal(after->state) && !IsTerminal(before->state);
-  if (ended || (after->gone && !before->gone)) Touch(after->service_id, after->slot);
-  if (after->state == TaskState::kRunning && before->state != TaskState::kRunning) {
-    auto it = books_.find(after->service_id);
-    if (it != books_.end() && it->second.rollout.has_value()) dirty_.insert(after->service_id);
+  if (ended || (after->gone && !before->gone)) {
+    Touch(after->service_id, after->slot);
+    return;
+  }
+  if (before->state == after->state && before->error() == after->error()) return;
+  auto it = books_.find(after->service_id);
+  if (it == books_.end()) return;
+  // What a change-over waits for: READY, RUNNING, or that there is no place for two.
+  if (it->second.changing.contains(after->slot) ||
+      (it->second.rollout.has_value() && it->second.rollout->flights.contains(after->slot))) {
+    Touch(after->service_id, after->slot);
   }
 }
 
 void ServiceKeeper::OnRevision(const Ref<Revision>& after) {
   if (after != nullptr) {
     Touch(Id::ParseOrZero(after->revision().service_id()), Alarms::kWholeService);
+  }
+}
+
+void ServiceKeeper::OnNode(Id node) {
+  for (Id id : globals_) {
+    books_[id].dirty_nodes.insert(node);
+    dirty_.insert(id);
   }
 }
 
@@ -85,10 +103,13 @@ void ServiceKeeper::StartOver() {
   ScanAll();
 }
 
-void ServiceKeeper::Touch(Id service, uint32_t slot) {
+void ServiceKeeper::Touch(Id service, Slot slot) {
   auto it = books_.find(service);
   if (it == books_.end()) return;
-  if (slot != Alarms::kWholeService) it->second.dirty_slots.insert(slot);
+  if (slot != Alarms::kWholeService) {
+    it->second.dirty_slots.insert(slot);
+    if (it->second.rollout.has_value()) it->second.rollout->look.insert(slot);
+  }
   dirty_.insert(service);
 }
 
@@ -115,6 +136,10 @@ void ServiceKeeper::KeepService(Turn& turn, const ServiceView& view) {
     TakeApart(turn, view);
     return;
   }
+  if (IsJob(view.service->spec())) {
+    if (jobs_.Keep(turn, view)) dirty_.insert(view.id);
+    return;
+  }
   Ref<Revision> wanted = turn.view().GetRevision(Id::ParseOrZero(view.service->revision_id()));
   if (wanted == nullptr) {
     LogError("orchestrator", StrCat("service ", view.service->spec().name(), " wants revision ",
@@ -125,8 +150,10 @@ void ServiceKeeper::KeepService(Turn& turn, const ServiceView& view) {
   }
   RevisionJudge judge(std::move(wanted));
   if (view.book.scan) Scan(turn, view, judge);
+  if (IsGlobal(view.service->spec())) KeepNodes(turn, view, judge.wanted());
   KeepSlots(turn, view, judge);
-  if (view.book.rollout.has_value() && !turn.Exhausted()) AdvanceRollout(turn, view, judge);
+  if (!view.book.rollout.has_value() || view.book.scan || turn.Exhausted()) return;
+  rollouts_.Advance(turn, {view.id, turn.view().GetService(view.id), view.book}, judge);
 }
 
 void ServiceKeeper::TakeApart(Turn& turn, const ServiceView& view) {
@@ -149,7 +176,7 @@ void ServiceKeeper::TakeApart(Turn& turn, const ServiceView& view) {
     }
   }
   while (!book.dirty_slots.empty() && !turn.Exhausted()) {
-    const uint32_t slot = *book.dirty_slots.begin();
+    const Slot slot = *book.dirty_slots.begin();
     book.dirty_slots.erase(slot);
     const SlotTasks tasks(turn.view(), view.id, slot);
     for (const Ref<Task>& task : tasks.tasks()) {
@@ -184,7 +211,9 @@ void ServiceKeeper::Scan(Turn& turn, const ServiceView& view, RevisionJudge& jud
   const Ref<Cluster> cluster = turn.view().GetCluster();
   const size_t asked = cluster == nullptr ? 0 : cluster->spec().task_history_limit();
   const size_t history_limit = asked == 0 ? SlotKeeper::kDefaultHistory : asked;
+  book.changing.clear();
   for (const auto& [slot, entry] : census) {
+    if (entry.actives > 1) book.changing.insert(slot);
     const bool active_needs_care =
         entry.active != nullptr &&
         (IsTerminal(entry.active->state) || entry.active->desired == TaskState::kReady);
@@ -193,16 +222,62 @@ void ServiceKeeper::Scan(Turn& turn, const ServiceView& view, RevisionJudge& jud
       book.dirty_slots.insert(slot);
     }
   }
-  const uint64_t replicas = ReplicasOf(*view.service);
-  if (replicas > kMostReplicas) {
-    LogWarning("orchestrator", StrCat("service ", view.service->spec().name(), " asks for ",
-                                      replicas, " replicas and gets ", kMostReplicas));
+  std::vector<Slot> leaving;
+  book.to_create.clear();
+  if (IsGlobal(view.service->spec())) {
+    ScanGlobal(turn, view, census);
+  } else {
+    const uint64_t replicas = WantedReplicas(*view.service);
+    if (replicas > kMostReplicas) {
+      LogWarning("orchestrator", StrCat("service ", view.service->spec().name(), " asks for ",
+                                        replicas, " replicas and gets ", kMostReplicas));
+    }
+    const ScalePlan plan = PlanScale(census, std::min(replicas, kMostReplicas));
+    for (auto it = plan.create.rbegin(); it != plan.create.rend(); ++it) {
+      book.to_create.push_back({*it, Id{}});
+    }
+    book.to_remove.assign(plan.remove.rbegin(), plan.remove.rend());
+    leaving = plan.remove;
   }
-  const ScalePlan plan = PlanScale(census, std::min(replicas, kMostReplicas));
-  book.to_create.assign(plan.create.rbegin(), plan.create.rend());
-  book.to_remove.assign(plan.remove.rbegin(), plan.remove.rend());
-  PlanRollout(turn, view, census, plan, judge);
+  rollouts_.Plan(turn, view, census, leaving, judge);
   book.scan = false;
+}
+
+void ServiceKeeper::ScanGlobal(Turn& turn, const ServiceView& view, const Census& census) {
+  ServiceBook& book = view.book;
+  book.slot_of_node.clear();
+  for (const auto& [slot, entry] : census) {
+    book.last_number = std::max(book.last_number, NumberOf(slot));
+    if (!entry.in_service) continue;
+    auto [it, added] = book.slot_of_node.try_emplace(entry.newest->wanted_node, slot);
+    if (!added) book.to_remove.push_back(slot);
+    book.dirty_nodes.insert(entry.newest->wanted_node);
+  }
+  turn.view().EachNode([&](const Ref<Node>& node) {
+    book.dirty_nodes.insert(Id::ParseOrZero(node->id()));
+    return true;
+  });
+}
+
+void ServiceKeeper::KeepNodes(Turn& turn, const ServiceView& view, const Ref<Revision>& wanted) {
+  ServiceBook& book = view.book;
+  if (book.scan || book.dirty_nodes.empty()) return;
+  const PlacementRules rules(wanted->revision().task().placement());
+  while (!book.dirty_nodes.empty() && !turn.Exhausted()) {
+    const Id id = *book.dirty_nodes.begin();
+    book.dirty_nodes.erase(id);
+    const Ref<Node> node = turn.view().GetNode(id);
+    const bool fits = node != nullptr && IsPlaceFor(*node, rules);
+    auto it = book.slot_of_node.find(id);
+    if (it != book.slot_of_node.end() && !fits) {
+      book.to_remove.push_back(it->second);
+      book.slot_of_node.erase(it);
+    } else if (it == book.slot_of_node.end() && fits && TakesNewTasks(*node)) {
+      const Slot slot = MakeSlot(0, ++book.last_number);
+      book.slot_of_node[id] = slot;
+      book.to_create.push_back({slot, id});
+    }
+  }
 }
 
 void ServiceKeeper::KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge& judge) {
@@ -212,14 +287,19 @@ void ServiceKeeper::KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge
     slots_.Empty(turn, view.id, book.to_remove.back());
     book.dirty_slots.erase(book.to_remove.back());
   }
-  while (!book.dirty_slots.empty() && !turn.Exhausted()) {
-    const uint32_t slot = *book.dirty_slots.begin();
+  // A rollback asks for a new look at the service.
+  while (!book.dirty_slots.empty() && !book.scan && !turn.Exhausted()) {
+    const Slot slot = *book.dirty_slots.begin();
     book.dirty_slots.erase(slot);
     const std::optional<SlotKeeper::Ended> ended = slots_.Keep(turn, view.id, slot, judge);
-    if (ended.has_value()) PauseIfFailed(turn, view, *ended, judge);
+    if (ended.has_value()) {
+      rollouts_.OnEnded(turn, {view.id, turn.view().GetService(view.id), book}, *ended, judge);
+    }
+    if (SlotTasks(turn.view(), view.id, slot).Predecessor() == nullptr) book.changing.erase(slot);
   }
-  for (; !book.to_create.empty() && !turn.Exhausted(); book.to_create.pop_back()) {
-    slots_.Fill(turn, view.id, book.to_create.back(), judge.wanted());
+  for (; !book.to_create.empty() && !book.scan && !turn.Exhausted(); book.to_create.pop_back()) {
+    const NewSlot& next = book.to_create.back();
+    slots_.Fill(turn, view.id, next.slot, judge.wanted(), next.node);
   }
 }
 
@@ -230,105 +310,40 @@ void ServiceKeeper::MoveAway(Turn& turn, const Task& task, std::string_view reas
     return;
   }
   Ref<Revision> wanted = turn.view().GetRevision(Id::ParseOrZero(service->revision_id()));
+  // A run of a job stays with its revision.
+  const bool keeps_revision = wanted == nullptr || IsJob(service->spec());
   Ref<Revision> next =
-      wanted == nullptr ? task.revision : RevisionJudge(std::move(wanted)).ReplacementFor(task);
-  slots_.Move(turn, task, std::move(next), reason);
-  Touch(task.service_id, Alarms::kWholeService);
-}
-
-// ------------------------------------------------------------------------------------ rollout
-
-void ServiceKeeper::PlanRollout(Turn& turn, const ServiceView& view, const Census& census,
-                                const ScalePlan& plan, RevisionJudge& judge) {
-  const absl::btree_set<uint32_t> leaving(plan.remove.begin(), plan.remove.end());
-  Rollout rollout;
-  rollout.settled_at = view.book.rollout ? view.book.rollout->settled_at : turn.now();
-  std::vector<std::pair<bool, uint32_t>> dirty;
-  for (const auto& [slot, entry] : census) {
-    if (!entry.in_service || leaving.contains(slot)) continue;
-    if (!judge.IsClean(turn.view(), *entry.newest)) {
-      const bool running = entry.active != nullptr && entry.active->state == TaskState::kRunning;
-      dirty.emplace_back(running, slot);
-    } else if (entry.active != nullptr && judge.IsWanted(*entry.active) &&
-               entry.active->state < TaskState::kRunning && !judge.RunsWanted(*entry.oldest)) {
-      rollout.in_flight = slot;  // of an update that a restart of the manager cut in two
-    }
-  }
-  std::sort(dirty.rbegin(), dirty.rend());
-  for (const auto& [running, slot] : dirty) rollout.todo.push_back(slot);
-
-  view.book.rollout.reset();
-  const UpdateState state = CurrentUpdate(*view.service);
-  if (state == v1::UpdateStatus::STATE_PAUSED) return;
-  const bool is_new = state == v1::UpdateStatus::STATE_UNSPECIFIED;
-  if (!rollout.todo.empty() || state == v1::UpdateStatus::STATE_UPDATING) {
-    if (state != v1::UpdateStatus::STATE_UPDATING) {
-      turn.Put(WithUpdate(*view.service, v1::UpdateStatus::STATE_UPDATING, kInProgress,
-                          turn.wall_now()));
-    }
-    view.book.rollout = std::move(rollout);
-  } else if (is_new && !view.service->previous_revision_id().empty()) {
-    turn.Put(WithUpdate(*view.service, v1::UpdateStatus::STATE_COMPLETED, "update completed",
-                        turn.wall_now()));
-  }
-}
-
-bool ServiceKeeper::IsSettled(Turn& turn, const ServiceView& view, uint32_t slot,
-                              RevisionJudge& judge) const {
-  const Ref<Task> active = SlotTasks(turn.view(), view.id, slot).Active();
-  if (active == nullptr) return true;  // scaled away, or over by its restart policy
-  return active->state == TaskState::kRunning && judge.IsClean(turn.view(), *active);
-}
-
-void ServiceKeeper::AdvanceRollout(Turn& turn, const ServiceView& view, RevisionJudge& judge) {
-  Rollout& rollout = *view.book.rollout;
-  // As it is by now: this turn may have written it.
-  const Ref<Service> service = turn.view().GetService(view.id);
-  if (rollout.in_flight.has_value()) {
-    if (!IsSettled(turn, view, *rollout.in_flight, judge)) return;
-    rollout.in_flight.reset();
-    rollout.settled_at = turn.now();
-  }
-  for (; !rollout.todo.empty(); rollout.todo.pop_back()) {
-    const uint32_t slot = rollout.todo.back();
-    const Ref<Task> newest = SlotTasks(turn.view(), view.id, slot).Newest();
-    if (newest == nullptr || judge.IsClean(turn.view(), *newest)) continue;
-    if (judge.wanted()->revision().image_digest().empty()) {
-      const std::string why = StrCat("waiting for the image: ", judge.wanted()->pending_reason());
-      if (service->update_status().message() != why) {
-        turn.Put(WithUpdate(*service, v1::UpdateStatus::STATE_UPDATING, why, turn.wall_now()));
-      }
+      keeps_revision ? task.revision : RevisionJudge(std::move(wanted)).ReplacementFor(task);
+  if (!task.wanted_node.IsZero()) {
+    // It can go nowhere else. A node that does not fit loses its slot; one that is DOWN keeps it.
+    const Ref<Node> node = turn.view().GetNode(task.wanted_node);
+    const bool fits =
+        node != nullptr && IsPlaceFor(*node, PlacementRules(next->revision().task().placement()));
+    if (!fits || IsDown(*node)) {
+      books_[task.service_id].dirty_nodes.insert(task.wanted_node);
+      dirty_.insert(task.service_id);
       return;
     }
-    if (service->update_status().message() != kInProgress) {
-      turn.Put(
-          WithUpdate(*service, v1::UpdateStatus::STATE_UPDATING, kInProgress, turn.wall_now()));
-    }
-    slots_.Replace(turn, *newest, judge.wanted(), "");
-    rollout.in_flight = slot;
-    rollout.todo.pop_back();
-    return;
   }
-  const absl::Duration end = rollout.settled_at + kMonitor;
-  if (turn.now() < end) {
-    alarms_.Set(end, view.id, Alarms::kWholeService);
-    return;
-  }
-  turn.Put(
-      WithUpdate(*service, v1::UpdateStatus::STATE_COMPLETED, "update completed", turn.wall_now()));
-  view.book.rollout.reset();
+  slots_.Move(turn, task, std::move(next), reason);
+  Touch(task.service_id, task.slot);
 }
 
-void ServiceKeeper::PauseIfFailed(Turn& turn, const ServiceView& view,
-                                  const SlotKeeper::Ended& ended, const RevisionJudge& judge) {
-  if (!view.book.rollout.has_value() || !judge.IsWanted(*ended.task)) return;
-  if (!IsFailedEnd(*ended.task)) return;
-  if (ended.lived.has_value() && *ended.lived > kMonitor) return;
-  const Ref<Service> service = turn.view().GetService(view.id);
-  const std::string why = WhyPaused(*ended.task);
-  LogWarning("orchestrator", StrCat("service ", service->spec().name(), ": ", why));
-  turn.Put(WithUpdate(*service, v1::UpdateStatus::STATE_PAUSED, why, turn.wall_now()));
-  view.book.rollout.reset();
+bool ServiceKeeper::MoveStartFirst(Turn& turn, const Task& task) {
+  const Ref<Service> service = turn.view().GetService(task.service_id);
+  auto book = books_.find(task.service_id);
+  if (service == nullptr || service->removing() || book == books_.end()) return false;
+  if (book->second.changing.contains(task.slot)) return false;
+  Ref<Revision> wanted = turn.view().GetRevision(Id::ParseOrZero(service->revision_id()));
+  if (wanted == nullptr) return false;
+  slots_.ChangeOver(turn, task.service_id, task.slot,
+                    RevisionJudge(std::move(wanted)).ReplacementFor(task), /*start_first=*/true);
+  book->second.changing.insert(task.slot);
+  return true;
+}
+
+void ServiceKeeper::GiveUpMove(Turn& turn, Id service, Slot slot) {
+  slots_.GiveUpChange(turn, service, slot, "no better place was found for it");
 }
 
 }  // namespace swarm::manager

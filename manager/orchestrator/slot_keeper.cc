@@ -25,8 +25,22 @@ bool AnyAlive(const View& view, const SlotTasks& slot, Id except) {
 
 Id RevisionId(const Task& task) { return Id::ParseOrZero(task.revision->revision().id()); }
 
-const v1::RestartPolicy& PolicyOf(const Task& task) {
-  return task.revision->revision().task().restart();
+// For jobs "any" means on-failure: what is complete is done.
+v1::RestartPolicy PolicyOf(const Task& task) {
+  v1::RestartPolicy policy = task.revision->revision().task().restart();
+  if (RunOf(task.slot) != 0 && policy.condition() != v1::RestartPolicy::CONDITION_NONE) {
+    policy.set_condition(v1::RestartPolicy::CONDITION_ON_FAILURE);
+  }
+  return policy;
+}
+
+// The scheduler has looked and found no place for it.
+bool HasNoPlace(const Task& task) {
+  return task.state <= TaskState::kPending && !task.error().empty();
+}
+
+bool IsFinishedJob(const Task& task) {
+  return RunOf(task.slot) != 0 && task.state == TaskState::kComplete;
 }
 
 RestartHistory HistoryOf(const View& view, const Task& task) {
@@ -37,7 +51,8 @@ RestartHistory HistoryOf(const View& view, const Task& task) {
   RestartHistory history;
   history.set_service_id(task.service_id.ToBytes());
   history.set_revision_id(revision.ToBytes());
-  history.set_slot(task.slot);
+  history.set_slot(NumberOf(task.slot));
+  history.set_run(RunOf(task.slot));
   return history;
 }
 
@@ -50,7 +65,7 @@ bool NodeIsLeft(const View& view, const Task& task) {
 }
 
 std::string Describe(const Task& task) {
-  return StrCat(task.revision->revision().service_name(), ".", task.slot, " (task ",
+  return StrCat(task.revision->revision().service_name(), ".", NumberOf(task.slot), " (task ",
                 task.id.ToString(), ")");
 }
 
@@ -72,57 +87,93 @@ void SlotKeeper::OnTask(const Task* before, const Task* after, absl::Duration no
   }
 }
 
-std::optional<SlotKeeper::Ended> SlotKeeper::Keep(Turn& turn, Id service, uint32_t slot,
+std::optional<SlotKeeper::Ended> SlotKeeper::Keep(Turn& turn, Id service, Slot slot,
                                                   RevisionJudge& judge) {
   const SlotTasks before(turn.view(), service, slot);
   for (const Ref<Task>& task : before.tasks()) {
     if (IsRemoved(*task) && task->gone) turn.Remove(task->id);
   }
   const Ref<Task> active = before.Active();
+  const Ref<Task> older = before.Predecessor();
   for (const Ref<Task>& task : before.tasks()) {
-    if (IsActive(*task) && task != active) turn.Stop(*task, TaskState::kShutdown, "");
+    if (IsActive(*task) && task != active && task != older) {
+      turn.Stop(*task, TaskState::kShutdown, "");
+    }
   }
   std::optional<Ended> ended;
-  if (active != nullptr && IsTerminal(active->state)) {
-    ended = Restart(turn, before, active, judge);
-  } else if (active != nullptr && active->desired == TaskState::kReady) {
+  if (active == nullptr || IsFinishedJob(*active)) {
+    // Nothing to do for it, and how long it ran is nobody's question.
+    if (active != nullptr) runs_.Forget(active->id);
+  } else if (older != nullptr) {
+    ended = KeepChange(turn, older, active);
+  } else if (IsTerminal(active->state)) {
+    ended = Restart(turn, active, judge);
+  } else if (active->desired == TaskState::kReady) {
     TryPromote(turn, before, *active);
   }
   CutHistory(turn, SlotTasks(turn.view(), service, slot));
   return ended;
 }
 
-SlotKeeper::Ended SlotKeeper::Restart(Turn& turn, const SlotTasks& slot, const Ref<Task>& ended,
-                                      RevisionJudge& judge) {
-  holds_.erase(ended->id);
-  const Ended result{ended, runs_.TakeLived(ended->id)};
-  turn.Stop(*ended, TaskState::kShutdown, "");
+std::optional<SlotKeeper::Ended> SlotKeeper::KeepChange(Turn& turn, const Ref<Task>& older,
+                                                        const Ref<Task>& newer) {
+  // Whether to try again is the rollout's to say.
+  if (IsTerminal(newer->state)) return End(turn, newer);
+  const bool waits = newer->desired == TaskState::kReady;
+  const bool may_take_over = waits ? newer->state >= TaskState::kReady || HasNoPlace(*newer)
+                                   : newer->state == TaskState::kRunning;
+  if (IsTerminal(older->state)) {
+    End(turn, older);
+  } else if (may_take_over) {
+    turn.Stop(*older, TaskState::kShutdown, "");
+  } else {
+    return std::nullopt;
+  }
+  if (waits) TryPromote(turn, SlotTasks(turn.view(), newer->service_id, newer->slot), *newer);
+  return std::nullopt;
+}
+
+SlotKeeper::Ended SlotKeeper::End(Turn& turn, const Ref<Task>& task) {
+  holds_.erase(task->id);
+  turn.Stop(*task, TaskState::kShutdown, "");
+  return {task, runs_.TakeLived(task->id)};
+}
+
+SlotKeeper::Ended SlotKeeper::Restart(Turn& turn, const Ref<Task>& ended, RevisionJudge& judge) {
+  const Ended result = End(turn, ended);
   absl::Duration delay;
   if (NodeIsLeft(turn.view(), *ended)) {
     if (!ConditionAllowsRestart(PolicyOf(*ended), ended->state)) return result;
   } else {
-    RestartDecision decision = DecideRestart(PolicyOf(*ended), {ended->state, result.lived},
-                                             HistoryOf(turn.view(), *ended), turn.now_unix_ms());
-    if (!decision.restart) {
+    const std::optional<absl::Duration> allowed = DelayOfRetry(turn, result);
+    if (!allowed.has_value()) {
       LogInfo("orchestrator", StrCat(Describe(*ended), " ended and is not restarted"));
       return result;
     }
-    if (decision.history_changed) turn.Put(std::move(decision.history));
-    delay = decision.delay;
+    delay = *allowed;
   }
-  CreateHeld(turn, ended->service_id, slot.tasks().front()->slot, judge.ReplacementFor(*ended),
+  CreateHeld(turn, ended->service_id, ended->slot, judge.ReplacementFor(*ended), ended->wanted_node,
              delay);
   return result;
 }
 
-void SlotKeeper::CreateHeld(Turn& turn, Id service, uint32_t slot, Ref<Revision> revision,
-                            absl::Duration delay) {
+std::optional<absl::Duration> SlotKeeper::DelayOfRetry(Turn& turn, const Ended& ended) {
+  const Task& task = *ended.task;
+  RestartDecision decision = DecideRestart(PolicyOf(task), {task.state, ended.lived},
+                                           HistoryOf(turn.view(), task), turn.now_unix_ms());
+  if (!decision.restart) return std::nullopt;
+  if (decision.history_changed) turn.Put(std::move(decision.history));
+  return decision.delay;
+}
+
+void SlotKeeper::CreateHeld(Turn& turn, Id service, Slot slot, Ref<Revision> revision,
+                            Id wanted_node, absl::Duration delay) {
   const SlotTasks tasks(turn.view(), service, slot);
   const bool wait = AnyAlive(turn.view(), tasks, Id{});
   const TaskState desired =
       wait || delay > absl::ZeroDuration() ? TaskState::kReady : TaskState::kRunning;
-  const Id id =
-      turn.Create(service, std::move(revision), slot, desired, tasks.NewestCreatedUnixMs());
+  const Id id = turn.Create(
+      {service, slot, std::move(revision), desired, wanted_node, tasks.NewestCreatedUnixMs()});
   if (desired != TaskState::kReady) return;
   const Hold hold{turn.now() + delay, turn.now() + std::max(delay, kLongestWaitForStop)};
   holds_[id] = hold;
@@ -170,17 +221,38 @@ void SlotKeeper::CutHistory(Turn& turn, const SlotTasks& slot) {
   }
 }
 
-void SlotKeeper::Fill(Turn& turn, Id service, uint32_t slot, const Ref<Revision>& revision) {
+void SlotKeeper::Fill(Turn& turn, Id service, Slot slot, const Ref<Revision>& revision,
+                      Id wanted_node) {
   if (SlotTasks(turn.view(), service, slot).InService()) return;
-  CreateHeld(turn, service, slot, revision, absl::ZeroDuration());
+  CreateHeld(turn, service, slot, revision, wanted_node, absl::ZeroDuration());
 }
 
-void SlotKeeper::Empty(Turn& turn, Id service, uint32_t slot) {
+void SlotKeeper::Empty(Turn& turn, Id service, Slot slot) {
   const SlotTasks tasks(turn.view(), service, slot);
   for (const Ref<Task>& task : tasks.tasks()) {
     holds_.erase(task->id);
     if (!IsRemoved(*task)) turn.Stop(*task, TaskState::kRemove, "");
   }
+}
+
+void SlotKeeper::ChangeOver(Turn& turn, Id service, Slot slot, const Ref<Revision>& revision,
+                            bool start_first) {
+  GiveUpChange(turn, service, slot, "");
+  const SlotTasks tasks(turn.view(), service, slot);
+  const Ref<Task> active = tasks.Active();
+  const bool runs = active != nullptr && active->state == TaskState::kRunning &&
+                    active->desired != TaskState::kReady && IsAlive(turn.view(), *active);
+  if (!runs) return Replace(turn, *tasks.Newest(), revision, "");
+  turn.Create({service, slot, revision, start_first ? TaskState::kRunning : TaskState::kReady,
+               active->wanted_node, tasks.NewestCreatedUnixMs()});
+}
+
+void SlotKeeper::GiveUpChange(Turn& turn, Id service, Slot slot, std::string_view reason) {
+  const SlotTasks tasks(turn.view(), service, slot);
+  if (tasks.Predecessor() == nullptr) return;
+  const Ref<Task> newer = tasks.Active();
+  holds_.erase(newer->id);
+  turn.Stop(*newer, TaskState::kShutdown, reason);
 }
 
 void SlotKeeper::Replace(Turn& turn, const Task& old, Ref<Revision> revision,
@@ -191,13 +263,15 @@ void SlotKeeper::Replace(Turn& turn, const Task& old, Ref<Revision> revision,
     holds_.erase(it);
   }
   if (IsActive(old)) turn.Stop(old, TaskState::kShutdown, reason);
-  CreateHeld(turn, old.service_id, old.slot, std::move(revision), delay);
+  CreateHeld(turn, old.service_id, old.slot, std::move(revision), old.wanted_node, delay);
 }
 
 void SlotKeeper::Move(Turn& turn, const Task& old, Ref<Revision> revision,
                       std::string_view reason) {
   LogInfo("orchestrator", StrCat(Describe(old), " leaves its node: ", reason));
-  if (PolicyOf(old).condition() == v1::RestartPolicy::CONDITION_NONE) {
+  const bool changing = SlotTasks(turn.view(), old.service_id, old.slot).Predecessor() != nullptr;
+  if (changing || PolicyOf(old).condition() == v1::RestartPolicy::CONDITION_NONE) {
+    holds_.erase(old.id);
     turn.Stop(old, TaskState::kShutdown, reason);
     return;
   }

@@ -9,7 +9,7 @@ namespace swarm::manager {
 namespace {
 
 struct Candidate {
-  uint32_t slot;
+  Slot slot;
   bool placed;  // has a task on a node that is not finished
   bool running;
   Id node;
@@ -28,7 +28,7 @@ std::vector<Candidate> Candidates(const Census& census) {
   return all;
 }
 
-std::vector<uint32_t> ChooseRemoved(std::vector<Candidate> all, size_t count) {
+std::vector<Slot> ChooseRemoved(std::vector<Candidate> all, size_t count) {
   // The n-th slot of a node goes before any (n-1)-th; the running and the low ones of a node come
   // first.
   std::sort(all.begin(), all.end(), [](const Candidate& a, const Candidate& b) {
@@ -42,7 +42,7 @@ std::vector<uint32_t> ChooseRemoved(std::vector<Candidate> all, size_t count) {
     if (a.running != b.running) return !a.running;
     return a.slot > b.slot;
   });
-  std::vector<uint32_t> removed;
+  std::vector<Slot> removed;
   for (size_t i = 0; i < count; ++i) removed.push_back(all[i].slot);
   return removed;
 }
@@ -53,7 +53,7 @@ bool IsNewer(const Task& a, const Task& b) {
   return std::tie(a.created_unix_ms, a.id) > std::tie(b.created_unix_ms, b.id);
 }
 
-SlotTasks::SlotTasks(const View& view, Id service, uint32_t slot) {
+SlotTasks::SlotTasks(const View& view, Id service, Slot slot) {
   view.EachTaskOfSlot(service, slot, [this](const Ref<Task>& task) {
     tasks_.push_back(task);
     return true;
@@ -67,6 +67,13 @@ bool SlotTasks::InService() const { return Newest() != nullptr; }
 Ref<Task> SlotTasks::Active() const {
   auto it =
       std::find_if(tasks_.rbegin(), tasks_.rend(), [](const auto& t) { return IsActive(*t); });
+  return it == tasks_.rend() ? nullptr : *it;
+}
+
+Ref<Task> SlotTasks::Predecessor() const {
+  const Ref<Task> active = Active();
+  auto it = std::find_if(tasks_.rbegin(), tasks_.rend(),
+                         [&](const auto& t) { return t != active && IsActive(*t); });
   return it == tasks_.rend() ? nullptr : *it;
 }
 
@@ -101,7 +108,7 @@ ScalePlan PlanScale(const Census& census, uint64_t replicas) {
   }
   const size_t missing = replicas - in_service.size();
   auto taken = in_service.begin();
-  for (uint32_t slot = 1; plan.create.size() < missing; ++slot) {
+  for (Slot slot = 1; plan.create.size() < missing; ++slot) {
     if (taken != in_service.end() && taken->slot == slot) {
       ++taken;
     } else {

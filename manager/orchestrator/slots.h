@@ -11,8 +11,9 @@
 
 namespace swarm::manager {
 
-// Wanted to run now or soon. At most one of a slot.
-inline bool IsActive(const Task& task) { return task.desired <= TaskState::kRunning; }
+// Wanted to run now or soon. At most one of a slot, or two of different revisions while it is
+// changed over.
+inline bool IsActive(const Task& task) { return IsWantedToRun(task); }
 inline bool IsRemoved(const Task& task) { return task.desired >= TaskState::kRemove; }
 // Nothing more will happen to it; kept to be shown.
 inline bool IsHistory(const Task& task) {
@@ -25,13 +26,16 @@ bool IsNewer(const Task& a, const Task& b);
 // All tasks of one slot, oldest first.
 class SlotTasks {
  public:
-  SlotTasks(const View& view, Id service, uint32_t slot);
+  SlotTasks(const View& view, Id service, Slot slot);
 
   const std::vector<Ref<Task>>& tasks() const { return tasks_; }
   // Has a task that is not to be removed.
   bool InService() const;
   // The newest active task, or null.
   Ref<Task> Active() const;
+  // The newest active task before that one, or null: what goes on running while the slot is changed
+  // over to Active().
+  Ref<Task> Predecessor() const;
   // What the slot runs or ran last, of what is not to be removed; null when not in service.
   Ref<Task> Newest() const;
   int64_t NewestCreatedUnixMs() const {
@@ -52,13 +56,13 @@ struct SlotCensus {
   Ref<Task> oldest;  // oldest in service, or null
   bool has_removed_and_gone = false;
 };
-using Census = absl::btree_map<uint32_t, SlotCensus>;
+using Census = absl::btree_map<Slot, SlotCensus>;
 
 void CountTask(const Ref<Task>& task, Census& census);
 
 struct ScalePlan {
-  std::vector<uint32_t> create;  // the lowest free numbers, rising
-  std::vector<uint32_t> remove;
+  std::vector<Slot> create;  // the lowest free numbers, rising
+  std::vector<Slot> remove;
 };
 // Removes unassigned and finished slots first, then from the node with most slots of the service,
 // non-running before running, higher numbers before lower.

@@ -18,6 +18,11 @@ std::shared_ptr<const TaskDetail> WithError(const Task& task, std::string_view r
   return std::make_shared<const TaskDetail>(std::move(detail));
 }
 
+// What a task that should run is wanted to be: one of a job is wanted to end well.
+TaskState Started(Slot slot) {
+  return RunOf(slot) == 0 ? TaskState::kRunning : TaskState::kComplete;
+}
+
 }  // namespace
 
 Turn::Turn(const Env& env, WriteTx& tx, size_t budget)
@@ -28,15 +33,15 @@ Turn::Turn(const Env& env, WriteTx& tx, size_t budget)
       wall_now_(env.clock.WallNow()),
       now_unix_ms_(absl::ToUnixMillis(wall_now_)) {}
 
-Id Turn::Create(Id service, Ref<Revision> revision, uint32_t slot, TaskState desired,
-                int64_t after_unix_ms) {
+Id Turn::Create(NewTask wanted) {
   Task task;
   task.id = Id::Make(env_.random);
-  task.service_id = service;
-  task.revision = std::move(revision);
-  task.slot = slot;
-  task.desired = desired;
-  task.created_unix_ms = std::max(now_unix_ms_, after_unix_ms + 1);
+  task.service_id = wanted.service;
+  task.revision = std::move(wanted.revision);
+  task.slot = wanted.slot;
+  task.desired = wanted.desired == TaskState::kRunning ? Started(wanted.slot) : wanted.desired;
+  task.wanted_node = wanted.wanted_node;
+  task.created_unix_ms = std::max(now_unix_ms_, wanted.after_unix_ms + 1);
   task.status_unix_ms = task.created_unix_ms;
   const Id id = task.id;
   tx_.Put(std::move(task));
@@ -63,7 +68,7 @@ void Turn::Stop(const Task& task, TaskState desired, std::string_view reason) {
 
 void Turn::Promote(const Task& task) {
   Task promoted = task;
-  promoted.desired = TaskState::kRunning;
+  promoted.desired = Started(task.slot);
   tx_.Put(std::move(promoted));
   ++writes_;
 }
@@ -99,6 +104,11 @@ void Turn::Put(Service service) {
 void Turn::Put(RestartHistory history) {
   tx_.PutRestartHistory(std::move(history));
   ++writes_;
+}
+
+void Turn::RemoveRestartHistory(const Task& task) {
+  tx_.RemoveRestartHistory(task.service_id, Id::ParseOrZero(task.revision->revision().id()),
+                           task.slot);
 }
 
 void Turn::RemoveServiceRecords(Id service) {

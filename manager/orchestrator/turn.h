@@ -26,14 +26,20 @@ class Turn {
   bool Exhausted() const { return writes_ >= budget_; }
   size_t writes() const { return writes_; }
 
-  // A NEW task. Its creation time is after `after_unix_ms`, the newest of its slot, whatever the
-  // clock.
-  Id Create(Id service, Ref<Revision> revision, uint32_t slot, TaskState desired,
-            int64_t after_unix_ms);
+  struct NewTask {
+    Id service;
+    Slot slot = 0;
+    Ref<Revision> revision;
+    TaskState desired = TaskState::kRunning;  // COMPLETE is written for jobs
+    Id wanted_node;                           // zero: any
+    int64_t after_unix_ms = 0;  // the newest of its slot; it is created later, whatever the clock
+  };
+  // A NEW task.
+  Id Create(NewTask task);
   // SHUTDOWN or REMOVE. What never got to a node is over at once (SHUTDOWN, gone), and a task that
   // is gone and not wanted any more loses its record. `reason` (may be empty) goes into its error.
   void Stop(const Task& task, TaskState desired, std::string_view reason);
-  // READY → RUNNING.
+  // READY → RUNNING, of jobs COMPLETE.
   void Promote(const Task& task);
   // Nobody will ever report about it again.
   void Orphan(const Task& task, std::string_view reason);
@@ -41,6 +47,8 @@ class Turn {
   // Logs a refusal (none is expected: the name does not change).
   void Put(Service service);
   void Put(RestartHistory history);
+  // What the restart policy counted for the task's slot under its revision.
+  void RemoveRestartHistory(const Task& task);
   void RemoveServiceRecords(Id service);
   void RemoveRevision(Id revision);
 

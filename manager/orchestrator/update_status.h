@@ -21,8 +21,12 @@ UpdateState CurrentUpdate(const Service& service);
 Service WithUpdate(const Service& service, UpdateState state, std::string_view message,
                    absl::Time now);
 
-// "update paused due to failure or early termination of task …: <its error>"
-std::string WhyPaused(const Task& task);
+bool IsPaused(UpdateState state);     // PAUSED, ROLLBACK_PAUSED
+bool IsUnderWay(UpdateState state);   // UPDATING, ROLLBACK_STARTED
+bool IsCompleted(UpdateState state);  // COMPLETED, ROLLBACK_COMPLETED
+
+// "failure or early termination of task …: <its error>"
+std::string WhyFailed(const Task& task);
 
 }  // namespace swarm::manager
 

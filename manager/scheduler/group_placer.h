@@ -1,39 +1,33 @@
-// GroupPlacer: places the tasks of one group, best node first, and explains what it could not
-// place.
+// GroupPlacer: places the tasks of one group that may go to any node, best node first, and explains
+// what it could not place.
 //
 //   GroupPlacer placer(books, demand, now);
-//   while (NodeInfo* node = placer.Next()) { … assign …; placer.Place(*node); }
+//   while (NodeInfo* node = placer.Next()) { … assign …; placer.Place(held); }
 //   task.error = placer.Explain();  // "no suitable node (2 nodes not available for new tasks)"
 //
-// Filters, in this order; a node counts for the first that it fails: available, resources,
-// constraints, platform, max replicas per node. Costs one look at every node, then a heap operation
-// per task. Pure; lives within one pass.
+// The best node, of those that no filter refuses:
+//
+//   spread    where the group does not fail often, in the branch with the fewest tasks of the
+//   service
+//             for each placement preference, with the fewest tasks of the service, with the fewest
+//             tasks, the least busy by what it reported, of the lowest id
+//   binpack   likewise up to the preferences, then the fullest: with the task on it, the larger of
+//             its reserved shares of cpu and memory is the largest; of the lowest id
+//
+// Costs one look at every node, then a heap operation per task and preference. Pure; lives within
+// one pass.
 #ifndef SWARM_MANAGER_SCHEDULER_GROUP_PLACER_H_
 #define SWARM_MANAGER_SCHEDULER_GROUP_PLACER_H_
 
-#include <array>
-#include <cstdint>
-#include <queue>
+#include <optional>
 #include <string>
-#include <tuple>
-#include <vector>
 
 #include "absl/time/time.h"
-#include "manager/placement.h"
 #include "manager/scheduler/node_books.h"
+#include "manager/scheduler/node_filters.h"
+#include "manager/scheduler/spread_tree.h"
 
 namespace swarm::manager {
-
-struct GroupDemand {
-  GroupDemand(const GroupKey& group_key, const Revision& revision)
-      : key(group_key),
-        reservation(ReservationOf(revision)),
-        rules(revision.revision().task().placement()) {}
-
-  GroupKey key;
-  Reservation reservation;
-  PlacementRules rules;
-};
 
 class GroupPlacer {
  public:
@@ -41,28 +35,21 @@ class GroupPlacer {
   // meanwhile.
   GroupPlacer(const NodeBooks& books, const GroupDemand& demand, absl::Duration now);
 
-  // The best node for one more task; null when none is left. The same again until Place or Refuse.
-  NodeInfo* Next();
-  // Counts one task of the group on what Next gave.
-  void Place(NodeInfo& node);
-  // What Next gave is not what the books say any more: filter it anew.
-  void Reconsider(NodeInfo& node);
+  // The best node for one more task; null when none is left. The same again until Place.
+  NodeInfo* Next() const { return tree_.Best(); }
+  // Counts one task of the group, which holds `held`, on what Next gives.
+  void Place(const Reservation& held);
 
-  std::string Explain() const;
+  std::string Explain() const { return refusals_.Explain(); }
 
  private:
-  enum Filter { kAvailable, kResources, kConstraints, kPlatform, kMaxReplicas, kFilterCount };
-  // Fails often, tasks of the service, all tasks, id: the smallest is the best.
-  using Rank = std::tuple<bool, uint32_t, uint32_t, Id, NodeInfo*>;
-
-  // kFilterCount when all let it through.
-  Filter FirstFailed(const NodeInfo& node) const;
-  void Consider(NodeInfo& node);
+  // Nothing when a filter refuses it, which is noted then.
+  std::optional<NodeRank> Consider(const NodeInfo& node);
 
   const GroupDemand& demand_;
   const absl::Duration now_;
-  std::priority_queue<Rank, std::vector<Rank>, std::greater<Rank>> heap_;
-  std::array<uint32_t, kFilterCount> refused_ = {};
+  SpreadTree tree_;
+  Refusals refusals_;
 };
 
 }  // namespace swarm::manager

@@ -1,6 +1,7 @@
 #include "manager/scheduler/node_books.h"
 
 #include <utility>
+#include <vector>
 
 namespace swarm::manager {
 namespace {
@@ -15,18 +16,18 @@ uint32_t NodeInfo::TasksOf(Id service) const {
   return it == tasks_of_service_.end() ? 0 : it->second;
 }
 
-void NodeInfo::Count(Id service, const Reservation& reservation) {
+void NodeInfo::Count(Id service, const Reservation& held) {
   ++tasks;
   ++tasks_of_service_[service];
-  taken += reservation;
+  taken += held;
 }
 
-void NodeInfo::Discount(Id service, const Reservation& reservation) {
+void NodeInfo::Discount(Id service, const Reservation& held) {
   auto it = tasks_of_service_.find(service);
   if (it == tasks_of_service_.end()) return;  // counted on an earlier node of this id
   if (--it->second == 0) tasks_of_service_.erase(it);
   --tasks;
-  taken -= reservation;
+  taken -= held;
 }
 
 void NodeInfo::NoteFailure(const GroupKey& group, absl::Duration now) {
@@ -53,7 +54,29 @@ void NodeBooks::PutNode(Id id, Ref<Node> node) {
   info->takes_new_tasks = TakesNewTasks(*node);
   info->subject = SubjectOf(*node);
   info->capacity = CapacityOf(*node);
+  info->usage = UsageOf(*node);
   info->node = std::move(node);
+}
+
+void NodeBooks::PutAllNodes(const View& view) {
+  auto known = nodes_.begin();
+  std::vector<std::pair<Id, Ref<Node>>> changed;
+  std::vector<Id> removed;
+  view.EachNode([&](const Ref<Node>& node) {
+    // Both are in the order of their ids; a node that is known as it is needs no parsing of its id.
+    if (known != nodes_.end() && known->second->node == node) {
+      ++known;
+      return true;
+    }
+    const Id id = Id::ParseOrZero(node->id());
+    while (known != nodes_.end() && known->first < id) removed.push_back((known++)->first);
+    if (known != nodes_.end() && known->first == id) ++known;
+    changed.emplace_back(id, node);
+    return true;
+  });
+  while (known != nodes_.end()) removed.push_back((known++)->first);
+  for (const Id id : removed) RemoveNode(id);
+  for (auto& [id, node] : changed) PutNode(id, std::move(node));
 }
 
 NodeInfo* NodeBooks::Find(Id id) {
@@ -62,15 +85,21 @@ NodeInfo* NodeBooks::Find(Id id) {
 }
 
 void NodeBooks::Add(const Task& task) {
-  if (NodeInfo* node = Find(task.node_id)) {
-    node->Count(task.service_id, ReservationOf(*task.revision));
-  }
+  NodeInfo* node = Find(task.node_id);
+  if (node == nullptr) return;
+  Reservation held = HeldBy(task);
+  if (Holds(task)) node->taken.generic += held.generic;
+  held.generic = {};
+  if (Counts(task)) node->Count(task.service_id, held);
 }
 
 void NodeBooks::Subtract(const Task& task) {
-  if (NodeInfo* node = Find(task.node_id)) {
-    node->Discount(task.service_id, ReservationOf(*task.revision));
-  }
+  NodeInfo* node = Find(task.node_id);
+  if (node == nullptr) return;
+  Reservation held = HeldBy(task);
+  if (Holds(task)) node->taken.generic -= held.generic;
+  held.generic = {};
+  if (Counts(task)) node->Discount(task.service_id, held);
 }
 
 }  // namespace swarm::manager

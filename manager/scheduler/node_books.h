@@ -1,6 +1,11 @@
 // NodeBooks: what the scheduler knows of each node without asking the store: its facts, what is
 // reserved on it and how many tasks of which service it has. Kept by adding and subtracting single
-// tasks, so that a change costs what it changed. Pure; one thread.
+// tasks, so that a change costs what it changed.
+//
+// A task that is to stop frees its cpu and memory at once, for the one that comes after it, but
+// keeps its generic resources until it has ended: no two containers share a GPU.
+//
+// Pure; one thread.
 #ifndef SWARM_MANAGER_SCHEDULER_NODE_BOOKS_H_
 #define SWARM_MANAGER_SCHEDULER_NODE_BOOKS_H_
 
@@ -43,10 +48,11 @@ class NodeInfo {
   Reservation capacity;
   Reservation taken;
   uint32_t tasks = 0;
+  uint32_t usage = 0;  // as UsageOf
 
   uint32_t TasksOf(Id service) const;
-  void Count(Id service, const Reservation& reservation);
-  void Discount(Id service, const Reservation& reservation);
+  void Count(Id service, const Reservation& held);
+  void Discount(Id service, const Reservation& held);
   void NoteFailure(const GroupKey& group, absl::Duration now);
   bool FailsOften(const GroupKey& group, absl::Duration now) const;
 
@@ -63,13 +69,20 @@ class NodeBooks {
   // New or changed facts. What is counted on the node stays.
   void PutNode(Id id, Ref<Node> node);
   void RemoveNode(Id id) { nodes_.erase(id); }
+  // The nodes as `view` has them now.
+  void PutAllNodes(const View& view);
   // Null when there is none.
   NodeInfo* Find(Id id);
   const Map& nodes() const { return nodes_; }
 
-  // A task is on the books of its node while it is assigned and runnable.
+  // Assigned and runnable: one of its node's tasks, with its cpu and memory.
   static bool Counts(const Task& task) { return !task.node_id.IsZero() && IsRunnable(task); }
-  // Only tasks that Counts(); those of unknown nodes change nothing.
+  // Assigned and not ended, with generic resources.
+  static bool Holds(const Task& task) {
+    return !task.node_id.IsZero() && !IsTerminal(task.state) && !task.gone && HoldsGeneric(task);
+  }
+  // What there is of the task on its node: it Counts, Holds, both or neither. Tasks of unknown
+  // nodes change nothing.
   void Add(const Task& task);
   void Subtract(const Task& task);
 

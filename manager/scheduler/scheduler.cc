@@ -5,14 +5,13 @@
 #include <string>
 #include <utility>
 
-#include "absl/container/btree_map.h"
-#include "absl/container/btree_set.h"
-#include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "common/check.h"
 #include "common/log.h"
-#include "manager/scheduler/group_placer.h"
+#include "common/strings.h"
 #include "manager/scheduler/node_books.h"
+#include "manager/scheduler/pass.h"
+#include "manager/scheduler/pending_groups.h"
 
 namespace swarm::manager {
 namespace {
@@ -24,34 +23,10 @@ constexpr absl::Duration kLongestRetryPause = absl::Seconds(1);
 // After an Update that the store refused (a disk too slow for what is queued).
 constexpr absl::Duration kRefusedPause = absl::Seconds(1);
 
-struct PendingTask {
-  uint32_t slot;
-  Id id;
-  friend auto operator<=>(const PendingTask&, const PendingTask&) = default;
-};
-
-struct Group {
-  absl::btree_set<PendingTask> fresh;    // the store does not have `reason` for these yet
-  absl::btree_set<PendingTask> waiting;  // tried, and the store says why
-  std::shared_ptr<const TaskDetail> reason = std::make_shared<TaskDetail>();
-
-  bool empty() const { return fresh.empty() && waiting.empty(); }
-};
-
-bool IsPending(const Task& task) {
-  return task.state == TaskState::kPending && IsRunnable(task) && task.node_id.IsZero();
-}
-
-bool SameForPlacement(const Node& a, const Node& b) {
-  return a.status().state() == b.status().state() && a.status().addr() == b.status().addr() &&
-         a.spec().SerializeAsString() == b.spec().SerializeAsString() &&
-         a.description().SerializeAsString() == b.description().SerializeAsString();
-}
-
-class SpreadScheduler : public Scheduler {
+class StoreScheduler : public Scheduler {
  public:
-  SpreadScheduler(const Env& env, Store& store) : env_(env), store_(store) {}
-  ~SpreadScheduler() override {
+  StoreScheduler(const Env& env, Store& store) : env_(env), store_(store) {}
+  ~StoreScheduler() override {
     env_.loop.Cancel(retry_timer_);
     env_.loop.Cancel(turn_timer_);
   }
@@ -67,17 +42,14 @@ class SpreadScheduler : public Scheduler {
   // The books as the store has it now; changes up to now are in them.
   void ReadEverything() {
     start_version_ = store_.version();
+    seen_version_ = start_version_;
     own_versions_.clear();
     books_ = NodeBooks();
-    groups_.clear();
-    dirty_.clear();
-    store_.view().EachNode([this](const Ref<Node>& node) {
-      books_.PutNode(Id::ParseOrZero(node->id()), node);
-      return true;
-    });
+    groups_ = PendingGroups();
+    books_.PutAllNodes(store_.view());
     store_.view().EachTask([this](const Ref<Task>& task) {
-      if (NodeBooks::Counts(*task)) books_.Add(*task);
-      if (IsPending(*task)) AddPending(*task);
+      books_.Add(*task);
+      if (IsPending(*task)) groups_.Add(KeyOf(*task), *task);
       return true;
     });
   }
@@ -86,6 +58,7 @@ class SpreadScheduler : public Scheduler {
 
   void OnChanges(const ChangeSet& set) {
     if (set.version <= start_version_) return;
+    seen_version_ = set.version;
     if (!own_versions_.empty() && own_versions_.front() == set.version) {
       own_versions_.pop_front();  // is on the books since it was decided
       return;
@@ -93,6 +66,7 @@ class SpreadScheduler : public Scheduler {
     for (const Change& change : set.changes) {
       if (change.Is<Task>()) OnTask(change.Before<Task>(), change.After<Task>());
       if (change.Is<Node>()) OnNode(change.Before<Node>(), change.After<Node>());
+      if (change.Is<Service>()) OnService(change.Before<Service>(), change.After<Service>());
       if (change.Is<Revision>()) OnRevision(change.After<Revision>());
     }
     WakeUp();
@@ -100,16 +74,17 @@ class SpreadScheduler : public Scheduler {
 
   void OnTask(const Ref<Task>& before, const Ref<Task>& after) {
     const bool counted = before != nullptr && NodeBooks::Counts(*before);
-    const bool counts = after != nullptr && NodeBooks::Counts(*after);
-    if (counted) books_.Subtract(*before);
-    if (counts) books_.Add(*after);
-    if (counted && !counts) retry_ = true;
+    const bool held = before != nullptr && NodeBooks::Holds(*before);
+    if (before != nullptr) books_.Subtract(*before);
+    if (after != nullptr) books_.Add(*after);
+    if (counted && (after == nullptr || !NodeBooks::Counts(*after))) retry_ = true;
+    if (held && (after == nullptr || !NodeBooks::Holds(*after))) retry_ = true;
     if (counted && after != nullptr) NoteFailure(*after);
 
     const bool was_pending = before != nullptr && IsPending(*before);
     const bool is_pending = after != nullptr && IsPending(*after);
-    if (was_pending && !is_pending) RemovePending(*before);
-    if (is_pending && !was_pending) AddPending(*after);
+    if (was_pending && !is_pending) groups_.Remove(KeyOf(*before), *before);
+    if (is_pending && !was_pending) groups_.Add(KeyOf(*after), *after);
   }
 
   void NoteFailure(const Task& task) {
@@ -120,7 +95,11 @@ class SpreadScheduler : public Scheduler {
   void OnNode(const Ref<Node>& before, const Ref<Node>& after) {
     const Id id = Id::ParseOrZero((after != nullptr ? after : before)->id());
     RefreshNode(id);
-    if (before == nullptr || after == nullptr || !SameForPlacement(*before, *after)) retry_ = true;
+    // Heartbeats and reported usage change nothing about which tasks it may get.
+    const bool same = before != nullptr && after != nullptr &&
+                      before->status().state() == after->status().state() &&
+                      SameFacts(*before, *after);
+    if (!same) retry_ = true;
   }
 
   // From the store and not from the change: a pass may have seen a newer one already.
@@ -133,14 +112,18 @@ class SpreadScheduler : public Scheduler {
     }
   }
 
-  void OnRevision(const Ref<Revision>& revision) {
-    if (revision == nullptr) return;
-    const GroupKey key{Id::ParseOrZero(revision->revision().service_id()),
-                       Id::ParseOrZero(revision->revision().id())};
-    if (groups_.contains(key)) dirty_.insert(key);
+  // Of a service only what it waits for matters here: the rest comes as a revision.
+  void OnService(const Ref<Service>& before, const Ref<Service>& after) {
+    const std::string waited = before == nullptr ? "" : before->waiting_for();
+    if (after == nullptr || after->waiting_for() == waited) return;
+    groups_.RetryService(Id::ParseOrZero(after->id()));
   }
 
-  // ---- groups
+  void OnRevision(const Ref<Revision>& revision) {
+    if (revision == nullptr) return;
+    groups_.Retry({Id::ParseOrZero(revision->revision().service_id()),
+                   Id::ParseOrZero(revision->revision().id())});
+  }
 
   // Tasks come many of one revision in a row; parsing its id once is enough.
   GroupKey KeyOf(const Task& task) {
@@ -151,28 +134,11 @@ class SpreadScheduler : public Scheduler {
     return {task.service_id, last_revision_id_};
   }
 
-  void AddPending(const Task& task) {
-    const GroupKey key = KeyOf(task);
-    groups_[key].fresh.insert({task.slot, task.id});
-    dirty_.insert(key);
-  }
-
-  void RemovePending(const Task& task) {
-    auto it = groups_.find(KeyOf(task));
-    if (it == groups_.end()) return;
-    const PendingTask pending{task.slot, task.id};
-    it->second.fresh.erase(pending);
-    it->second.waiting.erase(pending);
-    if (!it->second.empty()) return;
-    dirty_.erase(it->first);
-    groups_.erase(it);
-  }
-
   // ---- turns
 
   void WakeUp() {
     if (retry_ && groups_.empty()) retry_ = false;
-    if (!awake_ && (!dirty_.empty() || (retry_ && RetryIsDue()))) {
+    if (!awake_ && (groups_.AnyDirty() || (retry_ && RetryIsDue()))) {
       awake_ = true;
       env_.loop.Post([this, alive = std::weak_ptr<bool>(alive_)] {
         if (!alive.expired()) Turn();
@@ -190,22 +156,24 @@ class SpreadScheduler : public Scheduler {
   void Turn() {
     awake_ = false;
     if (retry_ && RetryIsDue()) RetryAllGroups();
-    size_t budget = kTasksPerUpdate;
+    // The store may be ahead of what the books were told.
+    if (seen_version_ != store_.version()) books_.PutAllNodes(store_.view());
     const absl::Status status = store_.Update([&](WriteTx& tx) {
-      while (!dirty_.empty() && budget > 0) {
-        const GroupKey key = *dirty_.begin();
-        if (!Schedule(tx, key, budget)) break;
-        dirty_.erase(key);
-        auto it = groups_.find(key);
-        if (it != groups_.end() && it->second.empty()) groups_.erase(it);
+      Pass pass(env_, tx, books_, kTasksPerUpdate);
+      while (groups_.AnyDirty() && pass.budget() > 0) {
+        const GroupKey key = groups_.FirstDirty();
+        Group* group = groups_.Find(key);
+        if (group != nullptr && !pass.Schedule(key, *group)) break;
+        groups_.SetClean(key);
       }
-      return budget < kTasksPerUpdate ? absl::OkStatus() : absl::CancelledError("nothing to do");
+      return pass.budget() < kTasksPerUpdate ? absl::OkStatus()
+                                             : absl::CancelledError("nothing to do");
     });
     if (status.ok()) {
       own_versions_.push_back(store_.version());
     } else if (!absl::IsCancelled(status)) {
       // The books have what never happened.
-      LogError("scheduler", absl::StrCat("could not write decisions: ", status.ToString()));
+      LogError("scheduler", StrCat("could not write decisions: ", status.ToString()));
       ReadEverything();
       awake_ = true;
       turn_timer_ = env_.loop.RunAfter(kRefusedPause, [this] { Turn(); });
@@ -216,101 +184,22 @@ class SpreadScheduler : public Scheduler {
 
   void RetryAllGroups() {
     retry_ = false;
-    for (const auto& [key, group] : groups_) dirty_.insert(key);
-    const double looks = static_cast<double>(groups_.size()) * books_.nodes().size();
+    groups_.RetryAll();
+    const auto looks = static_cast<double>(groups_.CountLooks(books_.nodes().size()));
     next_retry_ = env_.loop.Now() + std::min(kLongestRetryPause, looks * 10 * kPriceOfALook);
-  }
-
-  // True when the whole group was looked at; false when the budget ended first.
-  bool Schedule(WriteTx& tx, const GroupKey& key, size_t& budget) {
-    auto it = groups_.find(key);
-    if (it == groups_.end()) return true;
-    Group& group = it->second;
-    const Ref<Revision> revision = tx.view().GetRevision(key.revision);
-    if (revision == nullptr) return Explain(tx, group, "its revision is gone", budget);
-    if (revision->revision().image_digest().empty()) {
-      const std::string& why = revision->pending_reason();
-      return Explain(tx, group, why.empty() ? "the image is not resolved yet" : why, budget);
-    }
-    const GroupDemand demand(key, *revision);
-    GroupPlacer placer(books_, demand, env_.loop.Now());
-    for (auto* tasks : {&group.waiting, &group.fresh}) {
-      while (!tasks->empty()) {
-        if (budget == 0) return false;
-        NodeInfo* node = NextStillThere(tx.view(), placer);
-        if (node == nullptr) return Explain(tx, group, placer.Explain(), budget);
-        const Ref<Task> task = tx.view().GetTask(tasks->begin()->id);
-        tasks->erase(tasks->begin());
-        if (task == nullptr || !IsPending(*task)) continue;
-        Assign(tx, *task, revision, node->id);
-        placer.Place(*node);
-        --budget;
-      }
-    }
-    return true;
-  }
-
-  // The store may be ahead of what the books were told.
-  NodeInfo* NextStillThere(const View& view, GroupPlacer& placer) {
-    while (NodeInfo* node = placer.Next()) {
-      const Ref<Node> current = view.GetNode(node->id);
-      if (current == node->node) return node;
-      if (current != nullptr) {
-        books_.PutNode(node->id, current);
-      } else {
-        node->takes_new_tasks = false;  // removed: its ChangeSet comes
-      }
-      placer.Reconsider(*node);
-    }
-    return nullptr;
-  }
-
-  void Assign(WriteTx& tx, const Task& pending, const Ref<Revision>& revision, Id node) {
-    Task task = pending;
-    task.revision = revision;
-    task.node_id = node;
-    task.state = TaskState::kAssigned;
-    task.status_unix_ms = absl::ToUnixMillis(env_.clock.WallNow());
-    task.detail = nullptr;
-    tx.Put(std::move(task));
-  }
-
-  // Writes the reason into every task of the group that does not have it. As Schedule.
-  bool Explain(WriteTx& tx, Group& group, const std::string& why, size_t& budget) {
-    if (group.reason->error != why) {
-      group.fresh.insert(group.waiting.begin(), group.waiting.end());
-      group.waiting.clear();
-      TaskDetail detail;
-      detail.error = why;
-      group.reason = std::make_shared<const TaskDetail>(std::move(detail));
-    }
-    while (!group.fresh.empty()) {
-      if (budget == 0) return false;
-      const PendingTask pending = *group.fresh.begin();
-      group.fresh.erase(group.fresh.begin());
-      const Ref<Task> task = tx.view().GetTask(pending.id);
-      if (task == nullptr || !IsPending(*task)) continue;
-      group.waiting.insert(pending);
-      if (task->error() == why) continue;
-      Task explained = *task;
-      explained.detail = group.reason;
-      tx.PutSoft(std::move(explained));
-      --budget;
-    }
-    return true;
   }
 
   const Env env_;
   Store& store_;
   std::unique_ptr<WatchHandle> watch_;
   uint64_t start_version_ = 0;
+  uint64_t seen_version_ = 0;  // of the newest change that was told
   // Of Updates made here whose ChangeSets did not come back yet.
   std::deque<uint64_t> own_versions_;
 
   NodeBooks books_;
-  absl::btree_map<GroupKey, Group> groups_;
-  absl::btree_set<GroupKey> dirty_;  // groups to look at in the next turn
-  bool retry_ = false;               // something ended or a node changed: look at all groups
+  PendingGroups groups_;
+  bool retry_ = false;  // something ended or a node changed: look at all groups
   absl::Duration next_retry_ = -absl::InfiniteDuration();
   TimerId retry_timer_ = 0;
   TimerId turn_timer_ = 0;
@@ -324,7 +213,7 @@ class SpreadScheduler : public Scheduler {
 }  // namespace
 
 std::unique_ptr<Scheduler> MakeScheduler(const Env& env, Store& store) {
-  return std::make_unique<SpreadScheduler>(env, store);
+  return std::make_unique<StoreScheduler>(env, store);
 }
 
 }  // namespace swarm::manager

@@ -3,10 +3,13 @@
 //   auto scheduler = MakeScheduler(env, store);  scheduler->Start();
 //
 // Tasks of one service and revision are one group: the nodes are filtered once per group and pass,
-// and put into a heap by (failed here lately, tasks of the service, all tasks); each task takes the
-// top. A group that does not fit waits with its reason (TaskDetail::error) and is tried again when
-// a node changes, a task ends somewhere or its revision changes; all of that is gathered into one
-// pass per loop turn. Reasons and PENDING are soft, assignments are durable.
+// and put into heaps by the branches of the placement preferences (group_placer.h has the order);
+// each task takes the best. Tasks of global services are asked about their own node only. A group
+// that does not fit waits with its reason (TaskDetail::error) and is tried again when a node
+// changes, a task ends somewhere, its revision changes or what its service waits for; all of that
+// is gathered into one pass per loop turn. What a node reports of its usage is looked at when
+// something is placed, and wakes nobody. Reasons and PENDING are soft; assignments, and the generic
+// resources that are given with them (TaskExtras::generic), are durable.
 //
 // Loop thread only. Watches the store and changes only the store.
 #ifndef SWARM_MANAGER_SCHEDULER_SCHEDULER_H_

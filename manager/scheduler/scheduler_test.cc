@@ -1,5 +1,3 @@
-#include "manager/scheduler/scheduler.h"
-
 #include <cstdio>
 #include <map>
 #include <string>
@@ -9,68 +7,15 @@
 #include "common/clock.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "manager/scheduler/group_placer.h"
-#include "tests/support/store_world.h"
+#include "manager/scheduler/node_books.h"
+#include "manager/scheduler/scheduler_test_world.h"
 
 namespace swarm::manager {
 namespace {
 
-using ::swarm::testing::StoreWorld;
 using ::testing::Each;
 using ::testing::ElementsAre;
 using ::testing::UnorderedElementsAre;
-
-class SchedulerTest : public ::testing::Test {
- protected:
-  void Start() {
-    scheduler_ = MakeScheduler(world_.env(), world_.store());
-    scheduler_->Start();
-    Run();
-  }
-  void Run() { world_.loop().Advance(absl::Seconds(1)); }
-
-  // PENDING tasks of the service's revision, in the next slots.
-  std::vector<Id> AddTasks(Id service, size_t count, TaskState desired = TaskState::kRunning) {
-    const Ref<Revision> revision = world_.view().GetRevision(
-        Id::ParseOrZero(world_.view().GetService(service)->revision_id()));
-    std::vector<Id> ids;
-    world_.MustWrite([&](WriteTx& tx) {
-      for (size_t i = 0; i < count; ++i) {
-        Task task;
-        task.id = Id::Make(world_.random());
-        task.service_id = service;
-        task.revision = revision;
-        task.slot = ++last_slot_;
-        task.state = TaskState::kPending;
-        task.desired = desired;
-        ids.push_back(task.id);
-        tx.Put(std::move(task));
-      }
-      return absl::OkStatus();
-    });
-    return ids;
-  }
-  Ref<Task> Get(Id task) { return world_.view().GetTask(task); }
-  std::string ErrorOf(Id task) { return Get(task)->error(); }
-  std::map<Id, size_t> PerNode(Id service) {
-    std::map<Id, size_t> counts;
-    for (const Task& task : world_.TasksOf(service)) {
-      if (IsRunnable(task) && !task.node_id.IsZero()) ++counts[task.node_id];
-    }
-    return counts;
-  }
-  void Constrain(v1::ServiceSpec& spec, const std::string& constraint) {
-    spec.mutable_task()->mutable_placement()->add_constraints(constraint);
-  }
-  static void ReserveCpu(v1::ServiceSpec& spec, double cores) {
-    spec.mutable_task()->mutable_resources()->mutable_reservations()->set_nano_cpus(
-        static_cast<int64_t>(cores * 1e9));
-  }
-
-  StoreWorld world_;
-  std::unique_ptr<Scheduler> scheduler_;
-  uint32_t last_slot_ = 0;
-};
 
 TEST_F(SchedulerTest, SpreadsAServiceEvenlyOverNodes) {
   for (const char* name : {"a", "b", "c"}) world_.AddNode(name);
@@ -123,7 +68,7 @@ TEST_F(SchedulerTest, ExplainsEveryFilterInWordsThatSwarmUsersKnow) {
   Start();
   EXPECT_EQ(ErrorOf(task),
             "no suitable node (2 nodes not available for new tasks; insufficient resources on 1 "
-            "node)");
+            "node (cpu))");
 }
 
 TEST_F(SchedulerTest, ExplainsConstraintsPlatformAndReplicasPerNode) {
@@ -152,7 +97,7 @@ TEST_F(SchedulerTest, NeverReservesMoreThanANodeHas) {
   const std::vector<Id> tasks = AddTasks(web, 3);
   Start();
   EXPECT_EQ(Get(tasks[1])->state, TaskState::kAssigned);
-  EXPECT_EQ(ErrorOf(tasks[2]), "no suitable node (insufficient resources on 1 node)");
+  EXPECT_EQ(ErrorOf(tasks[2]), "no suitable node (insufficient resources on 1 node (cpu))");
 }
 
 TEST_F(SchedulerTest, TriesAgainWhenATaskEnds) {
@@ -234,7 +179,7 @@ TEST_F(SchedulerTest, CountsAfterARestartWhatIsOnNodes) {
   const Id task = AddTasks(web, 1)[0];
   world_.SetNodeState(a, v1::NodeStatus::STATE_READY);
   Start();
-  EXPECT_EQ(ErrorOf(task), "no suitable node (insufficient resources on 1 node)");
+  EXPECT_EQ(ErrorOf(task), "no suitable node (insufficient resources on 1 node (cpu))");
 }
 
 TEST_F(SchedulerTest, DoesNotPlaceATaskThatWasStoppedInTheSameTurn) {
@@ -261,6 +206,51 @@ TEST_F(SchedulerTest, DoesNotPlaceOnANodeThatWentDownInTheSameTurn) {
   Run();
   EXPECT_EQ(Get(task)->state, TaskState::kPending);
   EXPECT_EQ(ErrorOf(task), "no suitable node (1 node not available for new tasks)");
+}
+
+TEST_F(SchedulerTest, NamesWhatIsShortOnAnyOfTheNodes) {
+  world_.AddNode("few cores");
+  world_.ChangeNode(world_.AddNode("little memory"), [](Node& node) {
+    node.mutable_description()->mutable_resources()->set_nano_cpus(int64_t{64} << 30);
+    node.mutable_description()->mutable_resources()->set_memory_bytes(1);
+  });
+  const Id web = world_.AddService("web", 1, [](v1::ServiceSpec& spec) {
+    ReserveCpu(spec, 8);
+    spec.mutable_task()->mutable_resources()->mutable_reservations()->set_memory_bytes(2);
+  });
+  const Id task = AddTasks(web, 1)[0];
+  Start();
+  EXPECT_EQ(ErrorOf(task), "no suitable node (insufficient resources on 2 nodes (cpu, memory))");
+}
+
+TEST_F(SchedulerTest, KeepsTasksPendingWithWhatTheirServiceWaitsFor) {
+  const Id a = world_.AddNode("a");
+  const Id web = world_.AddService("web", 1);
+  SetWaitingFor(web, "waits for db to be healthy (0 of 1 running)");
+  const Id task = AddTasks(web, 1)[0];
+  const Id pinned = AddPinned(web, {a})[0];
+  Start();
+  EXPECT_EQ(ErrorOf(task), "waits for db to be healthy (0 of 1 running)");
+  EXPECT_EQ(ErrorOf(pinned), "waits for db to be healthy (0 of 1 running)");
+  SetWaitingFor(web, "waits for cache to start");
+  Run();
+  EXPECT_EQ(ErrorOf(task), "waits for cache to start");
+  EXPECT_EQ(ErrorOf(pinned), "waits for cache to start");
+  SetWaitingFor(web, "");
+  Run();
+  EXPECT_EQ(Get(task)->state, TaskState::kAssigned);
+  EXPECT_EQ(Get(pinned)->state, TaskState::kAssigned);
+  EXPECT_EQ(ErrorOf(task), "");
+}
+
+TEST_F(SchedulerTest, WhatOneServiceWaitsForDoesNotHoldAnother) {
+  world_.AddNode("a");
+  const Id web = world_.AddService("web", 1);
+  SetWaitingFor(web, "waits for db");
+  AddTasks(web, 1);
+  const Id db = AddTasks(world_.AddService("db", 1), 1)[0];
+  Start();
+  EXPECT_EQ(Get(db)->state, TaskState::kAssigned);
 }
 
 // Asserts balance; the time is printed for people.

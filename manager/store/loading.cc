@@ -203,11 +203,17 @@ class Loader {
     task->version = from.version();
     task->created_unix_ms = from.created_unix_ms();
     task->status_unix_ms = from.status_unix_ms();
-    task->slot = from.slot();
+    task->wanted_node = Id::FromBytes(from.wanted_node_id());
+    task->slot = MakeSlot(from.run(), from.slot());
     task->state = static_cast<TaskState>(from.state());
     task->desired = static_cast<TaskState>(from.desired_state());
     task->gone = from.acknowledged_gone();
     task->detail = DetailOf(from);
+    if (from.generic_resources_size() > 0) {
+      auto extras = std::make_shared<TaskExtras>();
+      extras->generic.assign(from.generic_resources().begin(), from.generic_resources().end());
+      task->extras = std::move(extras);
+    }
     waiting_.push_back(Waiting{std::move(task), Id::FromBytes(from.revision_id())});
     return absl::OkStatus();
   }
@@ -216,7 +222,8 @@ class Loader {
     RestartHistory history;
     RETURN_IF_ERROR(Parse(record, history));
     const Tables::RestartKey key{Id::FromBytes(history.service_id()),
-                                 Id::FromBytes(history.revision_id()), history.slot()};
+                                 Id::FromBytes(history.revision_id()),
+                                 MakeSlot(history.run(), history.slot())};
     if (RestartKeyBytes(key) != record.key) {
       return Bad(record.table, record.key, "the record says another slot");
     }
@@ -252,7 +259,9 @@ std::optional<std::string> Encode(const Ref<Task>& task) {
 }
 
 std::string RestartKeyBytes(const Tables::RestartKey& key) {
-  return key.service.ToBytes() + key.revision.ToBytes() + BigEndian32(key.slot);
+  const uint32_t run = RunOf(key.slot);
+  return key.service.ToBytes() + key.revision.ToBytes() +
+         (run == 0 ? std::string() : BigEndian32(run)) + BigEndian32(NumberOf(key.slot));
 }
 
 Mutation ReserveVersions(uint64_t up_to) {

@@ -72,7 +72,9 @@ storage::v1::TaskRecord ToRecord(const Task& task) {
     record.set_revision_id(Id::ParseOrZero(task.revision->revision().id()).ToBytes());
   }
   if (!task.node_id.IsZero()) record.set_node_id(task.node_id.ToBytes());
-  record.set_slot(task.slot);
+  if (!task.wanted_node.IsZero()) record.set_wanted_node_id(task.wanted_node.ToBytes());
+  record.set_slot(NumberOf(task.slot));
+  record.set_run(RunOf(task.slot));
   record.set_desired_state(static_cast<uint32_t>(task.desired));
   record.set_state(static_cast<uint32_t>(task.state));
   record.set_created_unix_ms(task.created_unix_ms);
@@ -86,6 +88,10 @@ storage::v1::TaskRecord ToRecord(const Task& task) {
     record.set_exit_code(task.detail->exit_code);
     record.set_oom_killed(task.detail->oom_killed);
   }
+  if (task.extras != nullptr) {
+    record.mutable_generic_resources()->Assign(task.extras->generic.begin(),
+                                               task.extras->generic.end());
+  }
   return record;
 }
 
@@ -97,6 +103,7 @@ v1::TaskStatus StatusToApi(const Task& task) {
   status.set_message(task.detail->message);
   status.set_error(task.detail->error);
   status.set_oom_killed(task.detail->oom_killed);
+  if (task.detail->health != nullptr) *status.mutable_health() = *task.detail->health;
   if (task.detail->pid != 0 || task.detail->exit_code != 0) {
     // A container bears the name of its task: there is one for each.
     status.mutable_container()->set_container_id(task.id.ToString());
@@ -121,7 +128,13 @@ v1::Task ToApi(const Task& task) {
     api.set_revision_id(revision.id());
     api.set_image(revision.task().container().image());
   }
-  api.set_slot(task.slot);
+  api.set_slot(PublicSlot(task));
+  api.set_run(RunOf(task.slot));
+  if (!task.wanted_node.IsZero()) api.set_wanted_node_id(task.wanted_node.ToString());
+  if (task.extras != nullptr) {
+    api.mutable_generic_resources()->Assign(task.extras->generic.begin(),
+                                            task.extras->generic.end());
+  }
   api.set_node_id(task.node_id.ToString());
   api.set_desired_state(ToProto(task.desired));
   *api.mutable_status() = StatusToApi(task);

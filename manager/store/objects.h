@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "common/ids.h"
@@ -47,6 +48,13 @@ inline v1::TaskStatus::State ToProto(TaskState s) { return static_cast<v1::TaskS
 // Unknown numbers are kNew.
 TaskState TaskStateFromProto(v1::TaskStatus::State state);
 
+// A place in a service that one task after the other fills: its number, from 1 on, in the low half,
+// and the run of a job in the high half (0: not a job). Global services number their nodes.
+using Slot = uint64_t;
+constexpr Slot MakeSlot(uint32_t run, uint32_t number) { return Slot{run} << 32 | number; }
+constexpr uint32_t RunOf(Slot slot) { return static_cast<uint32_t>(slot >> 32); }
+constexpr uint32_t NumberOf(Slot slot) { return static_cast<uint32_t>(slot); }
+
 // Words about a task, only there when there is something to say.
 struct TaskDetail {
   std::string message;
@@ -54,30 +62,41 @@ struct TaskDetail {
   int64_t pid = 0;
   int32_t exit_code = 0;
   bool oom_killed = false;
+  std::shared_ptr<const v1::Health> health;  // null without a health check; soft
+};
+
+// What few tasks have.
+struct TaskExtras {
+  std::vector<v1::GenericResource> generic;  // given by the scheduler; durable
 };
 
 struct Task {
   Id id;
   Id service_id;
-  Id node_id;  // zero until ASSIGNED
+  Id node_id;      // zero until ASSIGNED
+  Id wanted_node;  // the only one that it may go to; zero: any
   std::shared_ptr<const Revision> revision;
   uint64_t version = 0;
   int64_t created_unix_ms = 0;
   int64_t status_unix_ms = 0;  // when `state` was reported: for people
-  uint32_t slot = 0;
+  Slot slot = 0;
   TaskState state = TaskState::kNew;
   TaskState desired = TaskState::kRunning;
   // The agent said that nothing of it is left on the node, or it never got to one.
   bool gone = false;
   std::shared_ptr<const TaskDetail> detail;  // may be null
+  std::shared_ptr<const TaskExtras> extras;  // may be null
 
   const std::string& error() const;  // "" when there is no detail
 };
 
+// Desired READY, RUNNING or, of jobs, COMPLETE.
+inline bool IsWantedToRun(const Task& t) { return t.desired <= TaskState::kComplete; }
 // Wanted to run and not finished: what counts against replicas and node resources.
-inline bool IsRunnable(const Task& t) {
-  return t.desired <= TaskState::kRunning && !IsTerminal(t.state);
-}
+inline bool IsRunnable(const Task& t) { return IsWantedToRun(t) && !IsTerminal(t.state); }
+
+// As people and agents know it: the number in its run, 0 for a task of a global service.
+inline uint64_t PublicSlot(const Task& t) { return t.wanted_node.IsZero() ? NumberOf(t.slot) : 0; }
 
 storage::v1::TaskRecord ToRecord(const Task& task);
 v1::Task ToApi(const Task& task);

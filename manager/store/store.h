@@ -97,7 +97,7 @@ class View {
   virtual Ref<Revision> GetRevision(Id id) const = 0;
   virtual Ref<Task> GetTask(Id id) const = 0;
   virtual std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
-                                                          uint32_t slot) const = 0;
+                                                          Slot slot) const = 0;
   virtual std::optional<Request> GetRequest(std::string_view request_id) const = 0;
   virtual void EachRequest(absl::FunctionRef<bool(const Request&)> each) const = 0;
 
@@ -108,9 +108,10 @@ class View {
   virtual void EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first = {}) const = 0;
   virtual void EachRevisionOfService(Id service,
                                      absl::FunctionRef<bool(const Ref<Revision>&)> each) const = 0;
+  // By slot, then by id.
   virtual void EachTaskOfService(Id service,
                                  absl::FunctionRef<bool(const Ref<Task>&)> each) const = 0;
-  virtual void EachTaskOfSlot(Id service, uint32_t slot,
+  virtual void EachTaskOfSlot(Id service, Slot slot,
                               absl::FunctionRef<bool(const Ref<Task>&)> each) const = 0;
   virtual void EachTaskOfNode(Id node, absl::FunctionRef<bool(const Ref<Task>&)> each) const = 0;
   virtual size_t CountNodes() const = 0;
@@ -143,6 +144,8 @@ class WriteTx {
   virtual void RemoveTask(Id id) = 0;
   virtual void PutRestartHistory(RestartHistory history) = 0;
   virtual void RemoveRestartHistories(Id service) = 0;
+  // Of one slot; of one that has none is fine.
+  virtual void RemoveRestartHistory(Id service, Id revision, Slot slot) = 0;
   virtual void PutRequest(Request request) = 0;
   virtual void RemoveRequest(std::string_view request_id) = 0;
 };

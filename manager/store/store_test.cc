@@ -319,13 +319,13 @@ TEST_F(StoreTest, IndexesFollowTheTasks) {
   const Id service = MakeId(), node = MakeId(), other_node = MakeId();
   const Ref<Revision> revision = AddRevision(service);
   const auto tasks_of_node = [&](Id id) {
-    std::vector<uint32_t> slots;
+    std::vector<Slot> slots;
     store_->view().EachTaskOfNode(
         id, [&](const Ref<Task>& task) { return slots.push_back(task->slot), true; });
     return slots;
   };
   const auto slots_of_service = [&] {
-    std::vector<uint32_t> slots;
+    std::vector<Slot> slots;
     store_->view().EachTaskOfService(
         service, [&](const Ref<Task>& task) { return slots.push_back(task->slot), true; });
     return slots;
@@ -418,6 +418,14 @@ TEST_F(StoreTest, RestartHistoriesAndRequestsComeAndGo) {
   Restart();
   EXPECT_EQ(store_->view().GetRestartHistory(service, revision, 1)->attempts(), 5u);
   EXPECT_EQ(store_->view().GetRequest("once")->object_id(), "x");
+  ASSERT_OK(store_->Update([&](WriteTx& tx) {
+    tx.RemoveRestartHistory(service, revision, 2);
+    tx.RemoveRestartHistory(service, revision, 3);  // there is none
+    return absl::OkStatus();
+  }));
+  Restart();
+  EXPECT_NE(store_->view().GetRestartHistory(service, revision, 1), std::nullopt);
+  EXPECT_EQ(store_->view().GetRestartHistory(service, revision, 2), std::nullopt);
   ASSERT_OK(store_->Update([&](WriteTx& tx) {
     tx.RemoveRestartHistories(service);
     tx.RemoveRequest("once");

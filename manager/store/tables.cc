@@ -197,8 +197,7 @@ Ref<Revision> Tables::GetRevision(Id id) const {
   return found == revisions_.end() ? nullptr : found->second.record;
 }
 
-std::optional<RestartHistory> Tables::GetRestartHistory(Id service, Id revision,
-                                                        uint32_t slot) const {
+std::optional<RestartHistory> Tables::GetRestartHistory(Id service, Id revision, Slot slot) const {
   const auto found = restarts_.find(RestartKey{service, revision, slot});
   if (found == restarts_.end()) return std::nullopt;
   return found->second;
@@ -250,7 +249,7 @@ void Tables::EachTaskOfService(Id service, absl::FunctionRef<bool(const Ref<Task
   }
 }
 
-void Tables::EachTaskOfSlot(Id service, uint32_t slot,
+void Tables::EachTaskOfSlot(Id service, Slot slot,
                             absl::FunctionRef<bool(const Ref<Task>&)> each) const {
   Reading reading(*this);
   const auto found = tasks_by_service_.find(service);

@@ -27,7 +27,7 @@ class Tables : public View {
   struct RestartKey {
     Id service;
     Id revision;
-    uint32_t slot = 0;
+    Slot slot = 0;
     friend auto operator<=>(const RestartKey&, const RestartKey&) = default;
   };
 
@@ -58,7 +58,7 @@ class Tables : public View {
   Ref<Revision> GetRevision(Id id) const override;
   Ref<Task> GetTask(Id id) const override;
   std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
-                                                  uint32_t slot) const override;
+                                                  Slot slot) const override;
   std::optional<Request> GetRequest(std::string_view request_id) const override;
   void EachRequest(absl::FunctionRef<bool(const Request&)> each) const override;
   void EachNode(absl::FunctionRef<bool(const Ref<Node>&)> each, Id first) const override;
@@ -67,7 +67,7 @@ class Tables : public View {
   void EachRevisionOfService(Id service,
                              absl::FunctionRef<bool(const Ref<Revision>&)> each) const override;
   void EachTaskOfService(Id service, absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
-  void EachTaskOfSlot(Id service, uint32_t slot,
+  void EachTaskOfSlot(Id service, Slot slot,
                       absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
   void EachTaskOfNode(Id node, absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
   size_t CountNodes() const override { return nodes_.size(); }
@@ -76,7 +76,7 @@ class Tables : public View {
 
  private:
   struct SlotAndId {
-    uint32_t slot = 0;
+    Slot slot = 0;
     Id id;
     friend auto operator<=>(const SlotAndId&, const SlotAndId&) = default;
   };

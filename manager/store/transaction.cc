@@ -141,7 +141,8 @@ void Transaction::RemoveTask(Id id) {
 
 void Transaction::PutRestartHistory(RestartHistory history) {
   const Tables::RestartKey key{Id::FromBytes(history.service_id()),
-                               Id::FromBytes(history.revision_id()), history.slot()};
+                               Id::FromBytes(history.revision_id()),
+                               MakeSlot(history.run(), history.slot())};
   CHECK(!key.service.IsZero() && !key.revision.IsZero()) << "restart history without ids";
   restarts_.try_emplace(key, tables_.SetRestartHistory(key, std::move(history)));
 }
@@ -150,6 +151,12 @@ void Transaction::RemoveRestartHistories(Id service) {
   for (const Tables::RestartKey& key : tables_.RestartKeysOf(service)) {
     restarts_.try_emplace(key, tables_.SetRestartHistory(key, std::nullopt));
   }
+}
+
+void Transaction::RemoveRestartHistory(Id service, Id revision, Slot slot) {
+  if (!tables_.GetRestartHistory(service, revision, slot).has_value()) return;
+  const Tables::RestartKey key{service, revision, slot};
+  restarts_.try_emplace(key, tables_.SetRestartHistory(key, std::nullopt));
 }
 
 void Transaction::PutRequest(Request request) {

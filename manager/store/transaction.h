@@ -37,6 +37,7 @@ class Transaction : public WriteTx {
   void RemoveTask(Id id) override;
   void PutRestartHistory(RestartHistory history) override;
   void RemoveRestartHistories(Id service) override;
+  void RemoveRestartHistory(Id service, Id revision, Slot slot) override;
   void PutRequest(Request request) override;
   void RemoveRequest(std::string_view request_id) override;
 

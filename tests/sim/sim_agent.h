@@ -25,7 +25,7 @@ class SimAgent {
   // A task as the node has it.
   struct Local {
     Id service;
-    uint32_t slot = 0;
+    manager::Slot slot = 0;
     manager::TaskState wanted = manager::TaskState::kReady;
     manager::TaskState state = manager::TaskState::kAccepted;
     manager::TaskState acknowledged = manager::TaskState::kNew;

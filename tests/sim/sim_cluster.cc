@@ -313,13 +313,19 @@ void SimCluster::CheckTask(const manager::Ref<manager::Task>& before,
   }
 }
 
-void SimCluster::CheckSlot(Id service, uint32_t slot) {
-  int active = 0;
+void SimCluster::CheckSlot(Id service, manager::Slot slot) {
+  size_t active = 0;
+  std::set<std::string> revisions;
   world_.view().EachTaskOfSlot(service, slot, [&](const auto& task) {
-    active += task->desired <= TaskState::kRunning;
+    if (!manager::IsWantedToRun(*task)) return true;
+    ++active;
+    revisions.insert(task->revision->revision().id());
     return true;
   });
-  if (active > 1) Fail(1, absl::StrCat("slot ", slot, " has ", active, " tasks that should run"));
+  // While the slot is changed over: the old one runs, the new one prepares.
+  if (active > 2 || active > revisions.size()) {
+    Fail(1, absl::StrCat("slot ", slot, " has ", active, " tasks that should run"));
+  }
 }
 
 void SimCluster::CheckNode(Id id) {
@@ -336,7 +342,7 @@ void SimCluster::CheckNode(Id id) {
 }
 
 void SimCluster::CheckContainers() {
-  std::map<std::pair<Id, uint32_t>, std::vector<Id>> executing;
+  std::map<std::pair<Id, manager::Slot>, std::vector<Id>> executing;
   for (const auto& agent : agents_) {
     for (const auto& [id, task] : agent->tasks()) {
       if (task.Executes() && !task.written_off) executing[{task.service, task.slot}].push_back(id);
@@ -426,7 +432,7 @@ void SimCluster::CheckAtRest() {
     size_t revisions = 0;
     world_.view().EachRevisionOfService(service, [&](const auto&) { return ++revisions, true; });
     const std::vector<manager::Task> tasks = world_.TasksOf(service);
-    std::map<uint32_t, size_t> finished;
+    std::map<manager::Slot, size_t> finished;
     for (const manager::Task& task : tasks) {
       if (manager::IsTerminal(task.state) && ++finished[task.slot] > 5) {
         Fail(9, absl::StrCat("slot ", task.slot, " keeps more than 5 finished tasks"));

@@ -58,7 +58,7 @@ class SimCluster {
   void OnChanges(const manager::ChangeSet& set);
   void CheckTask(const manager::Ref<manager::Task>& before,
                  const manager::Ref<manager::Task>& after);
-  void CheckSlot(Id service, uint32_t slot);
+  void CheckSlot(Id service, manager::Slot slot);
   void CheckNode(Id node);
   void CheckContainers();
   void CheckAcknowledged();

@@ -41,8 +41,13 @@ class SimLoop : public EventLoop, public Clock {
   }
   void Unwatch(WatchId) override {}
 
-  absl::Time WallNow() const override { return absl::FromUnixSeconds(1'700'000'000) + now_; }
+  absl::Time WallNow() const override {
+    return absl::FromUnixSeconds(1'700'000'000) + now_ + wall_shift_;
+  }
   absl::Duration MonotonicNow() const override { return now_; }
+
+  // Somebody sets the wall clock; monotonic time and timers do not notice.
+  void ShiftWallClock(absl::Duration by) { wall_shift_ += by; }
 
   // Runs what is posted, and what that posts, until nothing is.
   void RunUntilIdle() {
@@ -67,6 +72,7 @@ class SimLoop : public EventLoop, public Clock {
 
  private:
   absl::Duration now_ = absl::ZeroDuration();
+  absl::Duration wall_shift_ = absl::ZeroDuration();
   TimerId last_timer_ = 0;
   std::deque<Task0> queue_;
   std::map<std::pair<absl::Duration, TimerId>, Task0> timers_;

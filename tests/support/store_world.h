@@ -145,11 +145,22 @@ class StoreWorld {
     MustWrite([&](manager::WriteTx& tx) { return PutRevised(tx, std::move(service)); });
     return id;
   }
+  // A job of `total` completions, `at_once` of them at a time.
+  Id AddJob(const std::string& name, uint64_t total, uint64_t at_once,
+            const SpecChange& change = nullptr) {
+    return AddService(name, 0, [&](v1::ServiceSpec& spec) {
+      spec.mutable_replicated_job()->set_total_completions(total);
+      spec.mutable_replicated_job()->set_max_concurrent(at_once);
+      if (change != nullptr) change(spec);
+    });
+  }
   // As the API does: a changed task spec becomes a new revision.
   void ChangeService(Id id, const SpecChange& change) {
     MustWrite([&](manager::WriteTx& tx) {
       manager::Service service = *tx.view().GetService(id);
       const std::string before = service.spec().task().SerializeAsString();
+      *service.mutable_previous_spec() = service.spec();
+      service.clear_rollout();
       change(*service.mutable_spec());
       if (service.spec().task().SerializeAsString() == before) return tx.Put(std::move(service));
       return PutRevised(tx, std::move(service));
@@ -219,17 +230,17 @@ class StoreWorld {
   // Those with desired READY or RUNNING.
   std::vector<Task> Active(Id service) {
     std::vector<Task> tasks = TasksOf(service);
-    std::erase_if(tasks, [](const Task& task) { return task.desired > TaskState::kRunning; });
+    std::erase_if(tasks, [](const Task& task) { return !manager::IsWantedToRun(task); });
     return tasks;
   }
-  Task ActiveIn(Id service, uint32_t slot) {
+  Task ActiveIn(Id service, manager::Slot slot) {
     for (const Task& task : Active(service)) {
       if (task.slot == slot) return task;
     }
     CHECK(false) << "slot " << slot << " has no active task";
   }
-  std::set<uint32_t> Slots(Id service) {
-    std::set<uint32_t> slots;
+  std::set<manager::Slot> Slots(Id service) {
+    std::set<manager::Slot> slots;
     for (const Task& task : Active(service)) slots.insert(task.slot);
     return slots;
   }
@@ -290,6 +301,12 @@ class StoreWorld {
   }
   // What runs this image fails as soon as it starts.
   void BreakImage(std::string image) { broken_images_.insert(std::move(image)); }
+  void MendImage(const std::string& image) { broken_images_.erase(image); }
+  // Its tasks find no place while another task of their slot is wanted to run: a full cluster.
+  void SetRoomForOne(bool tight) { room_for_one_ = tight; }
+  // Containers of jobs end well as soon as they run, unless they are held: then they run until
+  // somebody reports their end.
+  void HoldJobs(bool hold) { holds_jobs_ = hold; }
   // Tasks are placed by the world unless a scheduler does it.
   void LeavePlacingToScheduler() { places_ = false; }
 
@@ -354,8 +371,9 @@ class StoreWorld {
 
   bool Place(const Task& task) {
     if (task.revision->revision().image_digest().empty()) return false;
-    const Id node = LeastLoadedNode();
-    if (node.IsZero()) return false;
+    const Id node = task.wanted_node.IsZero() ? LeastLoadedNode() : task.wanted_node;
+    if (node.IsZero() || !manager::TakesNewTasks(*view().GetNode(node))) return false;
+    if (room_for_one_ && HasCompany(task)) return SayNoPlace(task);
     MustWrite([&](manager::WriteTx& tx) {
       Task placed = *tx.view().GetTask(task.id);
       placed.node_id = node;
@@ -366,16 +384,43 @@ class StoreWorld {
     return true;
   }
 
+  bool HasCompany(const Task& task) {
+    bool any = false;
+    view().EachTaskOfSlot(task.service_id, task.slot, [&](const auto& other) {
+      any |= other->id != task.id && !manager::IsTerminal(other->state);
+      return true;
+    });
+    return any;
+  }
+
+  bool SayNoPlace(const Task& task) {
+    const std::string why = "no suitable node (insufficient resources on 3 nodes)";
+    if (task.error() == why) return false;
+    MustWrite([&](manager::WriteTx& tx) {
+      Task pending = *tx.view().GetTask(task.id);
+      manager::TaskDetail detail;
+      detail.error = why;
+      pending.detail = std::make_shared<const manager::TaskDetail>(detail);
+      tx.PutSoft(std::move(pending));
+      return absl::OkStatus();
+    });
+    return true;
+  }
+
   bool StepTask(const Task& task) {
-    if (task.desired > TaskState::kRunning) {
+    if (!manager::IsWantedToRun(task)) {
       if (!manager::IsTerminal(task.state)) return Report(task.id, TaskState::kShutdown), true;
       if (task.desired < TaskState::kRemove || task.gone) return false;
       return ReportGone(task.id), true;
     }
     if (task.state >= task.desired) return false;
-    if (task.desired == TaskState::kRunning && broken_images_.contains(ImageOf(task))) {
+    const bool is_job = task.desired == TaskState::kComplete;
+    if ((is_job || task.desired == TaskState::kRunning) && broken_images_.contains(ImageOf(task))) {
       return Report(task.id, TaskState::kFailed, "exit 1"), true;
     }
+    if (is_job && task.state < TaskState::kRunning)
+      return Report(task.id, TaskState::kRunning), true;
+    if (is_job && holds_jobs_) return false;
     return Report(task.id, task.desired), true;
   }
 
@@ -390,6 +435,8 @@ class StoreWorld {
   std::string unresolved_reason_;
   std::set<std::string> broken_images_;
   bool places_ = true;
+  bool room_for_one_ = false;
+  bool holds_jobs_ = false;
 };
 
 }  // namespace swarm::testing

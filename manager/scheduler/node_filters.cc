@@ -1,0 +1,112 @@
+#include "manager/scheduler/node_filters.h"
+
+#include <algorithm>
+#include <numeric>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "common/strings.h"
+
+namespace swarm::manager {
+namespace {
+
+constexpr std::string_view kNoSuitableNode = "no suitable node";
+
+using Names = absl::btree_set<std::string>;
+
+void AddShortages(const GroupDemand& demand, const NodeInfo& node, Names& names) {
+  for (const std::string_view what : Shortages(demand.reservation, node.taken, node.capacity)) {
+    if (!names.contains(ToAbsl(what))) names.emplace(what);
+  }
+}
+
+std::string InsufficientResources(std::string_view on, const Names& short_of) {
+  return StrCat("insufficient resources", on, " (", absl::StrJoin(short_of, ", "), ")");
+}
+
+std::string NameOf(const NodeInfo& node) {
+  return node.subject.hostname.empty() ? node.subject.id : node.subject.hostname;
+}
+
+}  // namespace
+
+Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node) {
+  if (!node.takes_new_tasks) return Filter::kAvailable;
+  if (!Fits(demand.reservation, node.taken, node.capacity)) return Filter::kResources;
+  if (!demand.rules.BrokenConstraint(node.subject).empty()) return Filter::kConstraints;
+  if (!demand.rules.PlatformMatches(node.node->description().platform())) return Filter::kPlatform;
+  const uint64_t limit = demand.rules.max_replicas_per_node();
+  if (limit > 0 && node.TasksOf(demand.key.service) >= limit) return Filter::kMaxReplicas;
+  return Filter::kNone;
+}
+
+std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filter failed) {
+  const std::string on = StrCat(" on node ", NameOf(node));
+  std::string why;
+  switch (failed) {
+    case Filter::kAvailable:
+      why = StrCat("node ", NameOf(node), " is not available for new tasks");
+      break;
+    case Filter::kResources: {
+      Names short_of;
+      AddShortages(demand, node, short_of);
+      why = InsufficientResources(on, short_of);
+      break;
+    }
+    case Filter::kConstraints:
+      why = StrCat("scheduling constraints not satisfied", on, " (",
+                   demand.rules.BrokenConstraint(node.subject), ")");
+      break;
+    case Filter::kPlatform:
+      why = StrCat("unsupported platform", on);
+      break;
+    case Filter::kMaxReplicas:
+      why = StrCat("max replicas per node limit reached", on);
+      break;
+    case Filter::kNone:
+      break;
+  }
+  return StrCat(kNoSuitableNode, " (", why, ")");
+}
+
+void Refusals::Add(const GroupDemand& demand, const NodeInfo& node, Filter failed) {
+  ++nodes_[static_cast<size_t>(failed)];
+  if (failed == Filter::kResources) AddShortages(demand, node, short_of_);
+}
+
+std::string Refusals::Words(size_t filter) const {
+  const uint32_t nodes = nodes_[filter];
+  const std::string on = StrCat(" on ", nodes, nodes == 1 ? " node" : " nodes");
+  switch (static_cast<Filter>(filter)) {
+    case Filter::kAvailable:
+      return StrCat(nodes, nodes == 1 ? " node" : " nodes", " not available for new tasks");
+    case Filter::kResources:
+      return InsufficientResources(on, short_of_);
+    case Filter::kConstraints:
+      return StrCat("scheduling constraints not satisfied", on);
+    case Filter::kPlatform:
+      return StrCat("unsupported platform", on);
+    case Filter::kMaxReplicas:
+      return StrCat("max replicas per node limit reached", on);
+    case Filter::kNone:
+      break;
+  }
+  return "";
+}
+
+std::string Refusals::Explain() const {
+  std::array<size_t, static_cast<size_t>(Filter::kNone)> order;
+  std::iota(order.begin(), order.end(), 0);
+  // Most nodes first, as Swarm writes it; of equals the earlier filter.
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return nodes_[a] > nodes_[b]; });
+  std::vector<std::string> reasons;
+  for (const size_t filter : order) {
+    if (nodes_[filter] > 0) reasons.push_back(Words(filter));
+  }
+  if (reasons.empty()) return std::string(kNoSuitableNode);
+  return StrCat(kNoSuitableNode, " (", absl::StrJoin(reasons, "; "), ")");
+}
+
+}  // namespace swarm::manager

@@ -1,0 +1,63 @@
+// What a group of tasks asks for, and the filters: may one of them go to a node, and if not, why,
+// in the words that users of Swarm know.
+//
+// In this order; a node counts for the first that it fails: available, resources, constraints,
+// platform, max replicas per node. Pure.
+#ifndef SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
+#define SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "absl/container/btree_set.h"
+#include "manager/placement.h"
+#include "manager/scheduler/node_books.h"
+
+namespace swarm::manager {
+
+struct GroupDemand {
+  GroupDemand(const GroupKey& group_key, const Revision& revision)
+      : key(group_key),
+        reservation(ReservationOf(revision)),
+        rules(revision.revision().task().placement()) {}
+
+  GroupKey key;
+  Reservation reservation;
+  PlacementRules rules;
+};
+
+enum class Filter : uint8_t {
+  kAvailable,
+  kResources,
+  kConstraints,
+  kPlatform,
+  kMaxReplicas,
+  kNone,  // all let it through
+};
+
+Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node);
+
+// For a task that may go to `node` only and did not get through `failed`:
+// "no suitable node (insufficient resources on node a (gpu))".
+std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filter failed);
+
+// How many nodes failed which filter.
+class Refusals {
+ public:
+  void Add(const GroupDemand& demand, const NodeInfo& node, Filter failed);
+  // "no suitable node (2 nodes not available for new tasks; insufficient resources on 1 node
+  // (cpu))": most nodes first. In brackets is whatever was short on one of them.
+  std::string Explain() const;
+
+ private:
+  std::string Words(size_t filter) const;
+
+  std::array<uint32_t, static_cast<size_t>(Filter::kNone)> nodes_ = {};
+  absl::btree_set<std::string> short_of_;
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_

@@ -1,0 +1,145 @@
+#include "manager/scheduler/pass.h"
+
+#include <utility>
+
+#include "absl/time/time.h"
+#include "common/strings.h"
+#include "manager/scheduler/group_placer.h"
+
+namespace swarm::manager {
+namespace {
+
+std::shared_ptr<const TaskDetail> Reason(std::string why) {
+  auto detail = std::make_shared<TaskDetail>();
+  detail->error = std::move(why);
+  return detail;
+}
+
+// `extras` with these generic resources instead of its own.
+std::shared_ptr<const TaskExtras> WithGeneric(const std::shared_ptr<const TaskExtras>& extras,
+                                              std::vector<v1::GenericResource> given) {
+  auto changed =
+      extras == nullptr ? std::make_shared<TaskExtras>() : std::make_shared<TaskExtras>(*extras);
+  changed->generic = std::move(given);
+  return changed;
+}
+
+}  // namespace
+
+bool Pass::Schedule(const GroupKey& key, Group& group) {
+  const Ref<Service> service = tx_.view().GetService(key.service);
+  if (service != nullptr && !service->waiting_for().empty()) {
+    return ExplainAll(group, service->waiting_for());
+  }
+  const Ref<Revision> revision = tx_.view().GetRevision(key.revision);
+  if (revision == nullptr) return ExplainAll(group, "its revision is gone");
+  if (revision->revision().image_digest().empty()) {
+    const std::string& why = revision->pending_reason();
+    return ExplainAll(group, why.empty() ? "the image is not resolved yet" : why);
+  }
+  const GroupDemand demand(key, *revision);
+  return PlacePinned(demand, revision, group) && PlaceFloating(demand, revision, group);
+}
+
+bool Pass::PlacePinned(const GroupDemand& demand, const Ref<Revision>& revision, Group& group) {
+  while (!group.pinned_fresh.empty()) {
+    if (budget_ == 0) return false;
+    const PendingTask pending = *group.pinned_fresh.begin();
+    group.pinned_fresh.erase(group.pinned_fresh.begin());
+    const Ref<Task> task = StillPending(pending);
+    if (task == nullptr) continue;
+    NodeInfo* node = books_.Find(task->wanted_node);
+    const Filter failed = node == nullptr ? Filter::kAvailable : FirstFailed(demand, *node);
+    if (failed == Filter::kNone) {
+      node->Count(demand.key.service, Assign(*task, demand, revision, *node));
+      continue;
+    }
+    group.pinned_waiting.insert(pending);
+    Explain(*task,
+            Reason(node == nullptr ? StrCat("no suitable node (node ", task->wanted_node.ToString(),
+                                            " is not in the cluster)")
+                                   : ExplainRefusal(demand, *node, failed)));
+  }
+  return true;
+}
+
+bool Pass::PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revision, Group& group) {
+  if (group.fresh.empty() && group.waiting.empty()) return true;
+  GroupPlacer placer(books_, demand, env_.loop.Now());
+  for (auto* tasks : {&group.waiting, &group.fresh}) {
+    while (!tasks->empty()) {
+      if (budget_ == 0) return false;
+      const NodeInfo* node = placer.Next();
+      if (node == nullptr) return ExplainFloating(group, placer.Explain());
+      const Ref<Task> task = StillPending(*tasks->begin());
+      tasks->erase(tasks->begin());
+      if (task != nullptr) placer.Place(Assign(*task, demand, revision, *node));
+    }
+  }
+  return true;
+}
+
+bool Pass::ExplainAll(Group& group, const std::string& why) {
+  std::shared_ptr<const TaskDetail> reason = Reason(why);
+  while (!group.pinned_fresh.empty()) {
+    if (budget_ == 0) return false;
+    const PendingTask pending = *group.pinned_fresh.begin();
+    group.pinned_fresh.erase(group.pinned_fresh.begin());
+    const Ref<Task> task = StillPending(pending);
+    if (task == nullptr) continue;
+    group.pinned_waiting.insert(pending);
+    Explain(*task, reason);
+  }
+  return ExplainFloating(group, why);
+}
+
+bool Pass::ExplainFloating(Group& group, const std::string& why) {
+  if (group.reason->error != why) {
+    group.fresh.merge(group.waiting);
+    group.reason = Reason(why);
+  }
+  while (!group.fresh.empty()) {
+    if (budget_ == 0) return false;
+    const PendingTask pending = *group.fresh.begin();
+    group.fresh.erase(group.fresh.begin());
+    const Ref<Task> task = StillPending(pending);
+    if (task == nullptr) continue;
+    group.waiting.insert(pending);
+    Explain(*task, group.reason);
+  }
+  return true;
+}
+
+Ref<Task> Pass::StillPending(const PendingTask& pending) const {
+  Ref<Task> task = tx_.view().GetTask(pending.id);
+  return task != nullptr && IsPending(*task) ? task : nullptr;
+}
+
+Reservation Pass::Assign(const Task& pending, const GroupDemand& demand,
+                         const Ref<Revision>& revision, const NodeInfo& node) {
+  Task task = pending;
+  task.revision = revision;
+  task.node_id = node.id;
+  task.state = TaskState::kAssigned;
+  task.status_unix_ms = absl::ToUnixMillis(env_.clock.WallNow());
+  task.detail = nullptr;
+  Reservation held = demand.reservation;
+  if (!held.generic.empty()) {
+    task.extras =
+        WithGeneric(task.extras, held.generic.Choose(node.taken.generic, node.capacity.generic));
+    held.generic = GenericAmounts::Held(held.generic, task.extras->generic);
+  }
+  tx_.Put(std::move(task));
+  --budget_;
+  return held;
+}
+
+void Pass::Explain(const Task& pending, std::shared_ptr<const TaskDetail> reason) {
+  if (pending.error() == reason->error) return;
+  Task explained = pending;
+  explained.detail = std::move(reason);
+  tx_.PutSoft(std::move(explained));
+  --budget_;
+}
+
+}  // namespace swarm::manager

@@ -1,0 +1,57 @@
+// Pass: one transaction's worth of scheduling: takes group after group and writes, for each of its
+// tasks, a node or the reason why there is none.
+//
+//   Pass pass(env, tx, books, budget);
+//   while (more && pass.Schedule(key, group)) …   // false: the budget ended first
+//
+// Order of the questions: what the service waits for (its dependencies), the revision, its image,
+// then nodes. Tasks that may go to one node only are asked about it alone. Assignments are durable
+// and are on the books at once; reasons are soft. When the transaction fails the books have what
+// never happened: read them again. Loop thread only; lives within one Update.
+#ifndef SWARM_MANAGER_SCHEDULER_PASS_H_
+#define SWARM_MANAGER_SCHEDULER_PASS_H_
+
+#include <memory>
+#include <string>
+
+#include "manager/env.h"
+#include "manager/scheduler/node_books.h"
+#include "manager/scheduler/node_filters.h"
+#include "manager/scheduler/pending_groups.h"
+#include "manager/store/store.h"
+
+namespace swarm::manager {
+
+class Pass {
+ public:
+  // `books` have the nodes as `tx` has them. At most `budget` tasks are written.
+  Pass(const Env& env, WriteTx& tx, NodeBooks& books, size_t budget)
+      : env_(env), tx_(tx), books_(books), budget_(budget) {}
+
+  // True when the whole group was looked at; false when the budget ended first.
+  bool Schedule(const GroupKey& key, Group& group);
+  size_t budget() const { return budget_; }
+
+ private:
+  // As Schedule, all of these.
+  bool PlacePinned(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
+  bool PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
+  bool ExplainAll(Group& group, const std::string& why);
+  bool ExplainFloating(Group& group, const std::string& why);
+
+  // Null when it does not wait for a node any more.
+  Ref<Task> StillPending(const PendingTask& pending) const;
+  // What the task holds on `node` from now on.
+  Reservation Assign(const Task& pending, const GroupDemand& demand, const Ref<Revision>& revision,
+                     const NodeInfo& node);
+  void Explain(const Task& pending, std::shared_ptr<const TaskDetail> reason);
+
+  const Env& env_;
+  WriteTx& tx_;
+  NodeBooks& books_;
+  size_t budget_;
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_SCHEDULER_PASS_H_
