@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "agent/health/health_check.h"
 #include "agent/on_pool.h"
 #include "agent/runtime/image_config.h"
 #include "agent/runtime/oci_config.h"
@@ -48,11 +49,17 @@ absl::Status PrepareContainer(Runtime& runtime, ImageStore& images, const TaskSp
   input.node_id = facts.node_id;
   input.node_hostname = facts.hostname;
   input.node_platform = facts.platform;
+  input.generic_resources = task.generic_resources;
   RuntimeContainerSpec spec;
   spec.id = task.task_id;
   ASSIGN_OR_RETURN(spec.config_json, BuildOciConfig(input));
   spec.lower_dirs = std::move(image.lower_dirs);
   spec.image_digest = task.revision->image_digest();
+  ASSIGN_OR_RETURN(const ImageConfig config, ParseImageConfig(input.image_config_json));
+  if (const auto check = EffectiveHealthCheck(task.revision->task().container().health_check(),
+                                              config.health_check)) {
+    spec.note = check->SerializeAsString();
+  }
   // What an agent before us, or another boot, left half-made under this name.
   if (runtime.State(spec.id).ok()) RETURN_IF_ERROR(runtime.Remove(spec.id));
   return runtime.Prepare(spec);
@@ -81,6 +88,13 @@ ContainerExit ExitOf(const RuntimeExit& exit) {
   return out;
 }
 
+// A container's note is its health check, so that it is known for as long as the container is.
+std::shared_ptr<const v1::HealthCheck> HealthCheckOf(const RuntimeContainer& container) {
+  auto check = std::make_shared<v1::HealthCheck>();
+  if (container.note.empty() || !check->ParseFromString(container.note)) return nullptr;
+  return check;
+}
+
 FoundContainer ToFound(const RuntimeContainer& container) {
   FoundContainer found;
   found.task_id = container.id;
@@ -88,6 +102,7 @@ FoundContainer ToFound(const RuntimeContainer& container) {
   found.created = container.phase == RuntimeContainer::Phase::kCreated;
   found.process.shim = {container.shim.pid, container.shim.start_ticks};
   found.process.init = {container.init.pid, container.init.start_ticks};
+  found.process.health_check = HealthCheckOf(container);
   found.exit = ExitOf(container.exit);
   found.image_digest = container.image_digest;
   return found;

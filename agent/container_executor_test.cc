@@ -27,6 +27,7 @@ class FakeRuntime : public Runtime {
   RuntimeContainer container{.id = "t", .phase = RuntimeContainer::Phase::kRunning};
   int looks = 0;
   int releases = 0;
+  std::string config;  // as given to Prepare
 
   absl::StatusOr<RuntimeContainer> State(const std::string&) override {
     ++looks;
@@ -44,7 +45,11 @@ class FakeRuntime : public Runtime {
   absl::StatusOr<std::vector<RuntimeContainer>> List() override {
     return std::vector<RuntimeContainer>{container};
   }
-  absl::Status Prepare(const RuntimeContainerSpec&) override { return absl::OkStatus(); }
+  absl::Status Prepare(const RuntimeContainerSpec& spec) override {
+    container.note = spec.note;
+    config = spec.config_json;
+    return absl::OkStatus();
+  }
   absl::StatusOr<RuntimeContainer> Start(const std::string&) override { return container; }
   absl::Status Signal(const std::string&, int) override { return absl::OkStatus(); }
   absl::Status Kill(const std::string&) override { return absl::OkStatus(); }
@@ -61,6 +66,7 @@ class FakeImages : public ImageStore {
   absl::Status unpacks;
   absl::Status pulled;
   std::vector<std::string> calls;
+  std::string config_json;
 
   absl::StatusOr<StoredImage> Find(const std::string&) const override {
     if (!known.ok()) return known;
@@ -69,7 +75,9 @@ class FakeImages : public ImageStore {
   absl::StatusOr<UnpackedImage> Unpack(const std::string&) override {
     calls.push_back("unpack");
     if (!unpacks.ok()) return unpacks;
-    return UnpackedImage{};
+    UnpackedImage image;
+    image.config_json = config_json;
+    return image;
   }
   absl::StatusOr<StoredImage> Pull(const oci::Reference&, const std::string&,
                                    std::function<void(const ImageProgress&)>,
@@ -185,6 +193,41 @@ TEST_F(ContainerExecutorTest, TellsWhichImageAFoundContainerUses) {
   loop_.RunUntilIdle();
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].image_digest, "sha256:abc");
+}
+
+TEST_F(ContainerExecutorTest, AContainerKeepsItsHealthCheckAndGetsItsResources) {
+  images_.config_json =
+      R"({"config":{"Cmd":["/app"],"Healthcheck":{"Test":["CMD","/check"],"Retries":5}}})";
+  auto revision = std::make_shared<v1::Revision>();
+  revision->set_image_digest("sha256:" + std::string(64, 'a'));
+  revision->mutable_task()->mutable_container()->mutable_health_check()->set_retries(2);
+  TaskSpecOnNode task{"t", 1, revision};
+  task.generic_resources.emplace_back().set_kind("gpu");
+  task.generic_resources[0].add_ids("GPU-1");
+  runtime_.trouble = absl::NotFoundError("none yet");
+  absl::Status prepared = absl::UnknownError("no answer");
+  executor_.Prepare(task, [&](absl::Status status) { prepared = std::move(status); });
+  loop_.RunUntilIdle();
+  ASSERT_OK(prepared);
+  EXPECT_NE(runtime_.config.find("DOCKER_RESOURCE_GPU=GPU-1"), std::string::npos);
+  std::shared_ptr<const v1::HealthCheck> check;
+  executor_.Start("t", [&](absl::StatusOr<RunningContainer> started) {
+    ASSERT_OK(started);
+    check = started->health_check;
+  });
+  loop_.RunUntilIdle();
+  ASSERT_NE(check, nullptr);
+  EXPECT_THAT(check->test(), ElementsAre("CMD", "/check"));
+  EXPECT_EQ(check->retries(), 2u);
+  // As an agent after this one finds it.
+  check = nullptr;
+  executor_.Inventory([&](absl::StatusOr<std::vector<FoundContainer>> found) {
+    ASSERT_OK(found);
+    check = found->at(0).process.health_check;
+  });
+  loop_.RunUntilIdle();
+  ASSERT_NE(check, nullptr);
+  EXPECT_EQ(check->test(1), "/check");
 }
 
 }  // namespace

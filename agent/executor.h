@@ -28,6 +28,8 @@ struct TaskSpecOnNode {
   // Null for a container that was found after the agent's database was lost, until the manager says
   // what it is; such a task is only waited for, stopped and removed.
   std::shared_ptr<const v1::Revision> revision;
+  // What the manager gave it of the node's.
+  std::vector<v1::GenericResource> generic_resources;
 };
 
 // Identifies a process for longer than its pid lives.
@@ -39,6 +41,8 @@ struct ProcessIdentity {
 struct RunningContainer {
   ProcessIdentity shim;
   ProcessIdentity init;
+  // As its spec and image said when it was prepared; null: none.
+  std::shared_ptr<const v1::HealthCheck> health_check;
 };
 
 struct ContainerExit {

@@ -21,7 +21,9 @@
 #include "agent/certificate_renewal.h"
 #include "agent/cluster_membership.h"
 #include "agent/container_executor.h"
+#include "agent/generic_resource.h"
 #include "agent/grpc_manager_client.h"
+#include "agent/health/prober.h"
 #include "agent/identity.h"
 #include "agent/logs/log_publish_reactor.h"
 #include "agent/manager_supervisor.h"
@@ -30,6 +32,7 @@
 #include "agent/process_limits.h"
 #include "agent/session_reactor.h"
 #include "agent/task_database.h"
+#include "agent/usage/usage_sampler.h"
 #include "agent/worker.h"
 #include "common/file_system.h"
 #include "common/grpc/credentials.h"
@@ -49,6 +52,9 @@ constexpr size_t kPoolThreads = 16;
 constexpr size_t kPoolQueue = 10'000;
 constexpr size_t kTransferThreads = 4;
 constexpr size_t kTransferQueue = 1'000;
+// Probes of health checks and fetches of numbers: each may hang for its whole timeout.
+constexpr size_t kProbeThreads = 16;
+constexpr size_t kProbeQueue = 10'000;
 // Uploads from this machine, apart from transfers: they wait for no registry.
 constexpr size_t kUploadThreads = 2;
 constexpr absl::Duration kShutdownGrace = absl::Seconds(2);
@@ -71,6 +77,7 @@ struct Flags {
   std::vector<std::string> labels;
   std::string cpus;
   std::string memory;
+  std::vector<std::string> generic_resources;
   std::string heartbeat_period;
   std::string log_level = "info";
 };
@@ -102,6 +109,8 @@ void Declare(CLI::App& app, Flags& flags) {
   app.add_option("--label", flags.labels, "KEY=VALUE, an engine label (repeat)");
   app.add_option("--cpus", flags.cpus, "Cores that this node offers (default: all)");
   app.add_option("--memory", flags.memory, "Memory that this node offers (default: all)");
+  app.add_option("--node-generic-resource", flags.generic_resources,
+                 "KIND=N or KIND=ID1,ID2, what this node offers besides, such as gpu=4 (repeat)");
   app.add_option("--heartbeat-period", flags.heartbeat_period,
                  "How often agents report to a manager on this node, such as 5s");
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
@@ -155,6 +164,9 @@ absl::StatusOr<v1::Resources> OfferedResources(const Flags& flags) {
     RETURN_IF_ERROR(Annotate(memory.status(), "--memory"));
     resources.set_memory_bytes(*memory);
   }
+  auto generic = ParseGenericResources(flags.generic_resources);
+  RETURN_IF_ERROR(Annotate(generic.status(), "--node-generic-resource"));
+  for (v1::GenericResource& resource : *generic) *resources.add_generic() = std::move(resource);
   return resources;
 }
 
@@ -224,15 +236,17 @@ absl::StatusOr<v1::IssueNodeCertificateResponse> RenewOverGrpc(const std::string
 // What lives on the loop. Made and destroyed there, while the pools still work: what their work
 // borrows (runtime, images, identities) belongs to Run and outlives them.
 struct Rooms {
-  Rooms(const Env& env, WorkerPool& transfers, const Flags& flags, NodeOptions options,
-        Runtime& runtime, ImageStore& images, IdentityStore& identities)
+  Rooms(const Env& env, WorkerPool& transfers, WorkerPool& probes, const Flags& flags,
+        NodeOptions options, Runtime& runtime, ImageStore& images, IdentityStore& identities)
       : tls(std::make_shared<edge::TlsSource>(edge::TlsMaterial{})),
         database(MakeSqliteTaskDatabase(env.loop, flags.state_dir + "/tasks.db")),
         executor(env, transfers, runtime, images),
-        worker(env, executor, *database),
+        prober(env, probes, runtime),
+        worker(env, executor, *database, WithProber(prober)),
+        usage(env, probes, runtime),
         sessions(MakeGrpcSessionConnector(env.loop, tls)),
         logs(MakeGrpcLogConnector(env.loop, tls, [this] { return node.current_manager(); })),
-        node(env, {runtime, images, executor, worker, *sessions, *logs, identities},
+        node(env, {runtime, images, executor, worker, *sessions, *logs, identities, &usage},
              std::move(options)),
         supervisor(env, ManagerOptions(flags)),
         renewal(
@@ -245,6 +259,12 @@ struct Rooms {
                     },
                     [this] { renewal.Stop(); }}) {}
 
+  static WorkerOptions WithProber(Prober& prober) {
+    WorkerOptions options;
+    options.prober = &prober;
+    return options;
+  }
+
   void UseCertificate(const NodeIdentity& identity) {
     tls->Set({identity.root_ca_pem, identity.certificate_pem, identity.key_pem});
   }
@@ -252,7 +272,9 @@ struct Rooms {
   std::shared_ptr<edge::TlsSource> tls;
   std::unique_ptr<TaskDatabase> database;
   ContainerExecutor executor;
+  ContainerProber prober;
   Worker worker;
+  UsageSampler usage;
   std::unique_ptr<SessionConnector> sessions;
   std::unique_ptr<LogConnector> logs;
   Node node;
@@ -334,13 +356,14 @@ absl::Status Run(Flags flags) {
 
   auto pool = MakeThreadPool("agent-pool", kPoolThreads, kPoolQueue);
   auto transfers = MakeThreadPool("agent-transfer", kTransferThreads, kTransferQueue);
+  auto probes = MakeThreadPool("agent-probe", kProbeThreads, kProbeQueue);
   auto uploads = MakeThreadPool("agent-upload", kUploadThreads, kTransferQueue);
   const Env env{*loop, *clock, *random, *pool};
   std::thread loop_thread([&] { loop->Run(); });
   std::unique_ptr<Rooms> rooms;
   OnLoop(*loop, [&] {
-    rooms = std::make_unique<Rooms>(env, *transfers, flags, std::move(options), *runtime, *images,
-                                    identities);
+    rooms = std::make_unique<Rooms>(env, *transfers, *probes, flags, std::move(options), *runtime,
+                                    *images, identities);
   });
   absl::Status result = StartNode(*loop, *rooms);
   if (result.ok()) {
@@ -351,6 +374,7 @@ absl::Status Run(Flags flags) {
     rooms->node.Disconnect();
     rooms.reset();
   });
+  probes.reset();
   uploads.reset();
   transfers.reset();
   pool.reset();

@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "agent/on_pool.h"
-#include "agent/proto_time.h"
 #include "common/log.h"
+#include "common/proto_time.h"
 #include "common/strings.h"
 #include "common/version.h"
 
@@ -164,6 +164,10 @@ v1::NodeDescription Node::Description() {
 }
 
 std::vector<v1::TaskReport> Node::Reports() { return parts_.worker.Reports(); }
+
+void Node::FillHeartbeat(v1::Heartbeat& heartbeat) {
+  if (parts_.usage != nullptr) parts_.usage->Fill(heartbeat, parts_.worker.UsageWatches());
+}
 
 void Node::StoreFence(uint64_t fence, absl::AnyInvocable<void(absl::Status)> done) {
   OnPool<absl::Status>(

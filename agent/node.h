@@ -21,6 +21,7 @@
 #include "agent/logs/log_publisher.h"
 #include "agent/runtime/runtime.h"
 #include "agent/session.h"
+#include "agent/usage/usage_sampler.h"
 #include "agent/worker.h"
 #include "swarm/v1/node_local.pb.h"
 
@@ -45,6 +46,7 @@ struct NodeParts {
   SessionConnector& sessions;
   LogConnector& logs;
   IdentityStore& identities;
+  UsageSampler* usage = nullptr;  // null: heartbeats say nothing of it
 };
 
 class Node : private SessionHost, private LogHost {
@@ -83,6 +85,7 @@ class Node : private SessionHost, private LogHost {
   // SessionHost.
   v1::NodeDescription Description() override;
   std::vector<v1::TaskReport> Reports() override;
+  void FillHeartbeat(v1::Heartbeat& heartbeat) override;
   void StoreFence(uint64_t fence, absl::AnyInvocable<void(absl::Status)> done) override;
   absl::Status Apply(const v1::Assignment& assignment) override;
   void OnManagers(const std::vector<std::string>& addrs) override;

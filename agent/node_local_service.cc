@@ -8,12 +8,12 @@
 
 #include "agent/image_upload.h"
 #include "agent/on_pool.h"
-#include "agent/proto_time.h"
 #include "common/file_system.h"
 #include "common/grpc/status.h"
 #include "common/grpc/unary_reply.h"
 #include "common/mutex.h"
 #include "common/oci/reference.h"
+#include "common/proto_time.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "swarm/v1/node_local.grpc.pb.h"
@@ -30,7 +30,7 @@ v1::Image ToProto(const StoredImage& stored) {
   image.set_digest(stored.digest);
   image.set_id(stored.config_digest);
   image.set_size_bytes(stored.size_bytes);
-  *image.mutable_created_at() = swarm::agent::ToProto(stored.created_at);
+  *image.mutable_created_at() = swarm::ToProto(stored.created_at);
   image.mutable_platform()->set_os(stored.os);
   image.mutable_platform()->set_architecture(stored.architecture);
   image.mutable_platform()->set_variant(stored.variant);

@@ -5,9 +5,9 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "agent/proto_time.h"
 #include "common/check.h"
 #include "common/log.h"
+#include "common/proto_time.h"
 #include "common/version.h"
 
 namespace swarm::agent {
@@ -17,6 +17,9 @@ constexpr char kComponent[] = "session";
 constexpr absl::Duration kLeavePatience = absl::Seconds(3);
 // A complete assignment of all pieces together.
 constexpr int kMaxAssignedTasks = 100'000;
+// Of the reports in one message; a message ends at 4 MiB, and the log of a health check alone may
+// be 20 KiB.
+constexpr size_t kMaxReportBytes = 1 << 20;
 
 // "fenced: …": an agent with a newer fence holds the identity. "in use …": a live one does.
 bool SaysFenced(const absl::Status& status) {
@@ -100,7 +103,15 @@ void Session::Connect() {
   hello.set_addr(options_.advertise_addr);
   *hello.mutable_description() = host_.Description();
   sent_description_ = hello.description().SerializeAsString();
-  for (v1::TaskReport& report : host_.Reports()) *hello.add_tasks() = std::move(report);
+  size_t log_bytes = 0;
+  for (v1::TaskReport& report : host_.Reports()) {
+    if (report.status().has_health()) log_bytes += report.status().health().ByteSizeLong();
+    if (log_bytes > kMaxReportBytes && report.status().health().log_size() > 0) {
+      pending_[report.task_id()] = report;  // whole, once the session is there
+      report.mutable_status()->mutable_health()->clear_log();
+    }
+    *hello.add_tasks() = std::move(report);
+  }
   stream_->Send(std::move(message));
   welcome_timer_ = env_.loop.RunAfter(options_.welcome_timeout, [this] {
     welcome_timer_ = 0;
@@ -287,7 +298,7 @@ void Session::OnRemoved() {
 void Session::Beat() {
   env_.loop.Cancel(heartbeat_timer_);
   v1::AgentMessage message;
-  message.mutable_heartbeat();
+  host_.FillHeartbeat(*message.mutable_heartbeat());
   Send(std::move(message));
   heartbeat_timer_ =
       env_.loop.RunAfter(heartbeat_period_ * (0.9 + 0.2 * env_.random.Fraction()), [this] {
@@ -333,7 +344,10 @@ void Session::Flush() {
   v1::AgentMessage message;
   v1::StatusBatch& batch = *message.mutable_statuses();
   batch.set_sequence(++batch_sequence_);
-  while (!pending_.empty() && in_flight_.size() < options_.reports_per_batch) {
+  size_t bytes = 0;
+  while (!pending_.empty() && in_flight_.size() < options_.reports_per_batch &&
+         bytes < kMaxReportBytes) {
+    bytes += pending_.begin()->second.ByteSizeLong();
     auto first = pending_.extract(pending_.begin());
     *batch.add_tasks() = first.mapped();
     in_flight_.push_back(std::move(first.mapped()));

@@ -59,6 +59,8 @@ class SessionHost {
   virtual ~SessionHost() = default;
   virtual v1::NodeDescription Description() = 0;
   virtual std::vector<v1::TaskReport> Reports() = 0;
+  // What is known by now; a heartbeat waits for nothing.
+  virtual void FillHeartbeat(v1::Heartbeat& /*heartbeat*/) {}
   // Durably, off the loop; `done` on the loop.
   virtual void StoreFence(uint64_t fence, absl::AnyInvocable<void(absl::Status)> done) = 0;
   // An error begins the session again.

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,7 @@ class SessionTest : public ::testing::Test, public SessionConnector, public Sess
   }
   v1::NodeDescription Description() override { return description_; }
   std::vector<v1::TaskReport> Reports() override { return reports_; }
+  void FillHeartbeat(v1::Heartbeat& heartbeat) override { heartbeat = heartbeat_; }
   void StoreFence(uint64_t fence, absl::AnyInvocable<void(absl::Status)> done) override {
     loop_.RunAfter(absl::Milliseconds(2), [this, fence, done = std::move(done)]() mutable {
       if (store_result_.ok()) stored_fence_ = fence;
@@ -134,6 +136,7 @@ class SessionTest : public ::testing::Test, public SessionConnector, public Sess
   Env env_{loop_, loop_, *random_, *pool_};
   v1::NodeDescription description_;
   std::vector<v1::TaskReport> reports_;
+  v1::Heartbeat heartbeat_;
   absl::Status store_result_, apply_result_;
   uint64_t stored_fence_ = 0;
   std::vector<v1::Assignment> applied_;
@@ -322,6 +325,58 @@ TEST_F(SessionTest, LeavesAlsoWithoutAManager) {
   session_->Leave([&] { left = true; });
   loop_.RunUntilIdle();
   EXPECT_TRUE(left);
+}
+
+TEST_F(SessionTest, LogsOfHealthChecksMakeNoMessageTooLarge) {
+  const auto with_log = [&](int number) {
+    v1::TaskReport report =
+        MakeReport(absl::StrCat("t", 1000 + number), v1::TaskStatus::STATE_RUNNING);
+    v1::Health& health = *report.mutable_status()->mutable_health();
+    health.set_state(v1::Health::STATE_HEALTHY);
+    for (int i = 0; i < 5; ++i) health.add_log()->set_output(std::string(4096, 'x'));
+    return report;
+  };
+  for (int i = 0; i < 300; ++i) reports_.push_back(with_log(i));  // 6 MiB of them
+  Close(absl::UnavailableError("gone"));
+  loop_.Advance(absl::Minutes(1));
+  const v1::AgentMessage hello = wire().sent.at(0);
+  EXPECT_EQ(hello.hello().tasks_size(), 300);
+  EXPECT_LT(hello.ByteSizeLong(), 2u << 20);
+  EXPECT_EQ(hello.hello().tasks(299).status().health().state(), v1::Health::STATE_HEALTHY);
+  // What was left out comes afterwards, in pieces.
+  Welcome();
+  std::set<std::string> whole;
+  for (const v1::TaskReport& report : hello.hello().tasks()) {
+    if (report.status().health().log_size() == 5) whole.insert(report.task_id());
+  }
+  for (int i = 0; i < 20; ++i) {
+    loop_.Advance(absl::Milliseconds(10));
+    const std::vector<v1::StatusBatch> batches = Batches();
+    if (batches.empty()) continue;
+    for (const v1::StatusBatch& batch : batches) {
+      EXPECT_LT(batch.ByteSizeLong(), 2u << 20);
+      for (const v1::TaskReport& report : batch.tasks()) whole.insert(report.task_id());
+    }
+    Ack(batches.back().sequence());
+  }
+  EXPECT_EQ(whole.size(), 300u);
+}
+
+TEST_F(SessionTest, AHeartbeatCarriesWhatTheHostKnows) {
+  heartbeat_.mutable_usage()->set_nano_cpus(7);
+  Welcome();
+  const auto beats = [&] {
+    int count = 0;
+    for (const v1::AgentMessage& message : wire().sent) {
+      if (!message.has_heartbeat()) continue;
+      ++count;
+      EXPECT_EQ(message.heartbeat().usage().nano_cpus(), 7);
+    }
+    return count;
+  };
+  EXPECT_EQ(beats(), 1);
+  loop_.Advance(absl::Seconds(3));
+  EXPECT_EQ(beats(), 2);
 }
 
 }  // namespace

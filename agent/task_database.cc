@@ -15,6 +15,7 @@
 #include "common/mutex.h"
 #include "common/sqlite.h"
 #include "common/status_macros.h"
+#include "swarm/v1/dispatcher.pb.h"
 
 namespace swarm::agent {
 namespace {
@@ -23,12 +24,16 @@ constexpr char kSchema[] =
     "CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS revisions (id TEXT PRIMARY KEY, revision BLOB) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS tasks (id TEXT PRIMARY KEY, revision_id TEXT, slot INTEGER,"
-    " desired INTEGER, unassigned INTEGER, status BLOB) WITHOUT ROWID;";
+    " desired INTEGER, unassigned INTEGER, status BLOB) WITHOUT ROWID;"
+    // A TaskAssignment with what has no column of its own, for those tasks that have some of it. In
+    // a table of its own, because a database of before this has none.
+    "CREATE TABLE IF NOT EXISTS assignments (id TEXT PRIMARY KEY, assignment BLOB) WITHOUT ROWID;";
 
 // The statements of one open database. The thread of the database only, after Load.
 struct Statements {
   SqliteDatabase database;
   SqliteStatement put_task, delete_task, put_revision, delete_revision, put_meta;
+  SqliteStatement put_assignment, delete_assignment;
 
   static absl::StatusOr<std::unique_ptr<Statements>> Open(const std::string& path);
   absl::Status Apply(const TaskDatabaseBatch& batch);
@@ -45,9 +50,12 @@ absl::StatusOr<std::unique_ptr<Statements>> Statements::Open(const std::string& 
   ASSIGN_OR_RETURN(auto put_revision, db.Prepare("REPLACE INTO revisions VALUES (?1,?2)"));
   ASSIGN_OR_RETURN(auto delete_revision, db.Prepare("DELETE FROM revisions WHERE id = ?1"));
   ASSIGN_OR_RETURN(auto put_meta, db.Prepare("REPLACE INTO meta VALUES (?1,?2)"));
+  ASSIGN_OR_RETURN(auto put_assignment, db.Prepare("REPLACE INTO assignments VALUES (?1,?2)"));
+  ASSIGN_OR_RETURN(auto delete_assignment, db.Prepare("DELETE FROM assignments WHERE id = ?1"));
   return std::unique_ptr<Statements>(
       new Statements{std::move(db), std::move(put_task), std::move(delete_task),
-                     std::move(put_revision), std::move(delete_revision), std::move(put_meta)});
+                     std::move(put_revision), std::move(delete_revision), std::move(put_meta),
+                     std::move(put_assignment), std::move(delete_assignment)});
 }
 
 absl::Status Statements::Apply(const TaskDatabaseBatch& batch) {
@@ -69,10 +77,20 @@ absl::Status Statements::Apply(const TaskDatabaseBatch& batch) {
     put_task.BindInt64(5, task.unassigned);
     put_task.BindBlob(6, task.status.SerializeAsString());
     RETURN_IF_ERROR(put_task.Run());
+    if (task.generic_resources.empty()) continue;
+    v1::TaskAssignment assignment;
+    for (const auto& resource : task.generic_resources) {
+      *assignment.add_generic_resources() = resource;
+    }
+    put_assignment.BindText(1, task.task_id);
+    put_assignment.BindBlob(2, assignment.SerializeAsString());
+    RETURN_IF_ERROR(put_assignment.Run());
   }
   for (const std::string& id : batch.delete_tasks) {
     delete_task.BindText(1, id);
     RETURN_IF_ERROR(delete_task.Run());
+    delete_assignment.BindText(1, id);
+    RETURN_IF_ERROR(delete_assignment.Run());
   }
   for (const std::string& id : batch.delete_revisions) {
     delete_revision.BindText(1, id);
@@ -99,9 +117,9 @@ absl::StatusOr<TaskDatabaseContents> ReadAll(SqliteDatabase& db) {
           absl::StrCat("revision ", std::string(revisions.ColumnText(0)), " does not parse"));
     }
   }
-  ASSIGN_OR_RETURN(auto tasks,
-                   db.Prepare("SELECT id, revision_id, slot, desired, unassigned, status"
-                              " FROM tasks ORDER BY id"));
+  ASSIGN_OR_RETURN(
+      auto tasks, db.Prepare("SELECT id, revision_id, slot, desired, unassigned, status, assignment"
+                             " FROM tasks LEFT JOIN assignments USING (id) ORDER BY id"));
   while (true) {
     ASSIGN_OR_RETURN(const bool row, tasks.Step());
     if (!row) break;
@@ -119,6 +137,14 @@ absl::StatusOr<TaskDatabaseContents> ReadAll(SqliteDatabase& db) {
           absl::StrCat("the record of task ", task.task_id, " does not parse"));
     }
     task.desired = static_cast<TaskState>(desired);
+    v1::TaskAssignment assignment;
+    const std::string_view rest = tasks.ColumnBlob(6);
+    if (!assignment.ParseFromArray(rest.data(), static_cast<int>(rest.size()))) {
+      return absl::DataLossError(
+          absl::StrCat("the assignment of task ", task.task_id, " does not parse"));
+    }
+    task.generic_resources.assign(assignment.generic_resources().begin(),
+                                  assignment.generic_resources().end());
   }
   return contents;
 }

@@ -27,6 +27,7 @@ struct TaskRecord {
   TaskState desired = v1::TaskStatus::STATE_READY;
   bool unassigned = false;  // the manager does not want it any more: forgotten once it is removed
   v1::TaskStatus status;
+  std::vector<v1::GenericResource> generic_resources;
 };
 
 struct TaskDatabaseContents {

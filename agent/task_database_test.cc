@@ -68,6 +68,25 @@ class TaskDatabaseTest : public ::testing::Test {
   std::unique_ptr<TaskDatabase> database_;
 };
 
+TEST_F(TaskDatabaseTest, KeepsWhatATaskWasGivenUntilItIsForgotten) {
+  Load();
+  TaskDatabaseBatch batch = SomeBatch();
+  v1::GenericResource gpu;
+  gpu.set_kind("gpu");
+  gpu.add_ids("GPU-1");
+  batch.put_tasks[0].generic_resources = {gpu};
+  ASSERT_OK(Write(batch));
+  TaskDatabaseContents contents = Load();
+  ASSERT_THAT(contents.tasks, SizeIs(1));
+  ASSERT_THAT(contents.tasks[0].generic_resources, SizeIs(1));
+  EXPECT_EQ(contents.tasks[0].generic_resources[0].ids(0), "GPU-1");
+  TaskDatabaseBatch forget;
+  forget.delete_tasks = {"t1"};
+  ASSERT_OK(Write(forget));
+  ASSERT_OK(Write(SomeBatch()));  // another of the same name has none of it
+  EXPECT_TRUE(Load().tasks[0].generic_resources.empty());
+}
+
 TEST_F(TaskDatabaseTest, GivesBackWhatWasWritten) {
   EXPECT_EQ(Load().boot_id, "");
   ASSERT_OK(Write(SomeBatch()));

@@ -38,6 +38,14 @@ class Step {
       case TaskEvent::Kind::kExited:
         if (m_.running) OnExit(event.exit);
         break;
+      case TaskEvent::Kind::kHealthy:
+        if (m_.watched && m_.observed < v1::TaskStatus::STATE_RUNNING) {
+          Report(v1::TaskStatus::STATE_RUNNING, "running");
+        }
+        break;
+      case TaskEvent::Kind::kUnhealthy:
+        if (m_.watched) OnUnhealthy(std::string(event.status.message()));
+        break;
       case TaskEvent::Kind::kGraceTimer:
         if (m_.timer != Timer::kGrace) break;
         m_.timer = Timer::kNone;
@@ -130,13 +138,25 @@ class Step {
     m_.started = true;
     m_.running = true;
     Do(Kind::kWait);
-    if (!StopWanted()) ReportRunning(event.pid);
+    if (!StopWanted()) OnRuns(event);
   }
 
-  void ReportRunning(int64_t pid) {
-    TaskAction& report = Report(v1::TaskStatus::STATE_RUNNING, "running");
+  // A process that goes on: at once, or when its health check says so.
+  void OnRuns(const TaskEvent& event) {
+    const bool waits = event.health_checked && m_.observed < v1::TaskStatus::STATE_RUNNING;
+    TaskAction& report = waits ? Report(v1::TaskStatus::STATE_STARTING, "starting: not healthy yet")
+                               : Report(v1::TaskStatus::STATE_RUNNING, "running");
     report.has_pid = true;
-    report.pid = pid;
+    report.pid = event.pid;
+    if (!event.health_checked || m_.unhealthy) return;
+    m_.watched = true;
+    Do(Kind::kWatchHealth);
+  }
+
+  void OnUnhealthy(std::string reason) {
+    m_.unhealthy = true;
+    m_.unhealthy_reason = std::move(reason);
+    Report(m_.observed, "unhealthy: stopping", m_.unhealthy_reason);
   }
 
   void OnFailure(Verb verb, const absl::Status& status) {
@@ -179,6 +199,8 @@ class Step {
     TaskAction* report = nullptr;
     if (StopWanted()) {
       report = &Report(v1::TaskStatus::STATE_SHUTDOWN, "shutdown");
+    } else if (m_.unhealthy) {
+      report = &Report(v1::TaskStatus::STATE_FAILED, "failed", m_.unhealthy_reason);
     } else if (!exit.error.empty()) {
       report = &Report(v1::TaskStatus::STATE_FAILED, "failed", exit.error);
     } else if (exit.exit_code == 0) {
@@ -201,7 +223,7 @@ class Step {
   // Whatever was open was asked by an agent that is no more.
   void OnFound(const TaskEvent& event) {
     m_.open = Verb::kNone;
-    m_.cancelled = m_.stopping = false;
+    m_.cancelled = m_.stopping = m_.watched = false;
     CancelTimer();
     const bool there = event.kind != TaskEvent::Kind::kFoundNothing;
     m_.stale = event.kind == TaskEvent::Kind::kFoundCreated;
@@ -211,7 +233,7 @@ class Step {
     switch (event.kind) {
       case TaskEvent::Kind::kFoundRunning:
         Do(Kind::kWait);
-        if (!StopWanted() && !IsTerminal(m_.observed)) ReportRunning(event.pid);
+        if (!StopWanted() && !IsTerminal(m_.observed)) OnRuns(event);
         break;
       case TaskEvent::Kind::kFoundExited:
         OnExit(event.exit);
@@ -229,11 +251,18 @@ class Step {
 
   // What comes next, whatever happened.
   void GoOn() {
+    ChooseNext();
+    if (!m_.watched || (m_.running && !m_.stopping)) return;
+    m_.watched = false;
+    Do(Kind::kUnwatchHealth);
+  }
+
+  void ChooseNext() {
     if (m_.open != Verb::kNone) return EndOpenQuestionIfStopWanted();
     const bool over = IsTerminal(m_.observed);
     if (m_.running) {
       if (over && !m_.stopping) KillUntilItEnds();  // nobody counts on it any more
-      if (!over && StopWanted() && !m_.stopping) StopPolitely();
+      if (!over && (StopWanted() || m_.unhealthy) && !m_.stopping) StopPolitely();
       return;
     }
     if (StopWanted() || over) return CleanUp();

@@ -8,6 +8,9 @@
 // end. An event that fits nothing (a late timer, an answer to a question nobody asked) changes
 // nothing. Every question (Pull, Prepare, Start, Remove) is answered by exactly one event, also
 // when Kill ended it early; at most one is open.
+//
+// A task with a health check stays STARTING until kHealthy. kUnhealthy stops its process like a
+// stop that was wanted, and its end is then FAILED with the reason.
 #ifndef SWARM_AGENT_TASK_MACHINE_H_
 #define SWARM_AGENT_TASK_MACHINE_H_
 
@@ -42,6 +45,9 @@ struct TaskMachine {
   bool running = false;            // … and has not been seen to end
   bool stopping = false;           // Stop or Kill was sent to the process
   bool cancelled = false;          // Kill was sent to end the open question
+  bool watched = false;            // its health is being watched: while it runs and is not stopping
+  bool unhealthy = false;          // and is stopped, or has been, for that
+  std::string unhealthy_reason;    // "unhealthy: connection refused"
   uint8_t attempts = 0;            // retries since the last success, at most kMaxAttempts
   int64_t memory_limit_bytes = 0;  // for words about out of memory; 0: none
 
@@ -52,17 +58,19 @@ struct TaskMachine {
 
 struct TaskEvent {
   enum class Kind {
-    kDesired,   // `desired`
-    kPulled,    // `status`; Unavailable: again later
-    kPrepared,  // `status`
-    kStarted,   // `status`, `pid`
-    kExited,    // `exit`
+    kDesired,    // `desired`
+    kPulled,     // `status`; Unavailable: again later
+    kPrepared,   // `status`
+    kStarted,    // `status`, `pid`, `health_checked`
+    kHealthy,    // its first success
+    kUnhealthy,  // `status`'s message says why
+    kExited,     // `exit`
     kGraceTimer,
     kRetryTimer,
     kRemoved,  // `status`
     // The agent came back; what it found of the container. Instead of the answers to questions that
     // the agent before it had asked.
-    kFoundRunning,  // `pid`
+    kFoundRunning,  // `pid`, `health_checked`
     kFoundExited,   // `exit`
     kFoundCreated,  // prepared, never started
     kFoundNothing,  // `status` says why: "node rebooted"
@@ -72,10 +80,17 @@ struct TaskEvent {
   absl::Status status;
   int64_t pid = 0;
   ContainerExit exit;
+  bool health_checked = false;
 
   static TaskEvent Desired(TaskState state) { return {Kind::kDesired, state}; }
   static TaskEvent Answer(Kind kind, absl::Status status, int64_t pid = 0) {
     return {kind, v1::TaskStatus::STATE_UNSPECIFIED, std::move(status), pid};
+  }
+  // kStarted or kFoundRunning of a task with a health check.
+  static TaskEvent Checked(Kind kind, int64_t pid) {
+    TaskEvent event = Answer(kind, absl::OkStatus(), pid);
+    event.health_checked = true;
+    return event;
   }
   static TaskEvent Timer(Kind kind) { return {kind}; }
   static TaskEvent Exit(Kind kind, ContainerExit exit) {
@@ -89,9 +104,11 @@ struct TaskAction {
     kPrepare,
     kStart,
     kRemove,
-    kWait,  // tell me when the process ends
-    kStop,  // the polite signal
-    kKill,  // all of the container, and end the open question
+    kWait,           // tell me when the process ends
+    kStop,           // the polite signal
+    kKill,           // all of the container, and end the open question
+    kWatchHealth,    // make probes; from RUNNING on it counts as healthy until proven otherwise
+    kUnwatchHealth,  // no more of them
     kReport,
     kStartGraceTimer,
     kStartRetryTimer,  // after a delay that grows with `attempts`

@@ -220,11 +220,107 @@ TEST_F(TaskMachineTest, RemovesWhatAnAgentThatEndedHadPreparedWhenAStopIsWanted)
   EXPECT_FALSE(machine_.prepared);
 }
 
+TEST_F(TaskMachineTest, StaysStartingUntilItIsHealthy) {
+  Do(TaskEvent::Desired(kRunning));
+  Ok(Event::kPulled);
+  Ok(Event::kPrepared);
+  EXPECT_THAT(Do(TaskEvent::Checked(Event::kStarted, 77)),
+              ElementsAre(Action::kWait, Action::kWatchHealth));
+  EXPECT_EQ(report_.state, v1::TaskStatus::STATE_STARTING);
+  EXPECT_EQ(report_.pid, 77);
+  EXPECT_THAT(Do(TaskEvent::Timer(Event::kHealthy)), IsEmpty());
+  EXPECT_EQ(report_.state, kRunning);
+  EXPECT_FALSE(report_.has_pid);
+}
+
+TEST_F(TaskMachineTest, StopsWhatIsUnhealthyAndSaysThatItFailed) {
+  Run();
+  machine_.watched = true;
+  EXPECT_THAT(Bad(Event::kUnhealthy, absl::InternalError("unhealthy: refused")),
+              ElementsAre(Action::kStop, Action::kStartGraceTimer, Action::kUnwatchHealth));
+  EXPECT_EQ(report_.state, kRunning) << "until it has ended";
+  EXPECT_EQ(report_.error, "unhealthy: refused");
+  EXPECT_THAT(Do(TaskEvent::Timer(Event::kGraceTimer)),
+              ElementsAre(Action::kKill, Action::kStartRetryTimer));
+  Exit({137, false, ""});
+  EXPECT_EQ(report_.state, kFailed);
+  EXPECT_EQ(report_.error, "unhealthy: refused");
+  EXPECT_EQ(report_.exit_code, 137);
+}
+
+TEST_F(TaskMachineTest, AnUnhealthyTaskThatEndsCleanlyHasFailedAllTheSame) {
+  Run();
+  machine_.watched = true;
+  Bad(Event::kUnhealthy, absl::InternalError("unhealthy: refused"));
+  Exit({0, false, ""});
+  EXPECT_EQ(report_.state, kFailed);
+}
+
+TEST_F(TaskMachineTest, AStopThatIsWantedIsNoFailureThoughItWasUnhealthy) {
+  Run();
+  machine_.watched = true;
+  Bad(Event::kUnhealthy, absl::InternalError("unhealthy: refused"));
+  EXPECT_THAT(Do(TaskEvent::Desired(kShutdown)), IsEmpty()) << "it is being stopped already";
+  Exit({143, false, ""});
+  EXPECT_EQ(report_.state, kShutdown);
+}
+
+TEST_F(TaskMachineTest, ExitsAsUsualWhileItsHealthIsNotKnown) {
+  Do(TaskEvent::Desired(kRunning));
+  Ok(Event::kPulled);
+  Ok(Event::kPrepared);
+  Do(TaskEvent::Checked(Event::kStarted, 77));
+  EXPECT_THAT(Exit({3, false, ""}), ElementsAre(Action::kUnwatchHealth));
+  EXPECT_EQ(report_.error, "task: non-zero exit (3)");
+  EXPECT_THAT(Do(TaskEvent::Timer(Event::kHealthy)), IsEmpty());
+  EXPECT_EQ(machine_.observed, kFailed);
+}
+
+TEST_F(TaskMachineTest, WatchesNoLongerWhenItStops) {
+  Do(TaskEvent::Desired(kRunning));
+  Ok(Event::kPulled);
+  Ok(Event::kPrepared);
+  Do(TaskEvent::Checked(Event::kStarted, 77));
+  EXPECT_THAT(Do(TaskEvent::Desired(kShutdown)),
+              ElementsAre(Action::kStop, Action::kStartGraceTimer, Action::kUnwatchHealth));
+  EXPECT_THAT(Bad(Event::kUnhealthy, absl::InternalError("late")), IsEmpty());
+  Exit({0, false, ""});
+  EXPECT_EQ(report_.state, kShutdown);
+}
+
+TEST_F(TaskMachineTest, AdoptsARunningTaskAsHealthyAndAStartingOneAsNotYet) {
+  machine_.observed = machine_.desired = kRunning;
+  EXPECT_THAT(Do(TaskEvent::Checked(Event::kFoundRunning, 77)),
+              ElementsAre(Action::kWait, Action::kWatchHealth));
+  EXPECT_EQ(report_.state, kRunning);
+
+  machine_ = TaskMachine();
+  machine_.observed = v1::TaskStatus::STATE_STARTING;
+  machine_.desired = kRunning;
+  EXPECT_THAT(Do(TaskEvent::Checked(Event::kFoundRunning, 77)),
+              ElementsAre(Action::kWait, Action::kWatchHealth));
+  EXPECT_EQ(report_.state, v1::TaskStatus::STATE_STARTING);
+  Do(TaskEvent::Timer(Event::kHealthy));
+  EXPECT_EQ(report_.state, kRunning);
+}
+
+TEST_F(TaskMachineTest, GoesOnStoppingWhatAnAgentBeforeFoundUnhealthy) {
+  machine_.observed = machine_.desired = kRunning;
+  machine_.unhealthy = true;
+  machine_.unhealthy_reason = "unhealthy: refused";
+  EXPECT_THAT(Do(TaskEvent::Checked(Event::kFoundRunning, 77)),
+              ElementsAre(Action::kWait, Action::kStop, Action::kStartGraceTimer));
+  Exit({143, false, ""});
+  EXPECT_EQ(report_.state, kFailed);
+  EXPECT_EQ(report_.error, "unhealthy: refused");
+}
+
 // Every state that any sequence of events can reach, and every event in each of them.
 
 auto Key(const TaskMachine& m) {
   return std::tuple(m.observed, m.desired, m.open, m.timer, m.pulled, m.prepared, m.stale,
-                    m.started, m.running, m.stopping, m.cancelled, m.attempts);
+                    m.started, m.running, m.stopping, m.cancelled, m.watched, m.unhealthy,
+                    m.attempts);
 }
 
 std::vector<TaskEvent> AllEvents() {
@@ -246,6 +342,10 @@ std::vector<TaskEvent> AllEvents() {
   }
   events.push_back(TaskEvent::Timer(Event::kGraceTimer));
   events.push_back(TaskEvent::Timer(Event::kRetryTimer));
+  events.push_back(TaskEvent::Checked(Event::kStarted, 5));
+  events.push_back(TaskEvent::Checked(Event::kFoundRunning, 5));
+  events.push_back(TaskEvent::Timer(Event::kHealthy));
+  events.push_back(TaskEvent::Answer(Event::kUnhealthy, absl::InternalError("unhealthy: no")));
   events.push_back(TaskEvent::Answer(Event::kFoundRunning, absl::OkStatus(), 5));
   events.push_back(TaskEvent::Timer(Event::kFoundCreated));
   events.push_back(TaskEvent::Answer(Event::kFoundNothing, absl::NotFoundError("gone")));
@@ -299,6 +399,17 @@ TEST(TaskMachineExhaustiveTest, NoSequenceOfEventsBreaksTheRules) {
                    action.kind == Action::kStart || action.kind == Action::kRemove;
     }
     ASSERT_EQ(told, step.next.observed) << "a state was reached without a report";
+    ASSERT_FALSE(step.next.watched && (!step.next.running || step.next.stopping))
+        << "probes what is ending";
+    bool watched = from.watched && event.kind < Event::kFoundRunning;
+    for (const TaskAction& action : step.actions) {
+      if (action.kind == Action::kWatchHealth) watched = true;
+      if (action.kind == Action::kUnwatchHealth) watched = false;
+    }
+    ASSERT_EQ(watched, step.next.watched) << "watching began or ended without a word";
+    const bool may_stop =
+        step.next.desired >= kShutdown || step.next.unhealthy || IsTerminal(from.observed);
+    ASSERT_TRUE(!step.next.stopping || may_stop) << "stopped for no reason";
     ASSERT_LE(questions, 1);
     const bool was_answered = event.kind >= Event::kFoundRunning || event.kind == Event::kPulled ||
                               event.kind == Event::kPrepared || event.kind == Event::kStarted ||

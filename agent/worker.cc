@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "agent/proto_time.h"
 #include "common/check.h"
 #include "common/log.h"
+#include "common/proto_time.h"
 #include "common/status_macros.h"
 
 namespace swarm::agent {
@@ -35,7 +35,20 @@ Worker::Worker(const Env& env, Executor& executor, TaskDatabase& database, Worke
       executor_(executor),
       database_(database),
       options_(options),
-      verbs_(options.parallel_verbs) {}
+      verbs_(options.parallel_verbs) {
+  if (options_.prober == nullptr) return;
+  HealthListener listener;
+  listener.changed = [this](const std::string& id, const v1::Health& health) {
+    OnHealthChanged(id, health);
+  };
+  listener.healthy = [this](const std::string& id) {
+    Handle(id, TaskEvent::Timer(TaskEvent::Kind::kHealthy));
+  };
+  listener.unhealthy = [this](const std::string& id, const std::string& reason) {
+    Handle(id, TaskEvent::Answer(TaskEvent::Kind::kUnhealthy, absl::InternalError(reason)));
+  };
+  health_ = std::make_unique<HealthMonitor>(env_, *options_.prober, std::move(listener));
+}
 
 Worker::~Worker() {
   *alive_ = false;
@@ -104,6 +117,10 @@ absl::Status Worker::ApplyTask(const v1::TaskAssignment& assignment) {
   task.spec.task_id = assignment.task_id();
   task.spec.slot = assignment.slot();
   task.unclaimed = false;
+  task.spec.generic_resources.assign(assignment.generic_resources().begin(),
+                                     assignment.generic_resources().end());
+  task.usage.reset();
+  if (assignment.has_usage()) task.usage = assignment.usage();
   if (revision != revisions_.end()) {
     task.spec.revision = revision->second;
     task.machine.memory_limit_bytes = revision->second->task().resources().limits().memory_bytes();
@@ -169,6 +186,7 @@ void Worker::ForgetIfDone(const std::string& task_id) {
   if (it == tasks_.end() || !it->second.unassigned) return;
   if (it->second.machine.observed < v1::TaskStatus::STATE_REMOVE) return;
   env_.loop.Cancel(it->second.timer);
+  if (health_ != nullptr) health_->Forget(task_id);
   tasks_.erase(it);
   dirty_.erase(task_id);
   next_.delete_tasks.push_back(task_id);
@@ -227,6 +245,10 @@ void Worker::Do(Task& task, const TaskAction& action) {
       });
     case Kind::kKill:
       return Kill(id);
+    case Kind::kWatchHealth:
+      return WatchHealth(task);
+    case Kind::kUnwatchHealth:
+      return health_->Forget(id);
     case Kind::kReport:
       return SetStatus(task, action);
     case Kind::kStartGraceTimer:
@@ -272,13 +294,43 @@ void Worker::RunVerb(const std::string& task_id, TaskAction::Kind kind) {
     case TaskAction::Kind::kPrepare:
       return executor_.Prepare(task.spec, std::move(answer));
     case TaskAction::Kind::kStart:
-      return executor_.Start(task_id, [answer](absl::StatusOr<RunningContainer> started) mutable {
-        const int64_t pid = started.ok() ? started->init.pid : 0;
-        answer(started.status(), pid);
+      return executor_.Start(task_id, [this, alive = alive_, answer,
+                                       task_id](absl::StatusOr<RunningContainer> started) mutable {
+        if (!started.ok() || !*alive) return answer(started.status());
+        verbs_.Finished();
+        Handle(task_id, RunsEvent(task_id, TaskEvent::Kind::kStarted, *started));
       });
     default:
       return executor_.Remove(task_id, std::move(answer));
   }
+}
+
+TaskEvent Worker::RunsEvent(const std::string& task_id, TaskEvent::Kind kind,
+                            const RunningContainer& process) {
+  const auto it = tasks_.find(task_id);
+  const bool checked = health_ != nullptr && process.health_check != nullptr;
+  if (it != tasks_.end() && checked) it->second.health_check = process.health_check;
+  if (checked) return TaskEvent::Checked(kind, process.init.pid);
+  return TaskEvent::Answer(kind, absl::OkStatus(), process.init.pid);
+}
+
+// A task that runs was healthy once, whatever is written of it.
+void Worker::WatchHealth(Task& task) {
+  v1::Health recorded = task.status.health();
+  if (task.machine.observed >= v1::TaskStatus::STATE_RUNNING) {
+    recorded.set_state(v1::Health::STATE_HEALTHY);
+  } else {
+    recorded.set_state(v1::Health::STATE_STARTING);
+  }
+  health_->Watch(task.spec.task_id, task.health_check, recorded);
+}
+
+void Worker::OnHealthChanged(const std::string& task_id, const v1::Health& health) {
+  const auto it = tasks_.find(task_id);
+  if (it == tasks_.end()) return;
+  *it->second.status.mutable_health() = health;
+  MarkDirty(task_id);
+  Tell(it->second);
 }
 
 void Worker::Wait(const std::string& task_id) {
@@ -382,6 +434,14 @@ std::set<std::string> Worker::ImagesInUse() const {
   return digests;
 }
 
+std::map<std::string, v1::UsageWatch> Worker::UsageWatches() const {
+  std::map<std::string, v1::UsageWatch> watches;
+  for (const auto& [id, task] : tasks_) {
+    if (task.machine.running && task.usage.has_value()) watches[id] = *task.usage;
+  }
+  return watches;
+}
+
 size_t Worker::containers_running() const {
   return std::count_if(tasks_.begin(), tasks_.end(),
                        [](const auto& entry) { return entry.second.machine.running; });
@@ -417,6 +477,7 @@ TaskRecord Worker::RecordOf(const Task& task) const {
   record.desired = task.machine.desired;
   record.unassigned = task.unassigned;
   record.status = task.status;
+  record.generic_resources = task.spec.generic_resources;
   return record;
 }
 

@@ -17,6 +17,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@
 #include "absl/time/time.h"
 #include "agent/env.h"
 #include "agent/executor.h"
+#include "agent/health/health_monitor.h"
 #include "agent/task_database.h"
 #include "agent/task_machine.h"
 #include "agent/verb_queue.h"
@@ -43,6 +45,8 @@ struct WorkerOptions {
   absl::Duration retry_cap = absl::Seconds(30);
   // After the database refused a write.
   absl::Duration database_retry = absl::Seconds(1);
+  // Makes the probes of health checks; borrowed. Null: they count as passed.
+  Prober* prober = nullptr;
 };
 
 // One task as others may see it (logs, node info).
@@ -78,6 +82,8 @@ class Worker {
   absl::StatusOr<TaskView> Find(const std::string& task_id) const;
   // Digests of the images that tasks on this node use.
   std::set<std::string> ImagesInUse() const;
+  // Of running tasks, by id: those whose assignment asks for it.
+  std::map<std::string, v1::UsageWatch> UsageWatches() const;
   size_t containers_running() const;
   size_t containers_total() const;
 
@@ -96,6 +102,8 @@ class Worker {
     bool unclaimed = false;    // found without a record, its fate is the next complete assignment's
     std::string stop_reason;   // of StopAll; the error of its SHUTDOWN
     std::string image_digest;  // of the container that was found; a lost revision cannot say it
+    std::shared_ptr<const v1::HealthCheck> health_check;  // of the container; null: none
+    std::optional<v1::UsageWatch> usage;
     TimerId timer = 0;
   };
   using Found = std::map<std::string, FoundContainer>;
@@ -104,6 +112,7 @@ class Worker {
   void Reconcile(TaskDatabaseContents contents, std::vector<FoundContainer> found);
   void Restore(const TaskRecord& record, Found& found, bool rebooted);
   void AdoptUnclaimed(Found& found);
+  TaskEvent FoundEvent(const FoundContainer& found);
   void Sweep(const Found& unknown);
   void SweepLater();
   void SweepStrays(const std::set<std::string>& known_before,
@@ -124,6 +133,11 @@ class Worker {
   void SetStatus(Task& task, const TaskAction& report);
   void Tell(const Task& task);
   void StartTimer(Task& task, absl::Duration delay, TaskEvent::Kind event);
+  void WatchHealth(Task& task);
+  void OnHealthChanged(const std::string& task_id, const v1::Health& health);
+  // kStarted and kFoundRunning, with what the container says of its health check.
+  TaskEvent RunsEvent(const std::string& task_id, TaskEvent::Kind kind,
+                      const RunningContainer& process);
   absl::Duration GraceOf(const Task& task) const;
   absl::Duration RetryDelay(int attempts);
   void ForgetIfDone(const std::string& task_id);
@@ -152,6 +166,7 @@ class Worker {
   std::function<void(const v1::TaskReport&)> listener_;
   absl::AnyInvocable<void()> removed_all_;
   VerbQueue verbs_;
+  std::unique_ptr<HealthMonitor> health_;  // null without a prober
 
   // Gathered for the next write.
   std::set<std::string> dirty_;

@@ -12,11 +12,7 @@ constexpr char kComponent[] = "worker";
 // How often containers that no task knows are looked for (F15).
 constexpr absl::Duration kSweepInterval = absl::Minutes(5);
 
-TaskEvent FoundEvent(const FoundContainer& found) {
-  if (found.running) {
-    return TaskEvent::Answer(TaskEvent::Kind::kFoundRunning, absl::OkStatus(),
-                             found.process.init.pid);
-  }
+TaskEvent FoundNotRunning(const FoundContainer& found) {
   if (found.created) return TaskEvent{TaskEvent::Kind::kFoundCreated};
   return TaskEvent::Exit(TaskEvent::Kind::kFoundExited, found.exit);
 }
@@ -26,6 +22,11 @@ TaskEvent FoundNothing(const std::string& why) {
 }
 
 }  // namespace
+
+TaskEvent Worker::FoundEvent(const FoundContainer& found) {
+  if (!found.running) return FoundNotRunning(found);
+  return RunsEvent(found.task_id, TaskEvent::Kind::kFoundRunning, found.process);
+}
 
 void Worker::Start(const std::string& boot_id, absl::AnyInvocable<void(absl::Status)> ready) {
   absl::StatusOr<TaskDatabaseContents> contents = database_.Load();
@@ -74,6 +75,7 @@ void Worker::Restore(const TaskRecord& record, Found& found, bool rebooted) {
   Task& task = tasks_[record.task_id];
   task.spec.task_id = record.task_id;
   task.spec.slot = record.slot;
+  task.spec.generic_resources = record.generic_resources;
   const auto revision = revisions_.find(record.revision_id);
   if (revision != revisions_.end()) {
     task.spec.revision = revision->second;
@@ -83,6 +85,10 @@ void Worker::Restore(const TaskRecord& record, Found& found, bool rebooted) {
   task.machine.desired = record.desired;
   task.unassigned = record.unassigned;
   task.status = record.status;
+  if (record.status.health().state() == v1::Health::STATE_UNHEALTHY) {
+    task.machine.unhealthy = true;  // and was being stopped for it
+    task.machine.unhealthy_reason = UnhealthyReason(record.status.health());
+  }
 
   const auto there = found.find(record.task_id);
   if (there == found.end()) {
@@ -120,6 +126,8 @@ void Worker::AdoptUnclaimed(Found& found) {
     task.unclaimed = true;
     task.image_digest = container.image_digest;
     task.machine.desired = v1::TaskStatus::STATE_RUNNING;
+    // What it was is lost; what runs counts as healthy until proven otherwise.
+    if (container.running) task.machine.observed = v1::TaskStatus::STATE_RUNNING;
     Handle(id, FoundEvent(container));
   }
 }

@@ -10,13 +10,16 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/fake_executor.h"
+#include "tests/support/fake_task_database.h"
 #include "tests/support/sim_loop.h"
 #include "tests/support/status_matchers.h"
 
 namespace swarm::agent {
 namespace {
 
+using ::swarm::testing::Disk;
 using ::swarm::testing::FakeExecutor;
+using ::swarm::testing::FakeTaskDatabase;
 using ::swarm::testing::IsOk;
 using ::swarm::testing::SimLoop;
 using ::swarm::testing::StatusIs;
@@ -28,50 +31,6 @@ constexpr TaskState kReady = v1::TaskStatus::STATE_READY;
 constexpr TaskState kRunning = v1::TaskStatus::STATE_RUNNING;
 constexpr TaskState kShutdown = v1::TaskStatus::STATE_SHUTDOWN;
 constexpr TaskState kRemove = v1::TaskStatus::STATE_REMOVE;
-
-// What a disk holds, over the deaths of agents.
-struct Disk {
-  TaskDatabaseContents contents;
-  std::map<std::string, TaskRecord> tasks;
-  std::map<std::string, v1::Revision> revisions;
-  absl::Status write_result;
-  int writes = 0;
-};
-
-class FakeTaskDatabase : public TaskDatabase {
- public:
-  FakeTaskDatabase(EventLoop& loop, Disk& disk) : loop_(loop), disk_(disk) {}
-  ~FakeTaskDatabase() override { *alive_ = false; }
-
-  absl::StatusOr<TaskDatabaseContents> Load() override {
-    TaskDatabaseContents contents = disk_.contents;
-    for (const auto& [id, revision] : disk_.revisions) contents.revisions.push_back(revision);
-    for (const auto& [id, task] : disk_.tasks) contents.tasks.push_back(task);
-    return contents;
-  }
-  void Write(TaskDatabaseBatch batch, Done done) override {
-    ++disk_.writes;
-    loop_.RunAfter(absl::Milliseconds(1), [this, alive = alive_, batch = std::move(batch),
-                                           done = std::move(done)]() mutable {
-      if (!*alive) return;
-      if (disk_.write_result.ok()) Commit(batch);
-      done(disk_.write_result);
-    });
-  }
-
- private:
-  void Commit(const TaskDatabaseBatch& batch) {
-    if (!batch.boot_id.empty()) disk_.contents.boot_id = batch.boot_id;
-    for (const auto& revision : batch.put_revisions) disk_.revisions[revision->id()] = *revision;
-    for (const TaskRecord& task : batch.put_tasks) disk_.tasks[task.task_id] = task;
-    for (const std::string& id : batch.delete_tasks) disk_.tasks.erase(id);
-    for (const std::string& id : batch.delete_revisions) disk_.revisions.erase(id);
-  }
-
-  EventLoop& loop_;
-  Disk& disk_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
-};
 
 class WorkerTest : public ::testing::Test {
  protected:

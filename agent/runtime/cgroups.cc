@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <set>
@@ -237,6 +238,16 @@ std::vector<CgroupHierarchy> FindCgroupHierarchies(absl::string_view mountinfo) 
   return out;
 }
 
+int64_t FindKey(absl::string_view file, absl::string_view key) {
+  for (const absl::string_view line : absl::StrSplit(file, '\n')) {
+    const std::pair<absl::string_view, absl::string_view> pair =
+        absl::StrSplit(line, absl::MaxSplits(' ', 1));
+    int64_t value = 0;
+    if (pair.first == key && absl::SimpleAtoi(pair.second, &value)) return value;
+  }
+  return -1;
+}
+
 std::string Cgroups::Dir(const CgroupHierarchy& hierarchy, const std::string& id) const {
   return id.empty() ? absl::StrCat(hierarchy.mount_point, "/", parent_)
                     : absl::StrCat(hierarchy.mount_point, "/", parent_, "/", id);
@@ -257,7 +268,9 @@ absl::StatusOr<CgroupChoice> ChooseCgroupHierarchies(std::vector<CgroupHierarchy
                   [&](const std::string& name) { return Contains(hierarchy.controllers, name); });
     const bool devices = !hierarchy.v2 && Contains(hierarchy.controllers, "devices");
     const bool freezer = Contains(hierarchy.controllers, "freezer") && !v2;
-    if (!hierarchy.v2 && missing.size() == before && !devices && !freezer) continue;
+    // A v2 tree counts processor time by itself.
+    const bool accounts = Contains(hierarchy.controllers, "cpuacct") && !v2;
+    if (!hierarchy.v2 && missing.size() == before && !devices && !freezer && !accounts) continue;
     (hierarchy.v2 ? v2 : v1) = true;
     v1_devices |= devices;
     choice.hierarchies.push_back(std::move(hierarchy));
@@ -415,6 +428,82 @@ absl::Status Cgroups::Remove(const std::string& id, absl::Duration deadline) con
     absl::SleepFor(pause);
     pause = std::min(pause * 2, absl::Milliseconds(20));
   }
+}
+
+absl::StatusOr<Cgroups::ExecCgroup> Cgroups::MakeExec(const std::string& id) const {
+  static std::atomic<uint64_t> made{0};
+  ExecCgroup exec;
+  exec.paths = Paths(id);
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
+    const bool kills = has_kill_ ? hierarchy.v2 : Contains(hierarchy.controllers, "freezer");
+    if (!kills) continue;
+    const std::string own = Dir(hierarchy, id);
+    // Numbers that an agent before us used may be there still.
+    int error = EEXIST;
+    while (error == EEXIST) {
+      exec.dir = absl::StrCat(own, "/exec-", ++made);
+      error = mkdir(exec.dir.c_str(), 0755) == 0 ? 0 : errno;
+    }
+    if (error != 0) return ErrnoStatus(error, absl::StrCat("make cgroup ", exec.dir));
+    exec.frozen = !hierarchy.v2;
+    if (hierarchy.v2) {
+      exec.paths.v2_dir = exec.dir;
+    } else {
+      for (std::string& tasks : exec.paths.v1_tasks) {
+        if (tasks == absl::StrCat(own, "/tasks")) tasks = absl::StrCat(exec.dir, "/tasks");
+      }
+    }
+    break;
+  }
+  return exec;
+}
+
+void Cgroups::KillExec(const ExecCgroup& exec) const {
+  if (exec.dir.empty()) return;
+  if (exec.frozen) return FreezeAndKill(exec.dir);
+  WriteControl(absl::StrCat(exec.dir, "/cgroup.kill"), "1").IgnoreError();
+}
+
+void Cgroups::RemoveExec(const ExecCgroup& exec, absl::Duration deadline) const {
+  if (exec.dir.empty()) return;
+  const absl::Time end = absl::Now() + deadline;
+  absl::Duration pause = absl::Microseconds(50);
+  while (RemoveCgroup(exec.dir) == EBUSY && absl::Now() < end) {
+    KillExec(exec);
+    absl::SleepFor(pause);
+    pause = std::min(pause * 2, absl::Milliseconds(20));
+  }
+}
+
+absl::StatusOr<Cgroups::Usage> Cgroups::ReadUsage(const std::string& id) const {
+  Usage usage;
+  int64_t cpu = -1;
+  int64_t memory = -1;
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
+    const std::string dir = Dir(hierarchy, id);
+    const bool has_memory = Contains(hierarchy.controllers, "memory");
+    if (hierarchy.v2) {
+      // There with every cgroup, whether the controller lives here or not.
+      const int64_t usec = FindKey(ReadControl(absl::StrCat(dir, "/cpu.stat")), "usage_usec");
+      if (usec >= 0) cpu = usec * 1000;
+    } else if (cpu < 0 && Contains(hierarchy.controllers, "cpuacct")) {
+      int64_t nanos = 0;
+      if (absl::SimpleAtoi(ReadControl(absl::StrCat(dir, "/cpuacct.usage")), &nanos)) cpu = nanos;
+    }
+    if (!has_memory) continue;
+    int64_t used = 0;
+    const std::string file = hierarchy.v2 ? "/memory.current" : "/memory.usage_in_bytes";
+    if (!absl::SimpleAtoi(ReadControl(absl::StrCat(dir, file)), &used)) continue;
+    const int64_t inactive = FindKey(ReadControl(absl::StrCat(dir, "/memory.stat")),
+                                     hierarchy.v2 ? "inactive_file" : "total_inactive_file");
+    memory = std::max<int64_t>(used - std::max<int64_t>(inactive, 0), 0);
+  }
+  if (cpu < 0 || memory < 0) {
+    return absl::NotFoundError(absl::StrCat("the cgroups of ", id, " do not say what it uses"));
+  }
+  usage.cpu_nanos = cpu;
+  usage.memory_bytes = memory;
+  return usage;
 }
 
 std::vector<std::string> Cgroups::List() const {

@@ -38,6 +38,9 @@ struct CgroupChoice {
 // machine lacks; nothing that limits a container is ever left out in silence.
 absl::StatusOr<CgroupChoice> ChooseCgroupHierarchies(std::vector<CgroupHierarchy> all);
 
+// The number after `key` on a line of its own ("usage_usec 12"); -1 when it is not there.
+int64_t FindKey(absl::string_view file, absl::string_view key);
+
 // What the shim has to know.
 struct CgroupPaths {
   std::string v2_dir;                 // empty on a v1 host
@@ -63,6 +66,25 @@ class Cgroups {
   absl::Status Kill(const std::string& id) const;
   // Kills and removes until it is gone. DeadlineExceeded.
   absl::Status Remove(const std::string& id, absl::Duration deadline) const;
+  // A cgroup below the container's own for one more program in it, so that this program and all
+  // that it starts can be killed without the rest. Limits stay the container's.
+  struct ExecCgroup {
+    CgroupPaths paths;
+    std::string dir;      // empty: this machine can kill no group of processes
+    bool frozen = false;  // killed by freezer (v1), not by cgroup.kill
+  };
+  absl::StatusOr<ExecCgroup> MakeExec(const std::string& id) const;
+  void KillExec(const ExecCgroup& exec) const;
+  // Kills what is left in it. What does not go in time goes with the container.
+  void RemoveExec(const ExecCgroup& exec, absl::Duration deadline) const;
+
+  // What has been used by all processes of the container so far, and what they use now.
+  struct Usage {
+    int64_t cpu_nanos = 0;
+    int64_t memory_bytes = 0;  // without page cache that the kernel can drop at once
+  };
+  absl::StatusOr<Usage> ReadUsage(const std::string& id) const;
+
   // Ids of cgroups below `parent` that carry our mark. Sorted.
   std::vector<std::string> List() const;
 

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -109,10 +110,13 @@ absl::Status ContainerFolders::Make(const RuntimeContainerSpec& spec, const OciS
                                  {"id", spec.id},
                                  {"owner", owner_},
                                  {"boot_id", boot_id_},
-                                 {"image_digest", spec.image_digest}};
+                                 {"image_digest", spec.image_digest},
+                                 {"note", absl::Base64Escape(spec.note)}};
   RETURN_IF_ERROR(WriteNewFile(absl::StrCat(dir, "/record"),
                                record.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace),
                                0600));
+  // For Exec, also by the agents after this one.
+  RETURN_IF_ERROR(WriteNewFile(absl::StrCat(dir, "/config.json"), spec.config_json, 0600));
   RETURN_IF_ERROR(MakeDirectory(absl::StrCat(dir, "/log"), 0700));
   if (!spec.lower_dirs.empty()) {
     // The upper folder's mode is the mode of the container's "/".
@@ -154,11 +158,16 @@ absl::StatusOr<ContainerRecord> ContainerFolders::ReadRecord(const std::string& 
   record.owner = reader.String("owner");
   record.boot_id = reader.String("boot_id");
   record.image_digest = reader.String("image_digest");
-  if (!reader.status().ok() || record.id != id) {
+  const bool noted = absl::Base64Unescape(reader.String("note"), &record.note);
+  if (!reader.status().ok() || !noted || record.id != id) {
     return absl::DataLossError(absl::StrCat(path, " is damaged"));
   }
   if (record.owner != owner_) return absl::NotFoundError(absl::StrCat("no container ", id));
   return record;
+}
+
+absl::StatusOr<std::string> ContainerFolders::ReadConfig(const std::string& id) const {
+  return ReadFile(absl::StrCat(StateDir(id), "/config.json"));
 }
 
 absl::Status ContainerFolders::CheckOwner(const std::string& id) const {

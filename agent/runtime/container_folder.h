@@ -26,6 +26,7 @@ absl::Status MakePrivateDirectory(const std::string& path);
 
 struct ContainerRecord {
   std::string id, owner, boot_id, image_digest;
+  std::string note;  // as given to Prepare
 };
 
 class ContainerFolders {
@@ -46,6 +47,8 @@ class ContainerFolders {
   bool Exists(const std::string& id) const;
   // NotFound; also for another owner's. DataLoss when it is torn.
   absl::StatusOr<ContainerRecord> ReadRecord(const std::string& id) const;
+  // The configuration that it was prepared with. NotFound: by an agent that did not keep it.
+  absl::StatusOr<std::string> ReadConfig(const std::string& id) const;
   // OK for ours and for none; FailedPrecondition for another owner's.
   absl::Status CheckOwner(const std::string& id) const;
   // Ours, sorted.

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "swarm/v1/types.pb.h"
 
 namespace swarm::agent {
 
@@ -16,6 +17,9 @@ struct ImageConfig {
   std::string user;
   std::string working_dir;
   std::string stop_signal;
+  // Docker's HEALTHCHECK: NONE, CMD or CMD-SHELL; no test when the image has none, or a kind that
+  // nobody knows.
+  v1::HealthCheck health_check;
 };
 
 // InvalidArgument begins with the field's path. An empty text is an empty configuration.

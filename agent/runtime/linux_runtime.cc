@@ -1,7 +1,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
@@ -16,6 +18,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
@@ -23,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/runtime/cgroups.h"
 #include "agent/runtime/container_folder.h"
+#include "agent/runtime/exec_process.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/plan_compiler.h"
 #include "agent/runtime/runtime.h"
@@ -70,6 +74,9 @@ class LinuxRuntime : public Runtime {
   absl::StatusOr<RuntimeContainer> Start(const std::string& id) override;
   absl::StatusOr<UniqueFd> OpenExitFd(const std::string& id) override;
   absl::StatusOr<RuntimeContainer> State(const std::string& id) override;
+  absl::StatusOr<ExecResult> Exec(const std::string& id, const ExecSpec& spec) override;
+  absl::StatusOr<UniqueFd> OpenSocket(const std::string& id, int domain, int type) override;
+  absl::StatusOr<RuntimeUsage> Usage(const std::string& id) override;
   absl::Status Signal(const std::string& id, int signal) override;
   absl::Status Kill(const std::string& id) override;
   absl::Status Release(const std::string& id) override;
@@ -90,6 +97,7 @@ class LinuxRuntime : public Runtime {
   absl::Status AwaitReady(const std::string& id, OwnShim shim);
   RuntimeContainer Describe(const std::string& id, const shim::StateRecord& state);
   RuntimeContainer Lost(const std::string& id, shim::StateRecord state);
+  absl::StatusOr<UniqueFd> OpenRunningInit(const std::string& id);
   absl::StatusOr<RuntimeContainer> StateOf(const std::string& id, bool this_boot);
   void Warn(uint32_t warnings);
   absl::StatusOr<UniqueFd> OpenShim(const std::string& id, const RuntimeProcess& recorded);
@@ -209,6 +217,7 @@ absl::StatusOr<RuntimeContainer> LinuxRuntime::Start(const std::string& id) {
   }
   // Before the word is given: afterwards nothing that we lack may turn a start into a failure.
   ASSIGN_OR_RETURN(const shim::StateRecord state, ReadState(folders_.RunDir(id)));
+  ASSIGN_OR_RETURN(const ContainerRecord record, folders_.ReadRecord(id));
   RETURN_IF_ERROR(SendStart(control.get()));
   const auto message = ReadMessage(control.get(), kShimTimeout);
   if (!message.ok()) {
@@ -223,6 +232,8 @@ absl::StatusOr<RuntimeContainer> LinuxRuntime::Start(const std::string& id) {
   container.phase = RuntimeContainer::Phase::kRunning;
   container.init = {message->init_pid, message->init_ticks};
   container.shim = {state.shim_pid, state.shim_ticks};
+  container.image_digest = record.image_digest;
+  container.note = record.note;
   return container;
 }
 
@@ -276,6 +287,7 @@ absl::StatusOr<RuntimeContainer> LinuxRuntime::State(const std::string& id) {
   RETURN_IF_ERROR(record.status());
   ASSIGN_OR_RETURN(RuntimeContainer container, StateOf(id, record->boot_id == options_.boot_id));
   container.image_digest = record->image_digest;
+  container.note = record->note;
   return container;
 }
 
@@ -449,6 +461,67 @@ absl::StatusOr<UniqueFd> LinuxRuntime::OpenShim(const std::string& id,
   UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_open, it->second.pid, 0)));
   if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("open the shim of ", id));
   return fd;
+}
+
+// ---------------------------------------------------------------------------------- while it runs
+
+absl::StatusOr<UniqueFd> LinuxRuntime::OpenRunningInit(const std::string& id) {
+  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
+  auto init = container.phase == RuntimeContainer::Phase::kRunning
+                  ? OpenProcess(container.init)
+                  : absl::NotFoundError("no such process");
+  if (absl::IsNotFound(init.status())) {
+    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
+  }
+  return init;
+}
+
+absl::StatusOr<ExecResult> LinuxRuntime::Exec(const std::string& id, const ExecSpec& spec) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
+  const auto config = folders_.ReadConfig(id);
+  if (!config.ok()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        "container ", id, " was made by an older agent, which kept no configuration for this"));
+  }
+  ASSIGN_OR_RETURN(const OciSpec oci, ExecOciSpec(*config, spec));
+  auto cgroup = cgroups_.MakeExec(id);
+  if (absl::IsNotFound(cgroup.status())) {
+    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
+  }
+  RETURN_IF_ERROR(cgroup.status());
+  const absl::Cleanup remove = [&] { cgroups_.RemoveExec(*cgroup, options_.end_timeout); };
+  PlanInput input;
+  input.open_files = options_.open_files;
+  input.cgroup = cgroup->paths;
+  ASSIGN_OR_RETURN(const std::string plan, CompileExecPlan(oci, input));
+  return RunExec(options_.shim_path, plan, init.get(), spec, options_.end_timeout,
+                 [&] { cgroups_.KillExec(*cgroup); });
+}
+
+absl::StatusOr<UniqueFd> LinuxRuntime::OpenSocket(const std::string& id, int domain, int type) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
+  // On a thread that ends with it, so that no thread of a pool can be left in there.
+  UniqueFd socket_fd;
+  int error = 0;
+  std::thread([&] {
+    if (setns(init.get(), CLONE_NEWNET) == 0) {
+      socket_fd.Reset(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    }
+    if (!socket_fd.valid()) error = errno;
+  }).join();
+  if (error == ESRCH) {
+    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
+  }
+  if (!socket_fd.valid()) return ErrnoStatus(error, "open a socket in the container");
+  return socket_fd;
+}
+
+absl::StatusOr<RuntimeUsage> LinuxRuntime::Usage(const std::string& id) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const Cgroups::Usage usage, cgroups_.ReadUsage(id));
+  return RuntimeUsage{usage.cpu_nanos, usage.memory_bytes};
 }
 
 absl::Status LinuxRuntime::Release(const std::string& id) {

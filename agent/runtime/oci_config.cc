@@ -19,6 +19,7 @@
 #include "agent/runtime/json_reader.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/templates.h"
+#include "common/proto_time.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -126,6 +127,18 @@ absl::StatusOr<std::vector<std::string>> MergeEnv(const v1::ContainerSpec& conta
     SetVariable(*expanded, true, &env);
   }
   return env;
+}
+
+// As Docker names and writes them: ids joined by commas, or their number. Over what the spec says.
+void AddGenericResources(const std::vector<v1::GenericResource>& resources,
+                         std::vector<std::string>* env) {
+  for (const v1::GenericResource& resource : resources) {
+    const std::string value = resource.ids().empty() ? absl::StrCat(resource.count())
+                                                     : absl::StrJoin(resource.ids(), ",");
+    SetVariable(
+        absl::StrCat("DOCKER_RESOURCE_", absl::AsciiStrToUpper(resource.kind()), "=", value), true,
+        env);
+  }
 }
 
 absl::StatusOr<std::string> HostName(const OciConfigInput& input, const TemplateValues& values,
@@ -312,10 +325,11 @@ absl::StatusOr<Json> Process(const OciConfigInput& input, const ImageConfig& ima
   const v1::ContainerSpec& container = input.revision->task().container();
   ASSIGN_OR_RETURN(auto args, MergeArgs(container, image));
   ASSIGN_OR_RETURN(auto env, MergeEnv(container, image, values, hostname));
+  AddGenericResources(input.generic_resources, &env);
   ASSIGN_OR_RETURN(const CapabilitySet capabilities, Capabilities(container));
   ASSIGN_OR_RETURN(Json rlimits, Rlimits(container));
   std::string cwd = container.dir().empty() ? image.working_dir : container.dir();
-  if (cwd.empty()) cwd = "/";
+  if (cwd.empty()) cwd.push_back('/');
   if (cwd[0] != '/') {
     return absl::InvalidArgumentError(
         absl::StrCat("dir: working directory \"", cwd, "\" is not an absolute path"));
@@ -353,6 +367,31 @@ absl::StatusOr<Json> Annotations(const v1::ContainerSpec& container, const Image
   return out;
 }
 
+// Nanoseconds. What makes no sense counts as not set, as in Docker.
+void ReadHealthDuration(const JsonReader& health, const char* field,
+                        google::protobuf::Duration* out) {
+  const auto nanos = health.Number<int64_t>(field);
+  if (nanos > 0) *out = ToProto(absl::Nanoseconds(nanos));
+}
+
+void ReadHealthCheck(const JsonReader& health, v1::HealthCheck* out) {
+  constexpr size_t kMaxTestBytes = 64 << 10;
+  const std::vector<std::string> test = health.Strings("Test");
+  ReadHealthDuration(health, "Interval", out->mutable_interval());
+  ReadHealthDuration(health, "Timeout", out->mutable_timeout());
+  ReadHealthDuration(health, "StartPeriod", out->mutable_start_period());
+  ReadHealthDuration(health, "StartInterval", out->mutable_start_interval());
+  const auto retries = health.Number<int64_t>("Retries");
+  if (retries > 0 && retries <= UINT32_MAX) out->set_retries(static_cast<uint32_t>(retries));
+  size_t bytes = 0;
+  for (const std::string& word : test) bytes += word.size();
+  if (bytes > kMaxTestBytes) return health.Fail("Test", "is longer than 64 KiB");
+  const bool known = (test.size() > 1 && (test[0] == "CMD" || test[0] == "CMD-SHELL")) ||
+                     (!test.empty() && test[0] == "NONE");
+  if (!known) return;
+  for (const std::string& word : test) out->add_test(word);
+}
+
 }  // namespace
 
 absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
@@ -368,6 +407,7 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
   out.user = config.String("User");
   out.working_dir = config.String("WorkingDir");
   out.stop_signal = config.String("StopSignal");
+  ReadHealthCheck(config.Object("Healthcheck"), &out.health_check);
   // Docker takes such entries as they are; a program would see a variable without a name.
   out.env.erase(std::remove_if(out.env.begin(), out.env.end(),
                                [](const std::string& v) {

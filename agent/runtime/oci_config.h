@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "swarm/v1/types.pb.h"
@@ -19,6 +20,8 @@ struct OciConfigInput {
   std::string node_id;
   std::string node_hostname;
   v1::Platform node_platform;
+  // What it was given of the node's: DOCKER_RESOURCE_<KIND> in its environment.
+  std::vector<v1::GenericResource> generic_resources;
 };
 
 // The JSON text. InvalidArgument: nothing to run ("no command specified"), a bad USER, an unknown

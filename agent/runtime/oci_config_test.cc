@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "agent/runtime/image_config.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/templates.h"
 #include "nlohmann/json.hpp"
@@ -218,6 +219,50 @@ TEST_F(OciConfigTest, TheImageCommandsNothingButItsProgram) {
       "container_config":{"Cmd":["evil"],"User":"0"},
       "annotations":{"swarm.user":"0"},"mounts":[{"source":"/","destination":"/host"}]})";
   EXPECT_EQ(Build(), plain);
+}
+
+TEST_F(OciConfigTest, GenericResourcesArriveAsDockersVariables) {
+  container()->add_env("DOCKER_RESOURCE_GPU=mine");
+  v1::GenericResource gpu;
+  gpu.set_kind("gpu");
+  gpu.set_count(2);
+  gpu.add_ids("GPU-1");
+  gpu.add_ids("GPU-2");
+  v1::GenericResource licence;
+  licence.set_kind("licence");
+  licence.set_count(3);
+  input_.generic_resources = {gpu, licence};
+  EXPECT_THAT(Env(), Contains("DOCKER_RESOURCE_GPU=GPU-1,GPU-2"));
+  EXPECT_THAT(Env(), Contains("DOCKER_RESOURCE_LICENCE=3"));
+  EXPECT_THAT(Env(), Not(Contains("DOCKER_RESOURCE_GPU=mine")));
+}
+
+TEST(ImageConfigTest, ReadsTheHealthCheckAndPassesOverWhatMakesNoSense) {
+  const auto parse = [](const std::string& health) {
+    const auto config =
+        ParseImageConfig(absl::StrCat(R"({"config":{"Healthcheck":)", health, "}}"));
+    EXPECT_OK(config);
+    return config.ok() ? config->health_check : v1::HealthCheck();
+  };
+  const v1::HealthCheck check =
+      parse(R"({"Test":["CMD-SHELL","curl -f http://localhost/ || exit 1"],"Interval":5000000000,
+               "Timeout":1500000000,"StartPeriod":60000000000,"StartInterval":-1,"Retries":4})");
+  EXPECT_THAT(check.test(), ElementsAre("CMD-SHELL", "curl -f http://localhost/ || exit 1"));
+  EXPECT_EQ(check.interval().seconds(), 5);
+  EXPECT_EQ(check.timeout().nanos(), 500000000);
+  EXPECT_EQ(check.start_period().seconds(), 60);
+  EXPECT_EQ(check.start_interval().seconds(), 0);
+  EXPECT_EQ(check.retries(), 4u);
+  EXPECT_THAT(parse(R"({"Test":["NONE"]})").test(), ElementsAre("NONE"));
+  for (const char* none : {"null", "{}", R"({"Test":[]})", R"({"Test":["CMD"]})",
+                           R"({"Test":["HTTP","http://:80/"]})", R"({"Test":["curl"]})"}) {
+    EXPECT_EQ(parse(none).test_size(), 0) << none;
+  }
+  for (const char* bad : {R"({"Test":"x"})", R"({"Interval":"5s"})", "[1]"}) {
+    EXPECT_THAT(ParseImageConfig(absl::StrCat(R"({"config":{"Healthcheck":)", bad, "}}")),
+                StatusIs(kInvalid, HasSubstr("Healthcheck")))
+        << bad;
+  }
 }
 
 TEST_F(OciConfigTest, WhatIsNotBuiltIsRefusedByName) {

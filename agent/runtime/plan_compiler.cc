@@ -187,6 +187,15 @@ absl::Status WriteProcess(const OciSpec& spec, const PlanInput& input, PlanWrite
   return absl::OkStatus();
 }
 
+// Namespaces and cgroups.
+void WritePlace(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) {
+  writer->Begin(Tag::kCloneFlags).U64(spec.clone_flags);
+  if (!input.cgroup.v2_dir.empty()) writer->Begin(Tag::kCgroupDir).String(input.cgroup.v2_dir);
+  for (const std::string& tasks : input.cgroup.v1_tasks) {
+    writer->Begin(Tag::kCgroupTasks).String(tasks);
+  }
+}
+
 void WriteHost(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) {
   writer->Begin(Tag::kId).String(input.id);
   writer->Begin(Tag::kRunDir).String(input.run_dir);
@@ -194,11 +203,7 @@ void WriteHost(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) 
   writer->Begin(Tag::kLogLimits)
       .U64(static_cast<uint64_t>(std::max<int64_t>(input.log.max_bytes, 1024)))
       .U32(static_cast<uint32_t>(std::clamp(input.log.max_files, 1, 1000)));
-  writer->Begin(Tag::kCloneFlags).U64(spec.clone_flags);
-  if (!input.cgroup.v2_dir.empty()) writer->Begin(Tag::kCgroupDir).String(input.cgroup.v2_dir);
-  for (const std::string& tasks : input.cgroup.v1_tasks) {
-    writer->Begin(Tag::kCgroupTasks).String(tasks);
-  }
+  WritePlace(spec, input, writer);
   if (!input.cgroup.oom_file.empty()) writer->Begin(Tag::kOomFile).String(input.cgroup.oom_file);
 }
 
@@ -215,6 +220,13 @@ void WriteRoot(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) 
 }
 
 }  // namespace
+
+absl::StatusOr<std::string> CompileExecPlan(const OciSpec& spec, const PlanInput& input) {
+  PlanWriter writer;
+  WritePlace(spec, input, &writer);
+  RETURN_IF_ERROR(WriteProcess(spec, input, &writer));
+  return writer.Finish();
+}
 
 absl::StatusOr<std::string> CompilePlan(const OciSpec& spec, const PlanInput& input) {
   PlanWriter writer;

@@ -31,6 +31,10 @@ struct PlanInput {
 // The prefix of a mount source that stands for a file which the runtime makes for the container.
 inline constexpr char kOwnFilePrefix[] = "swarm:";
 
+// For one more program in a container that runs: its process, where it belongs, and no more.
+// `spec.args` is that program's; of `input` only `cgroup` and `open_files` count.
+absl::StatusOr<std::string> CompileExecPlan(const OciSpec& spec, const PlanInput& input);
+
 absl::StatusOr<std::string> CompilePlan(const OciSpec& spec, const PlanInput& input);
 
 }  // namespace swarm::agent

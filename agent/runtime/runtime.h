@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "agent/runtime/exec.h"
 #include "common/unique_fd.h"
 
 namespace swarm::agent {
@@ -51,6 +52,7 @@ struct RuntimeContainerSpec {
   std::vector<std::string> lower_dirs;  // image layers, topmost first; never written
   std::string image_digest;             // kept for the record
   ContainerLogOptions log;
+  std::string note;  // of the caller's, kept with the container: RuntimeContainer::note
 };
 
 struct RuntimeProcess {
@@ -74,6 +76,14 @@ struct RuntimeContainer {
   RuntimeProcess init;
   RuntimeExit exit;          // when kExited
   std::string image_digest;  // as prepared; empty when its record is lost
+  std::string note;          // likewise
+};
+
+// What a container's processes have used so far (processor) and use now (memory, without page cache
+// that the kernel can drop at once).
+struct RuntimeUsage {
+  int64_t cpu_nanos = 0;
+  int64_t memory_bytes = 0;
 };
 
 class Runtime {
@@ -93,6 +103,23 @@ class Runtime {
   // killed and kExited with `supervisor_lost`. Any other error (no descriptor left) says nothing
   // about the container: ask again.
   virtual absl::StatusOr<RuntimeContainer> State(const std::string& id) = 0;
+  // Runs one more program in a container that runs: its namespaces, cgroups, user, rights and
+  // seccomp filter; nothing of the host's but its output. It and all that it left behind has ended
+  // when this returns. May run beside all other calls; the container's end ends it. What was
+  // started is in the result, however it went; FailedPrecondition when the container does not run.
+  virtual absl::StatusOr<ExecResult> Exec(const std::string& /*id*/, const ExecSpec& /*spec*/) {
+    return absl::UnimplementedError("this runtime cannot exec");
+  }
+  // A socket of the container's network namespace (`domain` and `type` as socket(2));
+  // close-on-exec, non-blocking. FailedPrecondition when the container does not run.
+  virtual absl::StatusOr<UniqueFd> OpenSocket(const std::string& /*id*/, int /*domain*/,
+                                              int /*type*/) {
+    return absl::UnimplementedError("this runtime has no networks");
+  }
+  // NotFound when it has no cgroups any more.
+  virtual absl::StatusOr<RuntimeUsage> Usage(const std::string& /*id*/) {
+    return absl::UnimplementedError("this runtime counts nothing");
+  }
   // To init, by pidfd. OK when it has already ended.
   virtual absl::Status Signal(const std::string& id, int signal) = 0;
   // SIGKILL to every process in the container's cgroup. OK when there is none.

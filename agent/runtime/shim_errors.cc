@@ -82,6 +82,8 @@ absl::string_view StepWords(Step step) {
       return "set no_new_privs";
     case Step::kSeccomp:
       return "install the seccomp filter";
+    case Step::kJoin:
+      return "join the container's namespaces";
     case Step::kEnvironment:
       return "copy arguments and environment";
     default:

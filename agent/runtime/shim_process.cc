@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
@@ -44,7 +45,15 @@ absl::StatusOr<UniqueFd> SealedPlan(absl::string_view plan) {
   return Raised(std::move(fd));
 }
 
-absl::StatusOr<pid_t> Spawn(const std::string& path, const std::string& id, int control, int plan) {
+struct InheritedFd {
+  int from;
+  int to;
+};
+
+// With /dev/null as stdin, stdout and stderr, the descriptors of `fds` (in the order of their
+// numbers, the last the highest), and nothing else.
+absl::StatusOr<pid_t> Spawn(const std::string& path, const std::vector<std::string>& args,
+                            const std::vector<InheritedFd>& fds) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
   posix_spawn_file_actions_init(&actions);
@@ -56,9 +65,8 @@ absl::StatusOr<pid_t> Spawn(const std::string& path, const std::string& id, int 
   posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
   posix_spawn_file_actions_adddup2(&actions, 0, 1);
   posix_spawn_file_actions_adddup2(&actions, 0, 2);
-  posix_spawn_file_actions_adddup2(&actions, control, shim::kControlFd);
-  posix_spawn_file_actions_adddup2(&actions, plan, shim::kPlanFd);
-  posix_spawn_file_actions_addclosefrom_np(&actions, shim::kPlanFd + 1);
+  for (const InheritedFd& fd : fds) posix_spawn_file_actions_adddup2(&actions, fd.from, fd.to);
+  posix_spawn_file_actions_addclosefrom_np(&actions, fds.back().to + 1);
   posix_spawn_file_actions_addchdir_np(&actions, "/");
   // A session of its own, no signal can end it but SIGKILL, none of ours is ignored further down.
   sigset_t all;
@@ -67,12 +75,12 @@ absl::StatusOr<pid_t> Spawn(const std::string& path, const std::string& id, int 
   posix_spawnattr_setsigdefault(&attributes, &all);
   posix_spawnattr_setflags(&attributes,
                            POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  char name[] = "swarm-shim";
-  std::string argument = id;
-  char* argv[] = {name, argument.data(), nullptr};
+  std::vector<char*> argv;
+  for (const std::string& arg : args) argv.push_back(const_cast<char*>(arg.c_str()));
+  argv.push_back(nullptr);
   char* envp[] = {nullptr};
   pid_t pid = 0;
-  const int error = posix_spawn(&pid, path.c_str(), &actions, &attributes, argv, envp);
+  const int error = posix_spawn(&pid, path.c_str(), &actions, &attributes, argv.data(), envp);
   if (error != 0) return ErrnoStatus(error, absl::StrCat("run ", path));
   return pid;
 }
@@ -90,7 +98,37 @@ absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string
   const UniqueFd theirs = Raised(UniqueFd(pair[1]));
   ASSIGN_OR_RETURN(const UniqueFd sealed, SealedPlan(plan));
   if (!theirs.valid() || !sealed.valid()) return ErrnoStatus(errno, "fcntl");
-  ASSIGN_OR_RETURN(out.pid, Spawn(path, id, theirs.get(), sealed.get()));
+  ASSIGN_OR_RETURN(out.pid,
+                   Spawn(path, {"swarm-shim", id},
+                         {{theirs.get(), shim::kControlFd}, {sealed.get(), shim::kPlanFd}}));
+  return out;
+}
+
+absl::StatusOr<SpawnedExec> SpawnExec(const std::string& path, absl::string_view plan,
+                                      int init_pidfd) {
+  int pair[2];
+  int pipe[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
+    return ErrnoStatus(errno, "socketpair");
+  }
+  SpawnedExec out;
+  out.control.Reset(pair[0]);
+  const UniqueFd control = Raised(UniqueFd(pair[1]));
+  if (pipe2(pipe, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+  out.output.Reset(pipe[0]);
+  const UniqueFd output = Raised(UniqueFd(pipe[1]));
+  const UniqueFd init(fcntl(init_pidfd, F_DUPFD_CLOEXEC, kAboveShimFds));
+  ASSIGN_OR_RETURN(const UniqueFd sealed, SealedPlan(plan));
+  if (!control.valid() || !output.valid() || !init.valid() || !sealed.valid() ||
+      fcntl(out.output.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, "fcntl");
+  }
+  ASSIGN_OR_RETURN(out.pid, Spawn(path, {shim::kExecName},
+                                  {{output.get(), 1},
+                                   {output.get(), 2},
+                                   {control.get(), shim::kControlFd},
+                                   {sealed.get(), shim::kPlanFd},
+                                   {init.get(), shim::kExecPidFd}}));
   return out;
 }
 

@@ -25,6 +25,16 @@ struct SpawnedShim {
 absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string& id,
                                       absl::string_view plan);
 
+// The helper of one exec (../shim/init_exec.h), its output and its control socket, of which
+// shutting down our side makes it kill what it started. Both never block a read of ours.
+struct SpawnedExec {
+  pid_t pid = 0;  // a child of ours: reap it
+  UniqueFd control;
+  UniqueFd output;
+};
+absl::StatusOr<SpawnedExec> SpawnExec(const std::string& path, absl::string_view plan,
+                                      int init_pidfd);
+
 // The next message. Unavailable when the shim has gone; DeadlineExceeded.
 absl::StatusOr<shim::Message> ReadMessage(int control, absl::Duration timeout);
 absl::Status SendStart(int control);

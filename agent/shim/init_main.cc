@@ -1,7 +1,8 @@
 // The init helper: pid 1 of the new namespaces until it becomes the container's program. Static,
 // one thread, run from a sealed memfd; executes the plan at kInitPlanFd step by step, waits for
 // kStart, and execs. argv[1] holds the warnings of the shim's child so far, argv[2] "root" when
-// kInitRootFd is there.
+// kInitRootFd is there. With "exec" as its only argument it starts one more program in a container
+// that runs (init_exec.h).
 #include <linux/keyctl.h>
 #include <linux/prctl.h>
 #include <net/if.h>
@@ -10,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "agent/shim/fail.h"
+#include "agent/shim/init_exec.h"
 #include "agent/shim/init_mounts.h"
 #include "agent/shim/init_process.h"
 #include "agent/shim/init_root.h"
@@ -126,6 +128,10 @@ int Run(int argc, const char** argv) {
   static Identity identity;
   plan::Plan plan;
   uint64_t parsed = 0;
+  if (argc == 2 && text::Equal(argv[1], "exec")) {
+    const bool mapped = MapPlan(&plan, &failure);
+    return RunExec(mapped ? &plan : nullptr, failure);
+  }
   if (argc != 3 || !text::ParseNumber(argv[1], text::Length(argv[1]), UINT32_MAX, &parsed)) {
     return 125;
   }

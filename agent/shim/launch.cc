@@ -109,24 +109,6 @@ bool OpenBinds(const plan::Plan& plan, Handover* handover, Failure* failure) {
   return true;
 }
 
-// A program that nobody can write to: a container that reaches for the file behind /proc/PID/exe
-// gets this copy, which dies with it.
-bool OpenProgram(int* program, Failure* failure) {
-  int fd = sys::MemFd("swarm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
-  if (fd == -EINVAL) fd = sys::MemFd("swarm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (fd < 0) return Fail(failure, Step::kInitImage, fd);
-  const size_t size = static_cast<size_t>(swarm_init_end - swarm_init_begin);
-  const long written = sys::Write(fd, swarm_init_begin, size);
-  if (written != static_cast<long>(size)) {
-    return Fail(failure, Step::kInitImage, written < 0 ? written : ENOSPC);
-  }
-  const long sealed =
-      sys::Fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-  if (sealed < 0) return Fail(failure, Step::kInitImage, sealed);
-  *program = fd;
-  return true;
-}
-
 bool WriteFile(const char* path, const char* data, size_t size, long* error) {
   const int fd = sys::Open(path, O_WRONLY);
   if (fd < 0) {
@@ -280,10 +262,26 @@ bool Clone(const plan::Plan& plan, Handover* handover, Launched* launched, Failu
 
 }  // namespace
 
+bool OpenInitProgram(int* program, Failure* failure) {
+  int fd = sys::MemFd("swarm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_EXEC);
+  if (fd == -EINVAL) fd = sys::MemFd("swarm-init", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) return Fail(failure, Step::kInitImage, fd);
+  const size_t size = static_cast<size_t>(swarm_init_end - swarm_init_begin);
+  const long written = sys::Write(fd, swarm_init_begin, size);
+  if (written != static_cast<long>(size)) {
+    return Fail(failure, Step::kInitImage, written < 0 ? written : ENOSPC);
+  }
+  const long sealed =
+      sys::Fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+  if (sealed < 0) return Fail(failure, Step::kInitImage, sealed);
+  *program = fd;
+  return true;
+}
+
 bool Launch(const plan::Plan& plan, Launched* launched, Failure* failure) {
   static Handover handover;
   if (!OpenRoot(plan, &handover.root, failure) || !OpenBinds(plan, &handover, failure) ||
-      !OpenStdio(&handover, launched, failure) || !OpenProgram(&handover.program, failure) ||
+      !OpenStdio(&handover, launched, failure) || !OpenInitProgram(&handover.program, failure) ||
       !Clone(plan, &handover, launched, failure)) {
     return false;
   }

@@ -17,6 +17,10 @@ struct Launched {
   uint32_t warnings = 0;
 };
 
+// The init helper's program in a memfd that nobody can write to: a container that reaches for the
+// file behind /proc/PID/exe gets this copy, which dies with it (CVE-2019-5736).
+bool OpenInitProgram(int* program, Failure* failure);
+
 // On failure nothing of the container is left except what dies with the caller.
 bool Launch(const plan::Plan& plan, Launched* launched, Failure* failure);
 

@@ -2,6 +2,8 @@
 // on disk by which a container is found again.
 //
 //   agent --kStart--> shim --kStart--> init          init --kReady|kFailed--> shim --…--> agent
+//   exec in a running container (ExecMessage):  helper --kFailed--> agent,  helper --kExited-->
+//   agent
 //
 // A socket's end of file is a message too: init's means that execve succeeded; the agent's before
 // kStart means that nobody will ever start this container, so the shim takes it down.
@@ -22,6 +24,11 @@ inline constexpr int kInitSyncFd = 3;
 inline constexpr int kInitPlanFd = 4;
 inline constexpr int kInitRootFd = 5;       // detached mount; absent when init has to mount it
 inline constexpr int kInitFirstBindFd = 6;  // then one per bind mount, in the plan's order
+
+// The shim's program under this name only runs the init helper's out of a sealed memfd, with
+// kExecPidFd beside control socket and plan, to start one more program in a container.
+inline constexpr char kExecName[] = "swarm-exec";
+inline constexpr int kExecPidFd = 5;  // a pidfd of the container's init
 
 // Where something failed. The agent has the words (agent/runtime/shim_errors.cc).
 enum class Step : uint32_t {
@@ -65,6 +72,7 @@ enum class Step : uint32_t {
   kInterpreter,  // the file is there, what it names as its interpreter is not
   kExec,
   kAgentLost,
+  kJoin,  // the namespaces of a running container
   kEnd,
 };
 
@@ -74,7 +82,13 @@ inline constexpr uint32_t kWarnOomScore = 2;       // oom_score_adj not lowered
 inline constexpr uint32_t kWarnCapability = 4;     // capability that we do not have ourselves
 inline constexpr uint32_t kWarnPivotFallback = 8;  // root is the initramfs: chroot, not pivot_root
 
-enum class MessageKind : uint32_t { kReady = 1, kStart = 2, kStarted = 3, kFailed = 4 };
+enum class MessageKind : uint32_t {
+  kReady = 1,
+  kStart = 2,
+  kStarted = 3,
+  kFailed = 4,
+  kExited = 5
+};
 
 struct Failure {
   Step step = Step::kNone;
@@ -88,6 +102,12 @@ struct Message {
   int64_t init_pid = 0;
   uint64_t init_ticks = 0;
   Failure failure;
+};
+
+struct ExecMessage {
+  MessageKind kind = MessageKind::kFailed;
+  int32_t exit_code = 0;  // of kExited: 128 + signal
+  Failure failure;        // of kFailed: why its program did not run; kExited follows
 };
 
 // File "state" in the container's run folder, made by the agent at its full size, written by the

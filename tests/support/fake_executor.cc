@@ -65,6 +65,8 @@ void FakeExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
       container = Container{};
       container.created = true;
       container.obeys_stop = obeys_stop;
+      container.health_check = health_check;
+      prepared[task.task_id] = task;
     }
     PostDone(std::move(done), std::move(status));
   });
@@ -84,6 +86,7 @@ void FakeExecutor::Start(const std::string& task_id,
       container.created = false;
       container.running = true;
       running.init.pid = container.pid = ++last_pid_;
+      running.health_check = container.health_check;
     }
     loop_.Post([this, life = life_, done = std::move(done), status, running]() mutable {
       if (life != life_) return;
@@ -154,6 +157,7 @@ void FakeExecutor::Inventory(
     one.running = container.running;
     one.created = container.created;
     one.process.init.pid = container.pid;
+    one.process.health_check = container.health_check;
     one.exit = container.exit;
     one.image_digest = container.image_digest;
   }

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,7 @@ class FakeExecutor : public agent::Executor {
     int64_t pid = 0;
     agent::ContainerExit exit;
     bool obeys_stop = true;
+    std::shared_ptr<const v1::HealthCheck> health_check;
     std::string image_digest;
   };
 
@@ -34,7 +36,9 @@ class FakeExecutor : public agent::Executor {
   std::function<absl::Status(const std::string&)> start_result;
   std::function<absl::Status(const std::string&)> remove_result;
   bool hold_pulls = false;
-  bool obeys_stop = true;  // of containers prepared from now on
+  bool obeys_stop = true;                                 // of containers prepared from now on
+  std::shared_ptr<const v1::HealthCheck> health_check;    // likewise
+  std::map<std::string, agent::TaskSpecOnNode> prepared;  // as given to Prepare, by id
   absl::Duration stop_time = absl::Milliseconds(10);
   absl::Duration list_time = absl::ZeroDuration();  // of ListIds, which tells what was there before
 
