@@ -50,6 +50,12 @@ class ManagerClient {
       const v1::UpdateServiceRequest&) = 0;
   virtual absl::StatusOr<v1::DeleteServiceResponse> DeleteService(
       const v1::DeleteServiceRequest&) = 0;
+  virtual absl::StatusOr<v1::UpdateServiceResponse> RollbackService(
+      const v1::RollbackServiceRequest&) = 0;
+  virtual absl::StatusOr<v1::ListRevisionsResponse> ListRevisions(
+      const v1::ListRevisionsRequest&) = 0;
+  virtual absl::StatusOr<v1::RebalanceServiceResponse> RebalanceService(
+      const v1::RebalanceServiceRequest&) = 0;
   virtual absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest&) = 0;
   virtual absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest&) = 0;
   virtual absl::StatusOr<v1::VersionInfo> GetVersion(const v1::GetVersionRequest&) = 0;

@@ -10,6 +10,7 @@
 #include "cli/output/views.h"
 #include "cli/output/words.h"
 #include "cli/progress.h"
+#include "common/cron_schedule.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -149,6 +150,21 @@ absl::Status TimedOutGone(std::string_view while_what) {
       kExitTimedOut);
 }
 
+// "report: next run 2026-11-23T19:15:00Z (in 3 minutes)". The manager's answer may not know yet.
+std::string NextRun(const v1::Service& service, absl::Time now) {
+  const v1::CronSchedule& schedule = service.spec().schedule();
+  absl::Time next = ToTime(service.next_run_at());
+  if (next <= now) {
+    const absl::StatusOr<CronSchedule> parsed =
+        CronSchedule::Parse(schedule.expression(), schedule.time_zone());
+    if (!parsed.ok()) return "";  // the manager has taken it: it knows more
+    next = parsed->NextAfter(now);
+  }
+  return StrCat(service.spec().name(), ": next run ",
+                absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", next, absl::UTCTimeZone()), " (",
+                In(now, next), ")\n");
+}
+
 class ConvergenceWaiter {
  public:
   ConvergenceWaiter(Invocation& in, ManagerClient& manager,
@@ -157,7 +173,9 @@ class ConvergenceWaiter {
         manager_(manager),
         options_(options),
         board_(in.env.console, options.quiet, in.env.console.interactive()) {
-    for (const v1::Service& service : accepted) progress_.emplace_back(service);
+    for (const v1::Service& service : accepted) {
+      progress_.push_back(MakeProgress(service, options.rolls_back));
+    }
   }
 
   absl::Status Run() {
@@ -165,8 +183,8 @@ class ConvergenceWaiter {
     absl::Status status = Loop();
     if (ExitCodeOf(status) == kExitInterrupted) {
       in_.Out("Operation continuing in background.\n");
-      for (const ServiceProgress& one : progress_) {
-        in_.Out(StrCat("Use `swarmctl service ps ", one.name(), "` to check progress.\n"));
+      for (const auto& one : progress_) {
+        in_.Out(StrCat("Use `swarmctl service ps ", one->name(), "` to check progress.\n"));
       }
     }
     return status;
@@ -191,32 +209,48 @@ class ConvergenceWaiter {
   }
 
   absl::Status Open(bool patient) {
-    const std::string only = progress_.size() == 1 ? progress_[0].id() : "";
+    const std::string only = progress_.size() == 1 ? progress_[0]->id() : "";
     ASSIGN_OR_RETURN(watch_, OpenWatch(manager_, WatchServices(only, /*tasks=*/true), patient));
-    for (ServiceProgress& one : progress_) {
+    for (const auto& one : progress_) {
       v1::GetServiceRequest get;
-      get.set_ref(one.id());
+      get.set_ref(one->id());
       ASSIGN_OR_RETURN(const v1::Service service, manager_.GetService(get));
       v1::ListTasksRequest list;
-      list.set_service_ref(one.id());
+      list.set_service_ref(one->id());
       ASSIGN_OR_RETURN(const std::vector<v1::Task> tasks, ListAllTasks(manager_, list));
-      one.Reset(service, tasks);
+      one->Reset(service, tasks);
     }
+    return NameNodes();
+  }
+
+  // Where a service has one task on each node, the nodes are what people look for.
+  absl::Status NameNodes() {
+    const bool global = std::any_of(progress_.begin(), progress_.end(), [](const auto& one) {
+      return IsGlobalService(one->service().spec());
+    });
+    if (!global) return absl::OkStatus();
+    ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(manager_));
+    std::map<std::string, std::string> names;
+    for (const v1::Node& node : nodes) names[node.id()] = node.description().hostname();
+    for (const auto& one : progress_) one->NameNodes(names);
     return absl::OkStatus();
   }
 
   // True when all have been as wanted for long enough; else how long to wait for the next event.
   absl::StatusOr<bool> Look(absl::Duration& patience) {
     bool all = true;
+    bool all_over = true;
     reason_.clear();
-    for (ServiceProgress& one : progress_) {
-      const ServiceProgress::Verdict verdict = one.Judge(Now());
-      if (verdict.state == ServiceProgress::State::kFailed) {
+    for (const auto& one : progress_) {
+      const Progress::Verdict verdict = one->Judge(Now());
+      if (verdict.state == Progress::State::kFailed) {
         Draw("");
-        return absl::AbortedError(
-            StrCat("service ", one.name(), " did not converge: ", verdict.reason));
+        return absl::AbortedError(WhyNot(*one, verdict));
       }
-      if (verdict.state == ServiceProgress::State::kConverged) continue;
+      if (verdict.state == Progress::State::kConverged) {
+        all_over = all_over && verdict.is_over;
+        continue;
+      }
       all = false;
       patience = std::min(patience, verdict.ask_again);
       if (reason_.empty()) reason_ = verdict.reason;
@@ -226,10 +260,14 @@ class ConvergenceWaiter {
       Draw("");
       return false;
     }
+    if (all_over) {
+      Draw(progress_.size() == 1 ? "job complete" : "jobs complete");
+      return true;
+    }
     if (!converged_since_) converged_since_ = Now();
     const absl::Duration left = options_.stability - (Now() - *converged_since_);
     if (left <= absl::ZeroDuration()) {
-      Draw(progress_.size() == 1 ? StrCat("verify: Service ", progress_[0].name(), " converged")
+      Draw(progress_.size() == 1 ? StrCat("verify: Service ", progress_[0]->name(), " converged")
                                  : "verify: All services converged");
       return true;
     }
@@ -239,17 +277,30 @@ class ConvergenceWaiter {
     return false;
   }
 
+  std::string WhyNot(const Progress& one, const Progress::Verdict& verdict) const {
+    if (!verdict.rolled_back) {
+      return StrCat("service ", one.name(), " did not converge: ", verdict.reason);
+    }
+    // Docker's words; among several the name is needed.
+    return StrCat("service ", progress_.size() == 1 ? "" : one.name() + " ",
+                  "rolled back: ", verdict.reason);
+  }
+
   void Draw(std::string_view verify) {
     std::vector<std::string> live;
     std::vector<std::string> plain;
-    for (const ServiceProgress& one : progress_) {
-      const std::string head = progress_.size() == 1 ? "" : StrCat(one.name(), ": ");
-      live.push_back(StrCat(head, one.Summary()));
+    for (const auto& one : progress_) {
+      const std::string head = progress_.size() == 1 ? "" : StrCat(one->name(), ": ");
+      live.push_back(StrCat(head, one->Summary()));
       plain.push_back(live.back());
-      if (progress_.size() == 1) {
-        for (std::string& bar : one.Bars()) live.push_back(std::move(bar));
+      for (const std::string& remark : one->Remarks()) {
+        live.push_back(StrCat(head, remark));
+        plain.push_back(live.back());
       }
-      for (std::string& note : one.Notes()) {
+      if (progress_.size() == 1) {
+        for (std::string& bar : one->Bars()) live.push_back(std::move(bar));
+      }
+      for (std::string& note : one->Notes()) {
         if (progress_.size() > 1) live.push_back(note);
         plain.push_back(std::move(note));
       }
@@ -269,7 +320,7 @@ class ConvergenceWaiter {
       if ((*event)->action() == v1::WatchEvent::ACTION_RESYNC) {
         return Open(/*patient=*/false);
       }
-      for (ServiceProgress& one : progress_) one.Apply(**event);
+      for (const auto& one : progress_) one->Apply(**event);
       patience = absl::ZeroDuration();  // the rest of what is there already
     }
     return absl::OkStatus();
@@ -286,8 +337,8 @@ class ConvergenceWaiter {
 
   absl::Status TimedOut() {
     std::string names;
-    for (const ServiceProgress& one : progress_) {
-      StrAppend(&names, names.empty() ? "" : ", ", one.name());
+    for (const auto& one : progress_) {
+      StrAppend(&names, names.empty() ? "" : ", ", one->name());
     }
     return WithExit(absl::DeadlineExceededError(StrCat("timed out while waiting for ", names,
                                                        reason_.empty() ? "" : ": ", reason_,
@@ -299,7 +350,7 @@ class ConvergenceWaiter {
   ManagerClient& manager_;
   const WaitOptions options_;
   Board board_;
-  std::vector<ServiceProgress> progress_;
+  std::vector<std::unique_ptr<Progress>> progress_;
   std::unique_ptr<Stream<v1::WatchEvent>> watch_;
   absl::Duration begun_;
   std::optional<absl::Duration> converged_since_;
@@ -320,9 +371,17 @@ absl::StatusOr<WaitOptions> WaitOptions::FromFlags(const Flags& flags) {
 
 absl::Status WaitForConvergence(Invocation& in, const std::vector<v1::Service>& accepted,
                                 const WaitOptions& options) {
-  if (accepted.empty()) return absl::OkStatus();
+  std::vector<v1::Service> awaited;
+  for (const v1::Service& service : accepted) {
+    if (!service.spec().has_schedule()) {
+      awaited.push_back(service);
+    } else if (!options.quiet) {
+      in.Out(NextRun(service, in.env.clock.WallNow()));
+    }
+  }
+  if (awaited.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
-  return ConvergenceWaiter(in, *manager, accepted, options).Run();
+  return ConvergenceWaiter(in, *manager, awaited, options).Run();
 }
 
 absl::StatusOr<GoneWaiter> GoneWaiter::Begin(Invocation& in) {

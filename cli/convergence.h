@@ -17,13 +17,15 @@ struct WaitOptions {
   bool quiet = false;
   absl::Duration stability = absl::Seconds(5);  // how long all must stay as wanted
   std::optional<absl::Duration> timeout;        // then exit 124; the work goes on
+  bool rolls_back = false;                      // a completed rollback is what was asked for
 
   // --quiet --timeout --stability-wait
   static absl::StatusOr<WaitOptions> FromFlags(const Flags& flags);
 };
 
-// `accepted` is what the writes answered. OK when all are where they should be; Aborted (exit 1)
-// with the reason when one will not get there; exit 124 after the timeout; exit 130 at Ctrl-C,
+// `accepted` is what the writes answered. OK when all are where they should be, and jobs at their
+// end; of jobs with a schedule only the next run is told. Aborted (exit 1) with the reason when one
+// will not get there, or was rolled back; exit 124 after the timeout; exit 130 at Ctrl-C,
 // after saying that the work goes on.
 absl::Status WaitForConvergence(Invocation& in, const std::vector<v1::Service>& accepted,
                                 const WaitOptions& options);

@@ -63,6 +63,10 @@ struct FakeCluster {
   v1::SubscribeLogsRequest log_request;
   std::string loaded;  // bytes that `image load` sent
   v1::UpdateServiceRequest update_request;
+  v1::RollbackServiceRequest rollback_request;
+  std::vector<v1::Revision> revisions;  // of any service, newest first
+  uint64_t moves = 0;                   // that a rebalance will take
+  v1::Cluster cluster;
   v1::RotateJoinTokenRequest rotate_request;
   bool tag_moved = false;           // the registry has another image by now
   bool removal_takes_time = false;  // a deleted service stays until a test removes it
@@ -134,6 +138,32 @@ struct FakeCluster {
     node.mutable_description()->set_hostname(hostname);
     node.mutable_status()->set_state(state);
     return node;
+  }
+
+  // A task of a global service, on its node.
+  v1::Task& PutNodeTask(const std::string& id, const v1::Service& service, const std::string& node,
+                        v1::TaskStatus::State state, const std::string& error = "") {
+    tasks[id].set_wanted_node_id(node);
+    tasks[id].set_node_id(node);
+    return PutTask(id, service, 0, state, error);
+  }
+
+  // A task of a job's run.
+  v1::Task& PutRunTask(const std::string& id, const v1::Service& service, uint32_t run,
+                       uint64_t slot, v1::TaskStatus::State state, const std::string& error = "") {
+    tasks[id].set_run(run);
+    return PutTask(id, service, slot, state, error);
+  }
+
+  // Changes a service as the manager does, and tells it.
+  void Change(const std::string& name, const std::function<void(v1::Service&)>& change) {
+    v1::Service& service = services.at(Find(name)->id());
+    change(service);
+    service.mutable_meta()->set_version(++version);
+    v1::WatchEvent event;
+    event.set_action(v1::WatchEvent::ACTION_UPDATE);
+    *event.mutable_service() = service;
+    Publish(std::move(event));
   }
 
   void RemoveService(const std::string& id) {
@@ -209,12 +239,16 @@ class FakeManager : public ManagerClient {
   explicit FakeManager(FakeCluster& cluster) : cluster_(cluster) {}
 
   absl::StatusOr<v1::Cluster> GetCluster(const v1::GetClusterRequest&) override {
-    v1::Cluster cluster;
+    v1::Cluster cluster = cluster_.cluster;
     cluster.set_id("cluster-id");
     return cluster;
   }
-  absl::StatusOr<v1::Cluster> UpdateCluster(const v1::UpdateClusterRequest&) override {
-    return v1::Cluster();
+  absl::StatusOr<v1::Cluster> UpdateCluster(const v1::UpdateClusterRequest& r) override {
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
+    if (r.version() != cluster_.cluster.meta().version()) return absl::AbortedError("stale");
+    *cluster_.cluster.mutable_spec() = r.spec();
+    cluster_.cluster.mutable_meta()->set_version(++cluster_.version);
+    return cluster_.cluster;
   }
   absl::StatusOr<v1::JoinTokens> GetJoinTokens(const v1::GetJoinTokensRequest&) override {
     return Tokens("worker-token");
@@ -318,6 +352,33 @@ class FakeManager : public ManagerClient {
     if (cluster_.removal_takes_time) return v1::DeleteServiceResponse();
     cluster_.script.push_back([this, id] { cluster_.RemoveService(id); });
     return v1::DeleteServiceResponse();
+  }
+  absl::StatusOr<v1::UpdateServiceResponse> RollbackService(
+      const v1::RollbackServiceRequest& r) override {
+    cluster_.rollback_request = r;
+    const v1::Service* service = cluster_.Find(r.ref());
+    if (service == nullptr) return NoService(r.ref());
+    cluster_.writes.push_back(StrCat("rollback ", service->spec().name()));
+    v1::UpdateServiceResponse response;
+    v1::Service& written = cluster_.Put(service->id(), service->spec());
+    written.set_revision_id(StrCat("revision-", ++cluster_.version));
+    *response.mutable_service() = written;
+    return response;
+  }
+  absl::StatusOr<v1::ListRevisionsResponse> ListRevisions(
+      const v1::ListRevisionsRequest& r) override {
+    if (cluster_.Find(r.service_ref()) == nullptr) return NoService(r.service_ref());
+    v1::ListRevisionsResponse response;
+    for (const v1::Revision& revision : cluster_.revisions) *response.add_revisions() = revision;
+    return response;
+  }
+  absl::StatusOr<v1::RebalanceServiceResponse> RebalanceService(
+      const v1::RebalanceServiceRequest& r) override {
+    if (cluster_.Find(r.ref()) == nullptr) return NoService(r.ref());
+    cluster_.writes.push_back(StrCat("rebalance ", r.ref()));
+    v1::RebalanceServiceResponse response;
+    response.set_moves(cluster_.moves);
+    return response;
   }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     const auto it = cluster_.tasks.find(r.ref());

@@ -104,6 +104,18 @@ class GrpcManager : public ManagerClient {
       const v1::DeleteServiceRequest& r) override {
     return Call<v1::DeleteServiceResponse>(&v1::Control::Stub::DeleteService, r);
   }
+  absl::StatusOr<v1::UpdateServiceResponse> RollbackService(
+      const v1::RollbackServiceRequest& r) override {
+    return Call<v1::UpdateServiceResponse>(&v1::Control::Stub::RollbackService, r);
+  }
+  absl::StatusOr<v1::ListRevisionsResponse> ListRevisions(
+      const v1::ListRevisionsRequest& r) override {
+    return Call<v1::ListRevisionsResponse>(&v1::Control::Stub::ListRevisions, r);
+  }
+  absl::StatusOr<v1::RebalanceServiceResponse> RebalanceService(
+      const v1::RebalanceServiceRequest& r) override {
+    return Call<v1::RebalanceServiceResponse>(&v1::Control::Stub::RebalanceService, r);
+  }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     return Call<v1::Task>(&v1::Control::Stub::GetTask, r);
   }

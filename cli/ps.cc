@@ -18,6 +18,8 @@ using Filters = std::vector<std::pair<std::string, std::string>>;
 constexpr std::string_view kDesiredStates[] = {"ready",    "running", "complete",
                                                "shutdown", "remove",  "accepted"};
 
+constexpr std::string_view kModes[] = {"replicated", "global", "replicated-job", "global-job"};
+
 // Refuses what no task could ever fit, and turns a node's name or the beginning of its id into the
 // id: an empty list would look like an answer.
 absl::Status ResolveFilters(Invocation& in, const std::vector<v1::Node>& nodes, Filters& filters) {
@@ -43,7 +45,7 @@ absl::Status ResolveFilters(Invocation& in, const std::vector<v1::Node>& nodes, 
 bool FitsFilter(const v1::Task& task, const std::string& key, const std::string& value,
                 const std::map<std::string, std::string>& node_names) {
   if (key == "id") return task.id().starts_with(value);
-  if (key == "name") return TaskName(task).find(value) != std::string::npos;
+  if (key == "name") return TaskTitle(task).find(value) != std::string::npos;
   if (key == "desired-state") return StateKey(task.desired_state()) == value;
   const auto node = node_names.find(task.node_id());
   return (!task.node_id().empty() && task.node_id().starts_with(value)) ||
@@ -153,13 +155,20 @@ std::vector<FlagRule> ServiceListFlags() {
 absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services) {
   ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
   ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"id", "name", "label", "mode"}));
+  for (const auto& [key, value] : filters) {
+    if (key == "mode" &&
+        std::find(std::begin(kModes), std::end(kModes), value) == std::end(kModes)) {
+      return UsageError(StrCat("--filter mode=", value,
+                               ": must be replicated, global, replicated-job or global-job"));
+    }
+  }
   const auto fits = [&](const v1::Service& service) {
     return std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
       const auto& [key, value] = filter;
       if (key == "id") return service.id().starts_with(value);
       if (key == "name") return service.spec().name().starts_with(value);
       if (key == "label") return HasLabel(service.spec().labels(), value);
-      return value == "replicated";
+      return value == ModeKey(service.spec());
     });
   };
   services.erase(std::remove_if(services.begin(), services.end(),
@@ -170,7 +179,8 @@ absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services) {
     for (const v1::Service& service : services) in.Out(StrCat(service.id(), "\n"));
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const std::string text, ServiceListing(services, false).Render(format));
+  ASSIGN_OR_RETURN(const std::string text,
+                   ServiceListing(services, false, in.env.clock.WallNow()).Render(format));
   in.Out(text);
   return absl::OkStatus();
 }

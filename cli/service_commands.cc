@@ -9,6 +9,7 @@
 #include "cli/errors.h"
 #include "cli/output/inspect.h"
 #include "cli/output/views.h"
+#include "cli/output/words.h"
 #include "cli/ps.h"
 #include "cli/service_flags.h"
 #include "cli/service_logs.h"
@@ -80,7 +81,49 @@ absl::StatusOr<v1::Service> ChangeService(
   }
 }
 
+// Back to what it was, or to the task of a revision that is kept.
+absl::Status RollBack(Invocation& in, const std::string& ref, uint64_t to_revision) {
+  ASSIGN_OR_RETURN(WaitOptions wait, WaitOptions::FromFlags(in.flags));
+  wait.rolls_back = true;
+  v1::RollbackServiceRequest request;
+  request.set_ref(ref);
+  request.set_to_revision(to_revision);
+  request.set_request_id(Id::Make(in.env.random).ToString());
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(const v1::UpdateServiceResponse answer, manager->RollbackService(request));
+  for (const std::string& warning : answer.warnings()) in.Warn(warning);
+  in.Out(StrCat(ref, "\n"));
+  if (in.flags.On("detach")) return absl::OkStatus();
+  return WaitForConvergence(in, {answer.service()}, wait);
+}
+
+absl::Status Rollback(Invocation& in) {
+  ASSIGN_OR_RETURN(const auto to, in.flags.NumberOf("to"));
+  if (to == 0u) {
+    return UsageError(
+        StrCat("--to=0: revisions count from 1; see swarmctl service history ", in.arguments()[0]));
+  }
+  return RollBack(in, in.arguments()[0], to.value_or(0));
+}
+
+// As docker: a rollback changes the spec by itself.
+absl::Status CheckRollbackAlone(const Invocation& in) {
+  for (const FlagRule& rule : in.command.flags) {
+    bool fits = rule.name == "rollback";
+    for (const FlagRule& progress : ProgressFlags()) fits = fits || rule.name == progress.name;
+    if (!fits && in.flags.Has(rule.name)) {
+      return UsageError(StrCat("--", rule.name, ": other flags may not be combined with ",
+                               "--rollback; update again after it"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 absl::Status Update(Invocation& in) {
+  if (in.flags.On("rollback")) {
+    RETURN_IF_ERROR(CheckRollbackAlone(in));
+    return RollBack(in, in.arguments()[0], /*to_revision=*/0);
+  }
   ASSIGN_OR_RETURN(const WaitOptions wait, WaitOptions::FromFlags(in.flags));
   const FlagWorld world = WorldOf(in);
   const std::string& ref = in.arguments()[0];
@@ -93,6 +136,31 @@ absl::Status Update(Invocation& in) {
   in.Out(StrCat(ref, "\n"));
   if (in.flags.On("detach")) return absl::OkStatus();
   return WaitForConvergence(in, {service}, wait);
+}
+
+absl::Status SetScale(uint64_t number, v1::ServiceSpec& spec) {
+  if (IsGlobalService(spec)) {
+    return absl::InvalidArgumentError(
+        StrCat("service ", spec.name(),
+               ": scale can only be used with replicated or replicated-job mode"));
+  }
+  if (spec.has_autoscale()) {
+    return absl::InvalidArgumentError(
+        StrCat("service ", spec.name(), ": is autoscaled between ", spec.autoscale().min(), " and ",
+               spec.autoscale().max(),
+               "; change these with swarmctl service update --autoscale, or end it ",
+               "with --autoscale off"));
+  }
+  if (spec.has_replicated_job()) {
+    if (number == 0) {
+      return absl::InvalidArgumentError(
+          StrCat("service ", spec.name(), ": a job of 0 completions would never do anything"));
+    }
+    spec.mutable_replicated_job()->set_total_completions(number);
+  } else {
+    spec.mutable_replicated()->set_replicas(number);
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Scale(Invocation& in) {
@@ -113,8 +181,7 @@ absl::Status Scale(Invocation& in) {
     const std::string& ref = next->first;
     const uint64_t replicas = (next++)->second;
     ASSIGN_OR_RETURN(v1::Service service, ChangeService(in, ref, [&](v1::ServiceSpec& spec) {
-                       spec.mutable_replicated()->set_replicas(replicas);
-                       return absl::OkStatus();
+                       return SetScale(replicas, spec);
                      }));
     in.Out(StrCat(ref, " scaled to ", replicas, "\n"));
     accepted.push_back(std::move(service));
@@ -146,6 +213,56 @@ absl::Status Ps(Invocation& in) {
   return status;
 }
 
+// What a page tells besides the service itself. A part that cannot be had is left out.
+ServiceStory StoryOf(Invocation& in, ManagerClient& manager, const v1::Service& service) {
+  ServiceStory story;
+  story.now = in.env.clock.WallNow();
+  v1::ListTasksRequest tasks;
+  tasks.set_service_ref(service.id());
+  tasks.set_desired_running_only(true);
+  if (auto listed = ListAllTasks(manager, tasks); listed.ok()) story.tasks = *std::move(listed);
+  if (service.previous_revision_id().empty()) return story;
+  v1::ListRevisionsRequest revisions;
+  revisions.set_service_ref(service.id());
+  if (const auto listed = manager.ListRevisions(revisions); listed.ok()) {
+    story.revisions.assign(listed->revisions().begin(), listed->revisions().end());
+  }
+  return story;
+}
+
+absl::Status History(Invocation& in) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  v1::GetServiceRequest get;
+  get.set_ref(in.arguments()[0]);
+  ASSIGN_OR_RETURN(const v1::Service service, manager->GetService(get));
+  v1::ListRevisionsRequest request;
+  request.set_service_ref(service.id());
+  ASSIGN_OR_RETURN(const v1::ListRevisionsResponse answer, manager->ListRevisions(request));
+  const std::vector<v1::Revision> revisions(answer.revisions().begin(), answer.revisions().end());
+  ASSIGN_OR_RETURN(
+      const std::string text,
+      HistoryListing(service, revisions, in.env.clock.WallNow(), in.flags.On("no-trunc"))
+          .Render(format));
+  in.Out(text);
+  return absl::OkStatus();
+}
+
+absl::Status Rebalance(Invocation& in) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  return ForEachArgument(in, [&](const std::string& ref) -> absl::Status {
+    v1::RebalanceServiceRequest request;
+    request.set_ref(ref);
+    ASSIGN_OR_RETURN(const v1::RebalanceServiceResponse answer, manager->RebalanceService(request));
+    const uint64_t moves = answer.moves();
+    in.Out(moves == 0
+               ? StrCat(ref, " is balanced: nothing moves\n")
+               : StrCat(ref, " rebalances: ", moves, moves == 1 ? " task moves" : " tasks move",
+                        " to nodes that have fewer; see swarmctl service ps ", ref, "\n"));
+    return absl::OkStatus();
+  });
+}
+
 absl::Status Inspect(Invocation& in) {
   ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
@@ -155,7 +272,7 @@ absl::Status Inspect(Invocation& in) {
     request.set_ref(ref);
     ASSIGN_OR_RETURN(const v1::Service service, manager->GetService(request));
     if (in.flags.On("pretty")) {
-      in.Out(PrettyService(service));
+      in.Out(PrettyService(service, StoryOf(in, *manager, service)));
     } else {
       objects.push_back(ServiceObject(service));
     }
@@ -179,6 +296,13 @@ absl::Status Remove(Invocation& in) {
   });
 }
 
+std::vector<FlagRule> RollbackFlags() {
+  std::vector<FlagRule> rules = {{"to", 0, FlagKind::kText, "REVISION",
+                                  "to this one of `service history`, instead of the one before"}};
+  for (const FlagRule& rule : ProgressFlags()) rules.push_back(rule);
+  return rules;
+}
+
 }  // namespace
 
 std::vector<Command> ServiceCommands() {
@@ -197,10 +321,26 @@ std::vector<Command> ServiceCommands() {
       {"service scale", "SERVICE=REPLICAS [SERVICE=REPLICAS...]", "change how many tasks run", 1,
        1000, false, ProgressFlags(), Scale},
       {"service rm", "SERVICE [SERVICE...]", "remove services", 1, 1000, false, {}, Remove},
-      {"service rollback", "", ""},
+      {"service rollback", "SERVICE", "go back to what a service was before its last update", 1, 1,
+       false, RollbackFlags(), Rollback},
+      {"service history",
+       "SERVICE",
+       "list the revisions that a service can go back to",
+       1,
+       1,
+       false,
+       {{"no-trunc", 0, FlagKind::kSwitch, "", "whole images and digests"}},
+       History},
+      {"service rebalance",
+       "SERVICE [SERVICE...]",
+       "move tasks to nodes that have fewer, a few at a time",
+       1,
+       1000,
+       false,
+       {},
+       Rebalance},
       {"service exec", "", ""},
       {"service attach", "", ""},
-      {"service rebalance", "", ""},
   };
 }
 

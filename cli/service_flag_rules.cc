@@ -1,5 +1,4 @@
-#include <algorithm>
-
+#include "cli/service_flag_themes.h"
 #include "cli/service_flags.h"
 
 namespace swarm::cli {
@@ -12,7 +11,6 @@ constexpr FlagKind kList = FlagKind::kList;
 
 // One value each: the same meaning in create and update.
 constexpr FlagRule kScalars[] = {
-    {"replicas", 0, kText, "NUMBER", "how many tasks"},
     {"entrypoint", 0, kText, "COMMAND", "instead of the image's entrypoint"},
     {"workdir", 'w', kText, "DIR", "working directory in the container"},
     {"user", 'u', kText, "USER[:GROUP]", "who the process runs as"},
@@ -27,7 +25,6 @@ constexpr FlagRule kScalars[] = {
     {"limit-pids", 0, kText, "NUMBER", "at most; 0 is the default limit"},
     {"reserve-cpu", 0, kText, "CPUS", "a node must have this much left"},
     {"reserve-memory", 0, kText, "BYTES", "a node must have this much left"},
-    {"replicas-max-per-node", 0, kText, "NUMBER", "at most so many on a node; 0 is no limit"},
     {"restart-condition", 0, kText, "CONDITION", "none, on-failure or any (default)"},
     {"restart-delay", 0, kText, "DURATION", "between two attempts (5s)"},
     {"restart-max-attempts", 0, kText, "NUMBER", "before giving up; 0 is no limit"},
@@ -37,36 +34,11 @@ constexpr FlagRule kScalars[] = {
 };
 
 constexpr FlagRule kScalarsNotBuilt[] = {
-    {"max-concurrent", 0, kText, "", "", kNo},
-    {"tty", 't', kSwitch, "", "", kNo},
-    {"init", 0, kSwitch, "", "", kNo},
-    {"memory-swap", 0, kText, "", "", kNo},
-    {"memory-swappiness", 0, kText, "", "", kNo},
-    {"update-parallelism", 0, kText, "", "", kNo},
-    {"update-delay", 0, kText, "", "", kNo},
-    {"update-failure-action", 0, kText, "", "", kNo},
-    {"update-max-failure-ratio", 0, kText, "", "", kNo},
-    {"update-monitor", 0, kText, "", "", kNo},
-    {"update-order", 0, kText, "", "", kNo},
-    {"rollback-parallelism", 0, kText, "", "", kNo},
-    {"rollback-delay", 0, kText, "", "", kNo},
-    {"rollback-failure-action", 0, kText, "", "", kNo},
-    {"rollback-max-failure-ratio", 0, kText, "", "", kNo},
-    {"rollback-monitor", 0, kText, "", "", kNo},
-    {"rollback-order", 0, kText, "", "", kNo},
-    {"health-cmd", 0, kText, "", "", kNo},
-    {"health-interval", 0, kText, "", "", kNo},
-    {"health-timeout", 0, kText, "", "", kNo},
-    {"health-retries", 0, kText, "", "", kNo},
-    {"health-start-period", 0, kText, "", "", kNo},
-    {"health-start-interval", 0, kText, "", "", kNo},
-    {"no-healthcheck", 0, kSwitch, "", "", kNo},
-    {"endpoint-mode", 0, kText, "", "", kNo},
-    {"with-registry-auth", 0, kSwitch, "", "", kNo},
-    {"log-driver", 0, kText, "", "", kNo},
-    {"log-opt", 0, kList, "", "", kNo},
-    {"isolation", 0, kText, "", "", kNo},
-    {"credential-spec", 0, kText, "", "", kNo},
+    {"tty", 't', kSwitch, "", "", kNo},       {"init", 0, kSwitch, "", "", kNo},
+    {"memory-swap", 0, kText, "", "", kNo},   {"memory-swappiness", 0, kText, "", "", kNo},
+    {"endpoint-mode", 0, kText, "", "", kNo}, {"with-registry-auth", 0, kSwitch, "", "", kNo},
+    {"log-driver", 0, kText, "", "", kNo},    {"log-opt", 0, kList, "", "", kNo},
+    {"isolation", 0, kText, "", "", kNo},     {"credential-spec", 0, kText, "", "", kNo},
 };
 
 constexpr FlagRule kCreateLists[] = {
@@ -74,7 +46,6 @@ constexpr FlagRule kCreateLists[] = {
     {"container-label", 0, kList, "KEY=VALUE", "a label of its containers"},
     {"env", 'e', kList, "NAME=VALUE", "an environment variable; NAME alone takes yours"},
     {"group", 0, kList, "GROUP", "one more group of the process"},
-    {"constraint", 0, kList, "CONSTRAINT", "where it may run: node.labels.zone==a"},
     {"cap-add", 0, kList, "CAPABILITY", "a capability more"},
     {"cap-drop", 0, kList, "CAPABILITY", "a capability less"},
     {"sysctl", 0, kList, "KEY=VALUE", "a kernel setting of the container"},
@@ -91,8 +62,6 @@ constexpr FlagRule kUpdateLists[] = {
     {"env-rm", 0, kList, "NAME", "remove an environment variable"},
     {"group-add", 0, kList, "GROUP", "add a group of the process"},
     {"group-rm", 0, kList, "GROUP", "remove a group of the process"},
-    {"constraint-add", 0, kList, "CONSTRAINT", "add a placement constraint"},
-    {"constraint-rm", 0, kList, "CONSTRAINT", "remove a placement constraint"},
     {"cap-add", 0, kList, "CAPABILITY", "a capability more; no longer dropped"},
     {"cap-drop", 0, kList, "CAPABILITY", "a capability less; no longer added"},
     {"cap-rm", 0, kList, "CAPABILITY", "neither added nor dropped any more"},
@@ -105,7 +74,7 @@ constexpr FlagRule kUpdateLists[] = {
     {"image", 0, kText, "IMAGE", "another image"},
     {"args", 0, kText, "ARGS", "instead of the image's command, in one word"},
     {"force", 0, kSwitch, "", "restart every task, even when nothing changed"},
-    {"rollback", 0, kSwitch, "", "", kNo},
+    {"rollback", 0, kSwitch, "", "back to what it was before the last update"},
 };
 
 // What create takes as a list and update as a pair.
@@ -115,13 +84,10 @@ constexpr FlagRule kUpdateInstead[] = {
      "changes nothing here: use --container-label-add and --container-label-rm", kNo},
     {"env", 'e', kList, "", "changes nothing here: use --env-add and --env-rm", kNo},
     {"group", 0, kList, "", "changes nothing here: use --group-add and --group-rm", kNo},
-    {"constraint", 0, kList, "", "changes nothing here: use --constraint-add and --constraint-rm",
-     kNo},
     {"sysctl", 0, kList, "", "changes nothing here: use --sysctl-add and --sysctl-rm", kNo},
     {"ulimit", 0, kList, "", "changes nothing here: use --ulimit-add and --ulimit-rm", kNo},
     {"network", 0, kList, "", "changes nothing here: use --network-add and --network-rm", kNo},
     {"name", 0, kText, "", "cannot be changed: create a service of the new name", kNo},
-    {"mode", 0, kText, "", "cannot be changed: create a service of the new mode", kNo},
 };
 
 constexpr FlagRule kListsNotBuilt[] = {
@@ -134,8 +100,6 @@ constexpr FlagRule kListsNotBuilt[] = {
     {"mount", 0, kList, "", "", kNo},
     {"config", 0, kList, "", "", kNo},
     {"secret", 0, kList, "", "", kNo},
-    {"generic-resource", 0, kList, "", "", kNo},
-    {"placement-pref", 0, kList, "", "", kNo},
 };
 constexpr FlagRule kUpdateListsNotBuilt[] = {
     {"publish-add", 0, kList, "",
@@ -155,14 +119,16 @@ constexpr FlagRule kUpdateListsNotBuilt[] = {
     {"config-rm", 0, kList, "", "", kNo},
     {"secret-add", 0, kList, "", "", kNo},
     {"secret-rm", 0, kList, "", "", kNo},
-    {"generic-resource-add", 0, kList, "", "", kNo},
-    {"generic-resource-rm", 0, kList, "", "", kNo},
-    {"placement-pref-add", 0, kList, "", "", kNo},
-    {"placement-pref-rm", 0, kList, "", "", kNo},
 };
 
 void Add(std::vector<FlagRule>& to, absl::Span<const FlagRule> rules) {
   to.insert(to.end(), rules.begin(), rules.end());
+}
+
+void AddThemes(ServiceVerb verb, std::vector<FlagRule>& to) {
+  Add(to, PlacementFlags(verb));
+  Add(to, HealthFlags());
+  Add(to, RolloutFlags());
 }
 
 }  // namespace
@@ -179,10 +145,11 @@ std::vector<FlagRule> ProgressFlags() {
 std::vector<FlagRule> ServiceCreateFlags() {
   std::vector<FlagRule> rules = {
       {"name", 0, kText, "NAME", "the service's name (default: one is made up)"},
-      {"mode", 0, kText, "MODE", "replicated (default)"},
   };
+  Add(rules, ModeFlags(ServiceVerb::kCreate));
   Add(rules, kCreateLists);
   Add(rules, kScalars);
+  AddThemes(ServiceVerb::kCreate, rules);
   Add(rules, ProgressFlags());
   Add(rules, kScalarsNotBuilt);
   Add(rules, kListsNotBuilt);
@@ -191,8 +158,10 @@ std::vector<FlagRule> ServiceCreateFlags() {
 
 std::vector<FlagRule> ServiceUpdateFlags() {
   std::vector<FlagRule> rules;
+  Add(rules, ModeFlags(ServiceVerb::kUpdate));
   Add(rules, kUpdateLists);
   Add(rules, kScalars);
+  AddThemes(ServiceVerb::kUpdate, rules);
   Add(rules, ProgressFlags());
   Add(rules, kUpdateInstead);
   Add(rules, kScalarsNotBuilt);

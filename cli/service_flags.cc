@@ -9,6 +9,7 @@
 #include "cli/compose/words.h"
 #include "cli/errors.h"
 #include "cli/output/words.h"
+#include "cli/service_flag_themes.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -42,11 +43,6 @@ std::string CapabilityName(const std::string& text) {
   return upper == "ALL" || upper.starts_with("CAP_") ? upper : "CAP_" + upper;
 }
 
-std::string WithoutSpaces(std::string text) {
-  text.erase(std::remove(text.begin(), text.end(), ' '), text.end());
-  return text;
-}
-
 class SpecWriter {
  public:
   SpecWriter(const Flags& flags, const FlagWorld& world, v1::ServiceSpec& spec)
@@ -61,10 +57,6 @@ class SpecWriter {
     RETURN_IF_ERROR(Process());
     RETURN_IF_ERROR(Resources());
     RETURN_IF_ERROR(Restart());
-    ASSIGN_OR_RETURN(const auto replicas, flags_.NumberOf("replicas"));
-    if (replicas) spec_.mutable_replicated()->set_replicas(*replicas);
-    ASSIGN_OR_RETURN(const auto per_node, flags_.NumberOf("replicas-max-per-node"));
-    if (per_node) task_.mutable_placement()->set_max_replicas_per_node(*per_node);
     if (flags_.Has("no-resolve-image")) spec_.set_no_resolve_image(flags_.On("no-resolve-image"));
     for (const std::string& file : flags_.List("env-file")) RETURN_IF_ERROR(EnvFile(file));
     return absl::OkStatus();
@@ -149,11 +141,6 @@ class SpecWriter {
     }
     for (const auto& name : flags_.List("env-rm")) RemoveEnv(name);
     for (const auto& name : flags_.List("group-rm")) RemoveText(*container_.mutable_groups(), name);
-    for (const auto& text : flags_.List("constraint-rm")) {
-      RemoveWhere(*task_.mutable_placement()->mutable_constraints(), [&](const std::string& old) {
-        return WithoutSpaces(old) == WithoutSpaces(text);
-      });
-    }
     for (const auto& text : flags_.List("cap-rm")) {
       RemoveText(*container_.mutable_capability_add(), CapabilityName(text));
       RemoveText(*container_.mutable_capability_drop(), CapabilityName(text));
@@ -317,34 +304,30 @@ class SpecWriter {
   v1::ContainerSpec& container_;
 };
 
-absl::Status CheckMode(const std::string& mode) {
-  if (mode == "replicated") return absl::OkStatus();
-  for (std::string_view known : {"global", "replicated-job", "global-job"}) {
-    if (mode == known) return NotBuiltError(StrCat("--mode=", mode));
-  }
-  return UsageError(StrCat("--mode=", mode, ": must be replicated"));
+// Mode first, which the others look at, and resources before it: percentages are of them.
+absl::Status ApplyThemes(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec) {
+  RETURN_IF_ERROR(ApplyMode(flags, verb, spec));
+  RETURN_IF_ERROR(ApplyPlacement(flags, verb, spec));
+  RETURN_IF_ERROR(ApplyHealth(flags, spec));
+  return ApplyRollout(flags, spec);
 }
 
 }  // namespace
 
 absl::StatusOr<v1::ServiceSpec> SpecFromFlags(const Flags& flags, const FlagWorld& world) {
-  RETURN_IF_ERROR(CheckMode(flags.Text("mode", "replicated")));
   v1::ServiceSpec spec;
   spec.set_name(flags.Text("name"));
-  spec.mutable_replicated()->set_replicas(1);
   v1::ContainerSpec& container = *spec.mutable_task()->mutable_container();
   const std::vector<std::string>& arguments = flags.arguments();
   if (!arguments.empty()) container.set_image(arguments[0]);
   for (size_t i = 1; i < arguments.size(); ++i) container.add_args(arguments[i]);
   SpecWriter writer(flags, world, spec);
   RETURN_IF_ERROR(writer.Scalars());
+  RETURN_IF_ERROR(ApplyThemes(flags, ServiceVerb::kCreate, spec));
   RETURN_IF_ERROR(writer.AddLabels("label", *spec.mutable_labels()));
   RETURN_IF_ERROR(writer.AddLabels("container-label", *container.mutable_labels()));
   RETURN_IF_ERROR(writer.AddEnv("env"));
   for (const std::string& group : flags.List("group")) container.add_groups(group);
-  for (const std::string& constraint : flags.List("constraint")) {
-    spec.mutable_task()->mutable_placement()->add_constraints(constraint);
-  }
   writer.AddCapabilities();
   RETURN_IF_ERROR(writer.AddSysctls("sysctl"));
   RETURN_IF_ERROR(writer.AddUlimits("ulimit"));
@@ -360,14 +343,12 @@ absl::Status ChangeSpec(const Flags& flags, const FlagWorld& world, v1::ServiceS
   SpecWriter writer(flags, world, spec);
   writer.Removals();
   RETURN_IF_ERROR(writer.Scalars());
+  RETURN_IF_ERROR(ApplyThemes(flags, ServiceVerb::kUpdate, spec));
   RETURN_IF_ERROR(writer.AddLabels("label-add", *spec.mutable_labels()));
   RETURN_IF_ERROR(writer.AddLabels("container-label-add", *container.mutable_labels()));
   RETURN_IF_ERROR(writer.AddEnv("env-add"));
   for (const std::string& group : flags.List("group-add")) {
     AddText(*container.mutable_groups(), group);
-  }
-  for (const std::string& constraint : flags.List("constraint-add")) {
-    AddText(*spec.mutable_task()->mutable_placement()->mutable_constraints(), constraint);
   }
   writer.AddCapabilities();
   RETURN_IF_ERROR(writer.AddSysctls("sysctl-add"));

@@ -33,6 +33,7 @@ absl::StatusOr<v1::ServiceSpec> SpecFromFlags(const Flags& flags, const FlagWorl
 
 // Changes `spec` by what was given and leaves the rest. -rm before -add, so that one command can
 // replace; removing what is not there is no error. On an error `spec` is partly changed.
+// --rollback is the caller's.
 absl::Status ChangeSpec(const Flags& flags, const FlagWorld& world, v1::ServiceSpec& spec);
 
 }  // namespace swarm::cli

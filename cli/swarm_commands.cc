@@ -22,6 +22,27 @@ absl::StatusOr<v1::NodeSpec::Availability> ParseAvailability(const Flags& flags)
   return UsageError(StrCat("--availability=", text, ": must be active, pause or drain"));
 }
 
+absl::Status ChangeRebalance(const Flags& flags, v1::ClusterSpec& spec) {
+  if (flags.Has("rebalance")) {
+    const std::string word = flags.Text("rebalance");
+    if (word != "off" && word != "slow") {
+      return UsageError(StrCat("--rebalance=", word, ": must be off or slow"));
+    }
+    spec.mutable_rebalance()->set_mode(word == "slow" ? v1::RebalancePolicy::MODE_SLOW
+                                                      : v1::RebalancePolicy::MODE_OFF);
+  }
+  ASSIGN_OR_RETURN(const auto moves, flags.NumberOf("rebalance-moves"));
+  if (!moves) return absl::OkStatus();
+  if (*moves == 0 || *moves > 10'000) {
+    return UsageError(StrCat("--rebalance-moves=", *moves, ": must be from 1 to 10000 a minute"));
+  }
+  if (spec.rebalance().mode() != v1::RebalancePolicy::MODE_SLOW) {
+    return UsageError("--rebalance-moves: nothing moves by itself; add --rebalance slow");
+  }
+  spec.mutable_rebalance()->set_moves_per_minute(static_cast<uint32_t>(*moves));
+  return absl::OkStatus();
+}
+
 // What was given, into `spec`; the rest stays.
 absl::Status ChangeClusterSpec(const Flags& flags, v1::ClusterSpec& spec) {
   ASSIGN_OR_RETURN(const auto limit, flags.NumberOf("task-history-limit"));
@@ -33,7 +54,7 @@ absl::Status ChangeClusterSpec(const Flags& flags, v1::ClusterSpec& spec) {
   if (heartbeat) SetDuration(*heartbeat, spec.mutable_heartbeat_period());
   ASSIGN_OR_RETURN(const auto expiry, flags.DurationOf("cert-expiry"));
   if (expiry) SetDuration(*expiry, spec.mutable_node_cert_expiry());
-  return absl::OkStatus();
+  return ChangeRebalance(flags, spec);
 }
 
 std::string JoinCommand(const std::string& token, const std::string& addr) {
@@ -186,6 +207,9 @@ std::vector<FlagRule> ClusterFlags() {
       {"task-history-limit", 0, FlagKind::kText, "NUMBER", "finished tasks kept per slot (5)"},
       {"cert-expiry", 0, FlagKind::kText, "DURATION", "life of node certificates (2160h)"},
       {"dispatcher-heartbeat", 0, FlagKind::kText, "DURATION", "between heartbeats of nodes (5s)"},
+      {"rebalance", 0, FlagKind::kText, "off|slow",
+       "move tasks to nodes that joined or came back, by itself (off)"},
+      {"rebalance-moves", 0, FlagKind::kText, "NUMBER", "at most so many a minute (6)"},
       {"autolock", 0, FlagKind::kSwitch, "", "", kNo},
       {"external-ca", 0, FlagKind::kList, "", "", kNo},
       {"max-snapshots", 0, FlagKind::kText, "", "", kNo},

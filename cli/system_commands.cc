@@ -6,6 +6,7 @@
 #include "absl/strings/numbers.h"
 #include "cli/app.h"
 #include "cli/errors.h"
+#include "cli/output/events.h"
 #include "cli/output/inspect.h"
 #include "cli/ps.h"
 #include "common/status_macros.h"
@@ -50,17 +51,19 @@ absl::StatusOr<v1::WatchRequest> WatchFrom(Invocation& in, ManagerClient& manage
   return request;
 }
 
-absl::Status PrintEvent(Invocation& in, const Format& format, const v1::WatchEvent& event) {
+absl::Status PrintEvent(Invocation& in, const Format& format, const v1::WatchEvent& event,
+                        EventTeller& teller) {
   if (event.action() == v1::WatchEvent::ACTION_RESYNC) {
     in.Warn("events before this point are no longer kept");
   }
   if (event.object_case() == v1::WatchEvent::OBJECT_NOT_SET) return absl::OkStatus();
+  const News news = teller.Tell(event);
   if (format.kind == Format::Kind::kTable) {
-    in.Out(EventLine(event));
+    in.Out(EventLine(event, news));
     return absl::OkStatus();
   }
   std::vector<JsonObject> objects;
-  objects.push_back(EventObject(event));
+  objects.push_back(EventObject(event, news));
   ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
   in.Out(text);
   return absl::OkStatus();
@@ -70,6 +73,12 @@ absl::Status Events(Invocation& in) {
   ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(v1::WatchRequest request, WatchFrom(in, *manager));
+  EventTeller teller;
+  // How things are before the first event; of the past nobody knows any more.
+  if (request.resume_from_version() == 0) {
+    ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ListAllServices(*manager));
+    for (const v1::Service& service : services) teller.Remember(service);
+  }
   auto stream = manager->Watch(request, /*patient=*/false);
   while (true) {
     absl::StatusOr<std::optional<v1::WatchEvent>> event = stream->Next(absl::InfiniteDuration());
@@ -82,7 +91,7 @@ absl::Status Events(Invocation& in) {
     RETURN_IF_ERROR(event.status());
     if (!event->has_value()) continue;
     request.set_resume_from_version((*event)->version());
-    RETURN_IF_ERROR(PrintEvent(in, format, **event));
+    RETURN_IF_ERROR(PrintEvent(in, format, **event, teller));
   }
 }
 

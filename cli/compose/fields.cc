@@ -34,6 +34,21 @@ void Fields::Refuse(std::string_view key, std::string_view why) const {
   problems_.Invalid(at == nullptr ? "" : at->Where(), Path(key), why);
 }
 
+void Fields::RefuseAt(const Entry& entry, std::string_view why) const {
+  problems_.Invalid(entry.Where(), Path(entry.key), why);
+}
+
+std::vector<Fields> Fields::Items(std::string_view key) const {
+  std::vector<Fields> items;
+  const Value* value = Get(key);
+  if (value == nullptr) return items;
+  if (!value->IsList()) Refuse(key, "must be a list");
+  for (size_t i = 0; i < value->items.size(); ++i) {
+    items.emplace_back(&value->items[i], StrCat(Path(key), "[", i, "]"), problems_);
+  }
+  return items;
+}
+
 std::optional<std::string> Fields::Text(std::string_view key) const {
   const Value* value = Get(key);
   if (value == nullptr) return std::nullopt;

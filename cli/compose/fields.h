@@ -7,12 +7,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cli/compose/document.h"
 #include "cli/compose/problems.h"
+#include "common/strings.h"
 
 namespace swarm::cli::compose {
 
@@ -26,8 +29,12 @@ class Fields {
   const Value* Get(std::string_view key) const;
   Fields Section(std::string_view key) const;
   std::string Path(std::string_view key) const;
+  // The map itself; null for a section that is not there. Of Items it may be any value.
+  const Value* value() const { return map_; }
   // "file:line: path: why" about the key's value.
   void Refuse(std::string_view key, std::string_view why) const;
+  // About one entry of this map.
+  void RefuseAt(const Entry& entry, std::string_view why) const;
 
   std::optional<std::string> Text(std::string_view key) const;
   std::optional<bool> Switch(std::string_view key) const;
@@ -35,6 +42,33 @@ class Fields {
   std::optional<absl::Duration> DurationOf(std::string_view key) const;
   std::optional<int64_t> Bytes(std::string_view key) const;
   std::optional<int64_t> NanoCpus(std::string_view key) const;
+  // What `parse` makes of the text; it gives a StatusOr.
+  template <typename Parse>
+  auto With(std::string_view key, Parse parse) const {
+    using Parsed = std::invoke_result_t<Parse, const std::string&>;
+    std::optional<typename Parsed::value_type> result;
+    const std::optional<std::string> text = Text(key);
+    if (!text) return result;
+    Parsed parsed = parse(*text);
+    if (parsed.ok()) {
+      result = *std::move(parsed);
+    } else {
+      Refuse(key, ToStd(parsed.status().message()));
+    }
+    return result;
+  }
+  // Into what `field` gives, a google::protobuf::Duration*; only asked for when there is a value.
+  template <typename Field>
+  void SetDuration(std::string_view key, Field field) const {
+    const std::optional<absl::Duration> duration = DurationOf(key);
+    if (!duration) return;
+    auto* to = field();
+    to->set_seconds(absl::ToInt64Seconds(*duration));
+    to->set_nanos(
+        static_cast<int32_t>(absl::ToInt64Nanoseconds(*duration - absl::Seconds(to->seconds()))));
+  }
+  // One for each item of a list, with "key[0]" as its path.
+  std::vector<Fields> Items(std::string_view key) const;
   // A list of words, or one word.
   std::vector<std::string> List(std::string_view key) const;
   // A list taken as it is, or one text split as a shell would.

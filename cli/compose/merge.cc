@@ -61,7 +61,8 @@ void ListToMap(Value* list, bool split) {
 
 void MergeAt(Value& base, Value over, std::string_view key) {
   if (over.IsNull()) return;
-  if (base.kind != over.kind || base.IsScalar() || key == "command" || key == "entrypoint") {
+  const bool replaces = key == "command" || key == "entrypoint" || key == "test";
+  if (base.kind != over.kind || base.IsScalar() || replaces) {
     base = std::move(over);
     return;
   }
@@ -88,7 +89,9 @@ void Normalise(Value& root) {
     for (std::string_view key : {"environment", "labels", "sysctls"}) {
       ListToMap(service.value.Find(key), /*split=*/true);
     }
-    ListToMap(service.value.Find("networks"), /*split=*/false);
+    for (std::string_view key : {"networks", "depends_on"}) {
+      ListToMap(service.value.Find(key), /*split=*/false);
+    }
     if (Value* deploy = service.value.Find("deploy")) {
       ListToMap(deploy->Find("labels"), /*split=*/true);
     }

@@ -7,12 +7,13 @@
 namespace swarm::cli::compose {
 
 // One shape for what Docker lets people write in two: "A=b" lists of environment, labels and
-// sysctls become maps (the last of equal keys wins), lists of networks become maps. Other shapes
+// sysctls become maps (the last of equal keys wins), lists of networks and
+// dependencies become maps. Other shapes
 // stay as they are and are refused where they are read.
 void Normalise(Value& root);
 
 // Both normalised. Maps merge key by key, scalars of `over` win, lists are joined without doubles,
-// command and entrypoint are replaced; a null in `over` changes nothing.
+// command, entrypoint and a health check's test are replaced; a null in `over` changes nothing.
 void Merge(Value& base, Value over);
 
 }  // namespace swarm::cli::compose

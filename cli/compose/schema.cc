@@ -59,7 +59,7 @@ constexpr Key kService[] = {
     {"volumes", kNo},
     {"configs", kNo},
     {"secrets", kNo},
-    {"healthcheck", kNo},
+    {"healthcheck"},
     {"logging", kNo},
     {"extra_hosts", kNo},
     {"dns", kNo},
@@ -79,7 +79,7 @@ constexpr Key kService[] = {
     {"device_cgroup_rules", kNo},
     {"gpus", kNo},
     {"security_opt", kNo},
-    {"depends_on", kNo},
+    {"depends_on"},
     {"restart"},
     {"domainname", kNo},
     {"mac_address", kNo},
@@ -126,15 +126,32 @@ constexpr Key kDeploy[] = {
     {"restart_policy"},
     {"placement"},
     {"endpoint_mode", kNo},
-    {"update_config", kNo},
-    {"rollback_config", kNo},
+    {"update_config"},
+    {"rollback_config"},
+    // Ours.
+    {"max_concurrent"},
+    {"schedule"},
+    {"autoscale"},
 };
 constexpr Key kResources[] = {{"limits"}, {"reservations"}};
 constexpr Key kLimits[] = {{"cpus"}, {"memory"}, {"pids"}};
-constexpr Key kReservations[] = {
-    {"cpus"}, {"memory"}, {"generic_resources", kNo}, {"devices", kNo}};
+constexpr Key kReservations[] = {{"cpus"}, {"memory"}, {"generic_resources"}, {"devices", kNo}};
+constexpr Key kGenericResource[] = {{"discrete_resource_spec"}};
+constexpr Key kDiscreteResource[] = {{"kind"}, {"value"}};
 constexpr Key kRestartPolicy[] = {{"condition"}, {"delay"}, {"max_attempts"}, {"window"}};
-constexpr Key kPlacement[] = {{"constraints"}, {"max_replicas_per_node"}, {"preferences", kNo}};
+constexpr Key kPlacement[] = {
+    {"constraints"}, {"max_replicas_per_node"}, {"preferences"}, {"strategy"}};
+constexpr Key kPreference[] = {{"spread"}};
+constexpr Key kUpdateConfig[] = {{"parallelism"},       {"delay"}, {"failure_action"}, {"monitor"},
+                                 {"max_failure_ratio"}, {"order"}, {"deadline"}};
+constexpr Key kSchedule[] = {
+    {"cron"}, {"time_zone"}, {"concurrency"}, {"history"}, {"starting_deadline"}};
+constexpr Key kAutoscale[] = {{"min"},     {"max"},    {"cpu"},     {"memory"},
+                              {"metrics"}, {"window"}, {"cooldown"}};
+constexpr Key kMetric[] = {{"name"}, {"port"}, {"path"}, {"value"}};
+constexpr Key kHealthCheck[] = {{"test"},    {"interval"},     {"timeout"},       {"retries"},
+                                {"disable"}, {"start_period"}, {"start_interval"}};
+constexpr Key kDependency[] = {{"condition"}, {"restart", kWarn}, {"required", kWarn}};
 constexpr Key kServiceNetwork[] = {
     {"aliases", kNo},      {"driver_opts", kNo},    {"ipv4_address", kNo},
     {"ipv6_address", kNo}, {"priority", kNo},       {"mac_address", kNo},
@@ -175,6 +192,11 @@ class Checker {
     if (const Value* deploy = service.Find("deploy"); deploy != nullptr && !deploy->IsNull()) {
       Deploy(*deploy, StrCat(path, ".deploy"));
     }
+    Section(service, "healthcheck", path, kHealthCheck);
+    EachChild(service, "depends_on", StrCat(path, ".depends_on"),
+              [this](const Value& dependency, const std::string& at) {
+                if (!dependency.IsNull()) Keys(dependency, at, kDependency);
+              });
     EachChild(service, "networks", StrCat(path, ".networks"),
               [this](const Value& network, const std::string& at) {
                 if (!network.IsNull()) Keys(network, at, kServiceNetwork);
@@ -188,11 +210,48 @@ class Checker {
   void Deploy(const Value& deploy, const std::string& path) {
     if (!Keys(deploy, path, kDeploy)) return;
     Section(deploy, "restart_policy", path, kRestartPolicy);
-    Section(deploy, "placement", path, kPlacement);
+    if (const Value* placement = Section(deploy, "placement", path, kPlacement)) {
+      Items(*placement, "preferences", StrCat(path, ".placement"), kPreference);
+    }
+    Section(deploy, "update_config", path, kUpdateConfig);
+    Section(deploy, "rollback_config", path, kUpdateConfig);
+    SectionOrText(deploy, "schedule", path, kSchedule);
+    if (const Value* autoscale = SectionOrText(deploy, "autoscale", path, kAutoscale)) {
+      Items(*autoscale, "metrics", StrCat(path, ".autoscale"), kMetric, /*or_texts=*/true);
+    }
     const Value* resources = Section(deploy, "resources", path, kResources);
     if (resources == nullptr) return;
     Section(*resources, "limits", StrCat(path, ".resources"), kLimits);
-    Section(*resources, "reservations", StrCat(path, ".resources"), kReservations);
+    const std::string at = StrCat(path, ".resources");
+    if (const Value* reserved = Section(*resources, "reservations", at, kReservations)) {
+      GenericResources(*reserved, StrCat(at, ".reservations"));
+    }
+  }
+
+  void GenericResources(const Value& reserved, const std::string& path) {
+    Items(reserved, "generic_resources", path, kGenericResource);
+    const Value* list = reserved.Find("generic_resources");
+    for (size_t i = 0; list != nullptr && i < list->items.size(); ++i) {
+      Section(list->items[i], "discrete_resource_spec", StrCat(path, ".generic_resources[", i, "]"),
+              kDiscreteResource);
+    }
+  }
+
+  // A list of maps; where something else stands its reader says so.
+  void Items(const Value& map, std::string_view key, const std::string& path,
+             absl::Span<const Key> known, bool or_texts = false) {
+    const Value* list = map.Find(key);
+    for (size_t i = 0; list != nullptr && i < list->items.size(); ++i) {
+      const Value& item = list->items[i];
+      if (or_texts && item.IsScalar()) continue;
+      Keys(item, StrCat(path, ".", key, "[", i, "]"), known);
+    }
+  }
+
+  const Value* SectionOrText(const Value& map, std::string_view key, const std::string& path,
+                             absl::Span<const Key> known) {
+    const Value* value = map.Find(key);
+    return value != nullptr && value->IsScalar() ? nullptr : Section(map, key, path, known);
   }
 
   const Value* Section(const Value& map, std::string_view key, const std::string& path,

@@ -44,7 +44,8 @@ struct StackService {
 };
 
 struct Stack {
-  std::vector<StackService> services;  // in the order of the files
+  // In the order of the files, except that what a service depends on stands before it.
+  std::vector<StackService> services;
   std::vector<std::string> warnings;
 };
 

@@ -168,11 +168,9 @@ TEST(StackTest, KnownKeysThatAreNotBuiltAreRefusedByNameAllAtOnce) {
               StatusIs(kNotBuilt,
                        "web.yml:4: services.web.ports is not built yet; nor are "
                        "services.web.volumes, volumes.a"));
-  EXPECT_THAT(LoadWeb("    deploy: {mode: global}\n"),
-              StatusIs(kNotBuilt, "web.yml:4: services.web.deploy.mode: global is not built yet"));
   EXPECT_THAT(LoadWeb("    environment: ['N={{.Node.ID}}']\n"),
               StatusIs(kNotBuilt, HasSubstr("services.web.environment.N: a template")));
-  EXPECT_THAT(LoadWeb("    deploy: {update_config: {order: start-first}}\n"), StatusIs(kNotBuilt));
+  EXPECT_THAT(LoadWeb("    deploy: {endpoint_mode: dnsrr}\n"), StatusIs(kNotBuilt));
   // What is wrong goes before what is not built.
   EXPECT_THAT(LoadWeb("    ports: ['80:80']\n    imagee: x\n"),
               StatusIs(kInvalid, Not(HasSubstr("ports"))));

@@ -1,9 +1,9 @@
 #include "cli/output/inspect.h"
 
-#include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "cli/output/json.h"
 #include "cli/output/words.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -11,127 +11,7 @@
 
 namespace swarm::cli {
 
-using Json = nlohmann::ordered_json;
-
-struct JsonObject::Data {
-  Json json;
-};
-
-JsonObject::JsonObject(std::unique_ptr<Data> data) : data_(std::move(data)) {}
-JsonObject::JsonObject(JsonObject&&) noexcept = default;
-JsonObject& JsonObject::operator=(JsonObject&&) noexcept = default;
-JsonObject::~JsonObject() = default;
-
 namespace {
-
-constexpr auto kReplace = Json::error_handler_t::replace;
-
-JsonObject Object(Json json) {
-  auto data = std::make_unique<JsonObject::Data>();
-  data->json = std::move(json);
-  return JsonObject(std::move(data));
-}
-
-int64_t Nanoseconds(const google::protobuf::Duration& duration) {
-  return absl::ToInt64Nanoseconds(ToDuration(duration));
-}
-
-// Protobuf maps have no order; ours is the keys'.
-Json Sorted(const google::protobuf::Map<std::string, std::string>& map) {
-  Json json = Json::object();
-  for (const auto& [key, value] : std::map<std::string, std::string>(map.begin(), map.end())) {
-    json[key] = value;
-  }
-  return json;
-}
-
-Json Texts(const google::protobuf::RepeatedPtrField<std::string>& texts) {
-  Json json = Json::array();
-  for (const std::string& text : texts) json.push_back(text);
-  return json;
-}
-
-void PutText(Json& json, const char* key, const std::string& text) {
-  if (!text.empty()) json[key] = text;
-}
-
-void PutTexts(Json& json, const char* key,
-              const google::protobuf::RepeatedPtrField<std::string>& texts) {
-  if (!texts.empty()) json[key] = Texts(texts);
-}
-
-template <typename T>
-Json Head(const T& object) {
-  Json json;
-  json["ID"] = object.id();
-  json["Version"]["Index"] = object.meta().version();
-  json["CreatedAt"] = Rfc3339(object.meta().created_at());
-  json["UpdatedAt"] = Rfc3339(object.meta().updated_at());
-  return json;
-}
-
-Json ContainerJson(const v1::ContainerSpec& spec) {
-  Json json;
-  json["Image"] = spec.image();
-  if (!spec.labels().empty()) json["Labels"] = Sorted(spec.labels());
-  PutTexts(json, "Command", spec.command());
-  PutTexts(json, "Args", spec.args());
-  PutText(json, "Hostname", spec.hostname());
-  PutTexts(json, "Env", spec.env());
-  PutText(json, "Dir", spec.dir());
-  PutText(json, "User", spec.user());
-  PutTexts(json, "Groups", spec.groups());
-  if (spec.read_only()) json["ReadOnly"] = true;
-  PutText(json, "StopSignal", spec.stop_signal());
-  if (spec.has_stop_grace_period()) {
-    json["StopGracePeriod"] = Nanoseconds(spec.stop_grace_period());
-  }
-  if (!spec.sysctls().empty()) json["Sysctls"] = Sorted(spec.sysctls());
-  PutTexts(json, "CapabilityAdd", spec.capability_add());
-  PutTexts(json, "CapabilityDrop", spec.capability_drop());
-  for (const v1::Ulimit& ulimit : spec.ulimits()) {
-    json["Ulimits"].push_back(
-        {{"Name", ulimit.name()}, {"Hard", ulimit.hard()}, {"Soft", ulimit.soft()}});
-  }
-  if (spec.oom_score_adj() != 0) json["OomScoreAdj"] = spec.oom_score_adj();
-  if (spec.allow_new_privileges()) json["AllowNewPrivileges"] = true;
-  return json;
-}
-
-Json ResourcesJson(const v1::Resources& resources) {
-  Json json = Json::object();
-  if (resources.nano_cpus() != 0) json["NanoCPUs"] = resources.nano_cpus();
-  if (resources.memory_bytes() != 0) json["MemoryBytes"] = resources.memory_bytes();
-  if (resources.pids() != 0) json["Pids"] = resources.pids();
-  return json;
-}
-
-Json RestartJson(const v1::RestartPolicy& restart) {
-  Json json;
-  json["Condition"] = RestartConditionKey(restart.condition());
-  json["Delay"] = restart.has_delay() ? Nanoseconds(restart.delay()) : 5'000'000'000;
-  json["MaxAttempts"] = restart.max_attempts();
-  if (restart.has_window()) json["Window"] = Nanoseconds(restart.window());
-  return json;
-}
-
-Json TaskTemplateJson(const v1::TaskSpec& task) {
-  Json json;
-  json["ContainerSpec"] = ContainerJson(task.container());
-  json["Resources"]["Limits"] = ResourcesJson(task.resources().limits());
-  json["Resources"]["Reservations"] = ResourcesJson(task.resources().reservations());
-  json["RestartPolicy"] = RestartJson(task.restart());
-  json["Placement"] = Json::object();
-  PutTexts(json["Placement"], "Constraints", task.placement().constraints());
-  if (task.placement().max_replicas_per_node() != 0) {
-    json["Placement"]["MaxReplicas"] = task.placement().max_replicas_per_node();
-  }
-  for (const v1::NetworkAttachmentConfig& network : task.networks()) {
-    json["Networks"].push_back({{"Target", network.target()}});
-  }
-  json["ForceUpdate"] = task.force_update();
-  return json;
-}
 
 std::optional<std::string> Lookup(const Json& root, const TemplatePart& part) {
   const Json* json = &root;
@@ -140,7 +20,7 @@ std::optional<std::string> Lookup(const Json& root, const TemplatePart& part) {
     json = &(*json)[name];
   }
   if (json->is_string() && !part.as_json) return json->get<std::string>();
-  return json->dump(-1, ' ', false, kReplace);
+  return Dump(*json);
 }
 
 // Of the first field that is not there, the ones beside where it would be.
@@ -162,58 +42,6 @@ std::string KnownFields(const Json& root, const Format& format) {
     return known;
   }
   return "";
-}
-
-struct EventParts {
-  std::string type;
-  std::string id;
-  std::map<std::string, std::string> attributes;
-};
-
-EventParts PartsOf(const v1::WatchEvent& event) {
-  switch (event.object_case()) {
-    case v1::WatchEvent::kService:
-      return {"service", event.service().id(), {{"name", event.service().spec().name()}}};
-    case v1::WatchEvent::kNode:
-      return {"node",
-              event.node().id(),
-              {{"name", event.node().description().hostname()},
-               {"state", NodeStateWord(event.node().status().state())},
-               {"availability", AvailabilityWord(event.node().spec().availability())}}};
-    case v1::WatchEvent::kTask: {
-      const v1::Task& task = event.task();
-      EventParts parts{"task",
-                       task.id(),
-                       {{"name", TaskName(task)},
-                        {"service", task.service_name()},
-                        {"state", StateKey(task.status().state())},
-                        {"desired", StateKey(task.desired_state())}}};
-      if (!task.node_id().empty()) parts.attributes["node"] = task.node_id();
-      if (const std::string error = TaskError(task); !error.empty()) {
-        parts.attributes["error"] = error;
-      }
-      return parts;
-    }
-    case v1::WatchEvent::kCluster:
-      return {"cluster", event.cluster().id(), {}};
-    default:
-      return {"feed", "", {}};
-  }
-}
-
-std::string ActionWord(v1::WatchEvent::Action action) {
-  switch (action) {
-    case v1::WatchEvent::ACTION_CREATE:
-      return "create";
-    case v1::WatchEvent::ACTION_UPDATE:
-      return "update";
-    case v1::WatchEvent::ACTION_REMOVE:
-      return "remove";
-    case v1::WatchEvent::ACTION_RESYNC:
-      return "resync";
-    default:
-      return "started";
-  }
 }
 
 void PutNode(const v1::NodeInfo& info, Json& json) {
@@ -238,6 +66,8 @@ Json ClusterJson(const v1::Cluster& cluster) {
   json["CreatedAt"] = Rfc3339(cluster.meta().created_at());
   json["Spec"]["Name"] = spec.name();
   json["Spec"]["Orchestration"]["TaskHistoryRetentionLimit"] = spec.task_history_limit();
+  json["Spec"]["Orchestration"]["Rebalance"] = RebalanceKey(spec.rebalance().mode());
+  json["Spec"]["Orchestration"]["RebalanceMovesPerMinute"] = spec.rebalance().moves_per_minute();
   json["Spec"]["Dispatcher"]["HeartbeatPeriod"] = Nanoseconds(spec.heartbeat_period());
   json["Spec"]["CAConfig"]["NodeCertExpiry"] = Nanoseconds(spec.node_cert_expiry());
   return json;
@@ -260,34 +90,8 @@ std::string ClusterStateKey(v1::NodeInfo::ClusterState state) {
 
 }  // namespace
 
-std::string JsonObject::Compact() const { return data_->json.dump(-1, ' ', false, kReplace); }
-
-JsonObject ServiceObject(const v1::Service& service) {
-  Json json = Head(service);
-  Json& spec = json["Spec"];
-  spec["Name"] = service.spec().name();
-  spec["Labels"] = Sorted(service.spec().labels());
-  spec["TaskTemplate"] = TaskTemplateJson(service.spec().task());
-  spec["Mode"]["Replicated"]["Replicas"] = service.spec().replicated().replicas();
-  json["Endpoint"]["Spec"] = Json::object();
-  PutText(json, "ImageDigest", service.image_digest());
-  if (service.has_update_status() &&
-      service.update_status().state() != v1::UpdateStatus::STATE_UNSPECIFIED) {
-    const v1::UpdateStatus& update = service.update_status();
-    json["UpdateStatus"]["State"] = UpdateStateKey(update.state());
-    json["UpdateStatus"]["StartedAt"] = Rfc3339(update.started_at());
-    if (update.has_completed_at()) {
-      json["UpdateStatus"]["CompletedAt"] = Rfc3339(update.completed_at());
-    }
-    json["UpdateStatus"]["Message"] = update.message();
-  }
-  json["ServiceStatus"]["RunningTasks"] = service.status().running_tasks();
-  json["ServiceStatus"]["DesiredTasks"] = service.status().desired_tasks();
-  return Object(std::move(json));
-}
-
 JsonObject NodeObject(const v1::Node& node) {
-  Json json = Head(node);
+  Json json = Head(node.id(), node.meta());
   json["Spec"]["Labels"] = Sorted(node.spec().labels());
   json["Spec"]["Role"] = RoleWord(node.spec().role());
   std::string availability = AvailabilityWord(node.spec().availability());
@@ -315,27 +119,14 @@ JsonObject NodeObject(const v1::Node& node) {
   return Object(std::move(json));
 }
 
-JsonObject EventObject(const v1::WatchEvent& event) {
-  const EventParts parts = PartsOf(event);
-  Json json;
-  json["Type"] = parts.type;
-  json["Action"] = ActionWord(event.action());
-  json["Actor"]["ID"] = parts.id;
-  json["Actor"]["Attributes"] = Json::object();
-  for (const auto& [key, value] : parts.attributes) json["Actor"]["Attributes"][key] = value;
-  json["scope"] = "swarm";
-  json["time"] = event.timestamp().seconds();
-  json["timeNano"] = event.timestamp().seconds() * 1'000'000'000 + event.timestamp().nanos();
-  json["Version"] = event.version();
-  return Object(std::move(json));
-}
-
 v1::ClusterSpec WithDefaults(v1::ClusterSpec spec) {
   if (spec.task_history_limit() == 0) spec.set_task_history_limit(5);
   if (!spec.has_heartbeat_period()) SetDuration(absl::Seconds(5), spec.mutable_heartbeat_period());
   if (!spec.has_node_cert_expiry()) {
     SetDuration(absl::Hours(90 * 24), spec.mutable_node_cert_expiry());
   }
+  v1::RebalancePolicy& rebalance = *spec.mutable_rebalance();
+  if (rebalance.moves_per_minute() == 0) rebalance.set_moves_per_minute(6);
   return spec;
 }
 
@@ -372,8 +163,8 @@ absl::StatusOr<std::string> RenderObjects(const std::vector<JsonObject>& objects
                                           const Format& format) {
   if (format.kind == Format::Kind::kTable) {
     Json array = Json::array();
-    for (const JsonObject& object : objects) array.push_back(object.data().json);
-    return StrCat(array.dump(4, ' ', false, kReplace), "\n");
+    for (const JsonObject& object : objects) array.push_back(JsonOf(object));
+    return StrCat(Dump(array, 4), "\n");
   }
   std::string out;
   for (const JsonObject& object : objects) {
@@ -383,22 +174,11 @@ absl::StatusOr<std::string> RenderObjects(const std::vector<JsonObject>& objects
     }
     ASSIGN_OR_RETURN(
         const std::string line,
-        format.Fill([&](const TemplatePart& part) { return Lookup(object.data().json, part); },
-                    KnownFields(object.data().json, format)));
+        format.Fill([&](const TemplatePart& part) { return Lookup(JsonOf(object), part); },
+                    KnownFields(JsonOf(object), format)));
     StrAppend(&out, line, "\n");
   }
   return out;
-}
-
-std::string EventLine(const v1::WatchEvent& event) {
-  const EventParts parts = PartsOf(event);
-  std::string line = StrCat(Rfc3339(event.timestamp()), " ", parts.type, " ",
-                            ActionWord(event.action()), " ", parts.id);
-  std::string attributes;
-  for (const auto& [key, value] : parts.attributes) {
-    StrAppend(&attributes, attributes.empty() ? "" : ", ", key, "=", value);
-  }
-  return attributes.empty() ? StrCat(line, "\n") : StrCat(line, " (", attributes, ")\n");
 }
 
 }  // namespace swarm::cli

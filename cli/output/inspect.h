@@ -34,8 +34,6 @@ class JsonObject {
 
 JsonObject ServiceObject(const v1::Service& service);
 JsonObject NodeObject(const v1::Node& node);
-// One event of Watch: {"Type":"service","Action":"create","Actor":{…},"time":…}.
-JsonObject EventObject(const v1::WatchEvent& event);
 // The cluster's settings as they count: what was not set has its default.
 v1::ClusterSpec WithDefaults(v1::ClusterSpec spec);
 
@@ -49,10 +47,14 @@ JsonObject VersionObject(const v1::VersionInfo* server);
 absl::StatusOr<std::string> RenderObjects(const std::vector<JsonObject>& objects,
                                           const Format& format);
 
-std::string PrettyService(const v1::Service& service);
+// What is known of a service besides itself; what is empty is not told.
+struct ServiceStory {
+  absl::Time now;
+  std::vector<v1::Task> tasks;
+  std::vector<v1::Revision> revisions;
+};
+std::string PrettyService(const v1::Service& service, const ServiceStory& story = {});
 std::string PrettyNode(const v1::Node& node);
-// "2026-11-23T19:12:38Z service create x5k… (name=web)"
-std::string EventLine(const v1::WatchEvent& event);
 std::string PrettyInfo(const v1::NodeInfo* info, const v1::Cluster* cluster);
 
 }  // namespace swarm::cli

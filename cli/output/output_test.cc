@@ -1,5 +1,6 @@
 #include <google/protobuf/text_format.h>
 
+#include "cli/output/events.h"
 #include "cli/output/format.h"
 #include "cli/output/inspect.h"
 #include "cli/output/listing.h"

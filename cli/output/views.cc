@@ -1,8 +1,11 @@
 #include "cli/output/views.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
+#include <utility>
 
+#include "absl/strings/str_join.h"
 #include "cli/output/words.h"
 #include "common/quantity.h"
 #include "common/strings.h"
@@ -60,7 +63,8 @@ void SortForListing(std::vector<v1::Node>& nodes) {
 void SortForListing(std::vector<v1::Task>& tasks) {
   std::sort(tasks.begin(), tasks.end(), [](const v1::Task& a, const v1::Task& b) {
     const auto key = [](const v1::Task& t) {
-      return std::make_tuple(t.service_name(), t.slot(), t.slot() == 0 ? t.node_id() : "");
+      return std::make_tuple(t.service_name(), std::numeric_limits<uint32_t>::max() - t.run(),
+                             t.slot(), t.slot() == 0 ? TaskName(t) : "");
     };
     if (key(a) != key(b)) return key(a) < key(b);
     const absl::Time created_a = ToTime(a.meta().created_at());
@@ -69,16 +73,83 @@ void SortForListing(std::vector<v1::Task>& tasks) {
   });
 }
 
-Listing ServiceListing(std::vector<v1::Service> services, bool whole_ids) {
+namespace {
+
+// "1/1 (3/5 completed)", and of a cron job when it runs next.
+std::string JobReplicas(const v1::Service& service, absl::Time now) {
+  std::vector<std::string> notes;
+  const v1::JobRun* last = LastRun(service);
+  const v1::ServiceSpec& spec = service.spec();
+  if (last != nullptr) {
+    notes.push_back(StrCat(last->completed(), "/", last->completions(), " completed",
+                           last->state() == v1::JobRun::STATE_FAILED ? ", failed" : ""));
+  } else if (spec.has_replicated_job() && !spec.has_schedule()) {
+    notes.push_back(StrCat("0/", TotalCompletions(spec.replicated_job()), " completed"));
+  }
+  if (service.has_next_run_at()) {
+    notes.push_back(StrCat("next run ", In(now, ToTime(service.next_run_at()))));
+  }
+  std::string text =
+      StrCat(service.status().running_tasks(), "/", service.status().desired_tasks());
+  if (!notes.empty()) StrAppend(&text, " (", absl::StrJoin(notes, "; "), ")");
+  return text;
+}
+
+std::string Replicas(const v1::Service& service, absl::Time now) {
+  if (IsJobService(service.spec())) return JobReplicas(service, now);
+  std::string text =
+      StrCat(service.status().running_tasks(), "/", service.status().desired_tasks());
+  const uint64_t per_node = service.spec().task().placement().max_replicas_per_node();
+  if (per_node > 0) StrAppend(&text, " (max ", per_node, " per node)");
+  if (service.spec().has_autoscale()) {
+    StrAppend(&text, " (autoscaled ", service.spec().autoscale().min(), "-",
+              service.spec().autoscale().max(), ")");
+  }
+  return text;
+}
+
+}  // namespace
+
+Listing ServiceListing(std::vector<v1::Service> services, bool whole_ids, absl::Time now) {
   Listing listing({{"ID"}, {"Name"}, {"Mode"}, {"Replicas"}, {"Image"}, {"Ports"}});
   SortForListing(services);
   for (const v1::Service& service : services) {
-    std::string replicas =
-        StrCat(service.status().running_tasks(), "/", service.status().desired_tasks());
-    const uint64_t per_node = service.spec().task().placement().max_replicas_per_node();
-    if (per_node > 0) StrAppend(&replicas, " (max ", per_node, " per node)");
-    listing.Add({ShortId(service.id(), whole_ids), service.spec().name(), "replicated", replicas,
-                 TaggedName(service.spec().task().container().image()), ""});
+    listing.Add({ShortId(service.id(), whole_ids), service.spec().name(), ModeWord(service.spec()),
+                 Replicas(service, now), TaggedName(service.spec().task().container().image()),
+                 ""});
+  }
+  return listing;
+}
+
+Listing HistoryListing(const v1::Service& service, std::vector<v1::Revision> revisions,
+                       absl::Time now, bool whole) {
+  Listing listing({{"Revision"},
+                   {"CreatedSince", "CREATED"},
+                   {"CreatedAt", "", false},
+                   {"Image"},
+                   {"Digest"},
+                   {"Status"},
+                   {"ID", "", false}});
+  std::sort(revisions.begin(), revisions.end(),
+            [](const auto& a, const auto& b) { return a.number() > b.number(); });
+  for (const v1::Revision& revision : revisions) {
+    std::string status;
+    if (revision.id() == service.revision_id()) status = "current";
+    if (revision.id() == service.previous_revision_id()) status = "previous";
+    constexpr size_t kShortDigest = sizeof("sha256:") - 1 + kShortIdLength;
+    std::vector<std::string> cells = {StrCat(revision.number()),
+                                      Ago(now, ToTime(revision.meta().created_at())),
+                                      Rfc3339(revision.meta().created_at()),
+                                      revision.task().container().image(),
+                                      revision.image_digest(),
+                                      status,
+                                      revision.id()};
+    std::vector<std::string> table = cells;
+    if (!whole) {
+      table[3] = TaggedName(cells[3]);
+      table[4] = cells[4].substr(0, kShortDigest);
+    }
+    listing.Add(std::move(cells), std::move(table));
   }
   return listing;
 }
@@ -116,7 +187,9 @@ Listing TaskListing(std::vector<v1::Task> tasks, const TaskView& view) {
                    {"DesiredState"},
                    {"CurrentState"},
                    {"Error"},
-                   {"Ports"}});
+                   {"Ports"},
+                   {"Run", "", false},
+                   {"Health", "", false}});
   SortForListing(tasks);
   std::string last;
   for (const v1::Task& task : tasks) {
@@ -130,13 +203,16 @@ Listing TaskListing(std::vector<v1::Task> tasks, const TaskView& view) {
                                       StateWord(task.desired_state()),
                                       CurrentState(task.status(), view.now),
                                       error.empty() ? "" : StrCat("\"", error, "\""),
-                                      ""};
+                                      "",
+                                      task.run() == 0 ? "" : StrCat(task.run()),
+                                      HealthKey(task.status().health().state())};
     std::vector<std::string> table = cells;
     cells[6] = error;
-    if (name == last) table[1] = StrCat(" \\_ ", name);
+    table[1] = TaskTitle(task);
+    if (table[1] == last) table[1] = StrCat(" \\_ ", last);
     if (!error.empty()) table[6] = StrCat("\"", Shortened(error, view.whole), "\"");
     listing.Add(std::move(cells), std::move(table));
-    last = name;
+    last = TaskTitle(task);
   }
   return listing;
 }

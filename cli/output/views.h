@@ -14,12 +14,17 @@
 namespace swarm::cli {
 
 // The order of the lists below, for those who print ids alone: services by name, nodes by host
-// name, tasks by service name and slot, newest first in a slot.
+// name, tasks by service name, run (the newest first) and slot, newest first in a slot.
 void SortForListing(std::vector<v1::Service>& services);
 void SortForListing(std::vector<v1::Node>& nodes);
 void SortForListing(std::vector<v1::Task>& tasks);
 
-Listing ServiceListing(std::vector<v1::Service> services, bool whole_ids);
+// `now` says how long it is to the next run of a cron job.
+Listing ServiceListing(std::vector<v1::Service> services, bool whole_ids, absl::Time now);
+
+// The revisions of `service` that are kept, newest first.
+Listing HistoryListing(const v1::Service& service, std::vector<v1::Revision> revisions,
+                       absl::Time now, bool whole);
 
 // `self` is marked with a star; may be empty.
 Listing NodeListing(std::vector<v1::Node> nodes, const std::string& self);

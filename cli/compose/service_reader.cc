@@ -1,0 +1,282 @@
+#include "cli/compose/service_reader.h"
+
+#include <limits>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "cli/compose/dependencies.h"
+#include "cli/compose/deploy_reader.h"
+#include "cli/compose/spec_words.h"
+#include "cli/compose/words.h"
+#include "common/oci/reference.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli::compose {
+namespace {
+
+void ReadCommand(const Fields& service, v1::ContainerSpec& container) {
+  for (std::string& word : service.CommandLine("entrypoint").value_or(std::vector<std::string>())) {
+    container.add_command(std::move(word));
+  }
+  for (std::string& word : service.CommandLine("command").value_or(std::vector<std::string>())) {
+    container.add_args(std::move(word));
+  }
+}
+
+void PutVariable(const std::string& name, std::optional<std::string> value, const Lookup& env,
+                 std::map<std::string, std::string>& variables) {
+  if (!value) value = env(name);
+  if (value) variables[name] = *std::move(value);
+}
+
+// "always", "on-failure:3": what compose files have outside of `deploy`.
+void ReadRestartWord(const Fields& service, v1::RestartPolicy& to) {
+  const std::string text = service.Text("restart").value_or("");
+  const size_t colon = text.find(':');
+  const std::string word = text.substr(0, colon);
+  uint32_t attempts = 0;
+  const bool has_attempts = colon != std::string::npos;
+  const bool fine = !has_attempts ||
+                    (word == "on-failure" && absl::SimpleAtoi(text.substr(colon + 1), &attempts) &&
+                     attempts <= std::numeric_limits<int32_t>::max());
+  if (fine && word == "no") {
+    to.set_condition(v1::RestartPolicy::CONDITION_NONE);
+  } else if (fine && (word == "always" || word == "unless-stopped")) {
+    to.set_condition(v1::RestartPolicy::CONDITION_ANY);
+  } else if (fine && word == "on-failure") {
+    to.set_condition(v1::RestartPolicy::CONDITION_ON_FAILURE);
+    to.set_max_attempts(attempts);
+  } else {
+    service.Refuse("restart", StrCat("must be no, always, unless-stopped, on-failure or "
+                                     "on-failure:NUMBER, not ",
+                                     text));
+  }
+}
+
+// test: a line for a shell, or a list that begins with CMD, CMD-SHELL, HTTP, TCP, GRPC or NONE.
+void ReadTest(const Fields& from, v1::HealthCheck& to) {
+  const Value* test = from.Get("test");
+  if (test == nullptr) return;
+  if (test->IsScalar()) {
+    to.add_test("CMD-SHELL");
+    to.add_test(test->text);
+    return;
+  }
+  for (std::string& word : from.List("test")) to.add_test(std::move(word));
+  absl::Status status = CheckTest(to);
+  const bool probes = status.ok() && to.test_size() == 2 &&
+                      (to.test(0) == "HTTP" || to.test(0) == "TCP" || to.test(0) == "GRPC");
+  if (probes) status = SetProbe(std::string(to.test(0)), std::string(to.test(1)), to);
+  if (!status.ok()) from.Refuse("test", ToStd(status.message()));
+}
+
+void ReadHealthCheck(const Fields& from, v1::ContainerSpec& container) {
+  if (from.value() == nullptr || !from.value()->IsMap()) return;
+  v1::HealthCheck& to = *container.mutable_health_check();
+  if (from.Switch("disable").value_or(false)) {
+    if (from.Get("test") != nullptr) {
+      from.Refuse("disable", "says that there is no health check, and test that there is one");
+    }
+    to.add_test("NONE");
+    return;
+  }
+  ReadTest(from, to);
+  from.SetDuration("interval", [&] { return to.mutable_interval(); });
+  from.SetDuration("timeout", [&] { return to.mutable_timeout(); });
+  from.SetDuration("start_period", [&] { return to.mutable_start_period(); });
+  from.SetDuration("start_interval", [&] { return to.mutable_start_interval(); });
+  to.set_retries(static_cast<uint32_t>(from.Number("retries", 0, 1'000'000).value_or(0)));
+}
+
+}  // namespace
+
+std::string ExternalNetwork(const std::string& key, const Value& network) {
+  const Value* external = network.Find("external");
+  if (external == nullptr || external->IsNull()) return "";
+  if (external->IsScalar() && !absl::EqualsIgnoreCase(external->text, "true")) return "";
+  for (const Value* map : {external, &network}) {
+    const Value* name = map->Find("name");
+    if (name != nullptr && name->IsScalar()) return name->text;
+  }
+  return key;
+}
+
+v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
+  const std::string path = StrCat("services.", entry.key);
+  const Fields service(&entry.value, path, problems_);
+  v1::ServiceSpec spec;
+  ReadName(entry, path, spec);
+  v1::ContainerSpec& container = *spec.mutable_task()->mutable_container();
+  ReadImage(entry, service, container);
+  ReadCommand(service, container);
+  ReadEnvironment(service, container);
+  ReadLabels(service, *container.mutable_labels());
+  ReadProcess(service, container);
+  ReadLimitsOfProcess(service, container);
+  ReadNetworks(service, *spec.mutable_task());
+  ReadHealthCheck(service.Section("healthcheck"), container);
+  ReadDependencies(service, *root_.Find("services"), options_.name, spec);
+  ReadLabels(service.Section("deploy"), *spec.mutable_labels());
+  ReadDeploy(service.Section("deploy"), spec);
+  if (service.Get("restart") != nullptr) {
+    v1::RestartPolicy ignored;  // `deploy` says it better, yet a wrong word is told
+    const bool counts = !spec.task().has_restart();
+    ReadRestartWord(service, counts ? *spec.mutable_task()->mutable_restart() : ignored);
+  }
+  return spec;
+}
+
+void ServiceReader::ReadName(const Entry& entry, const std::string& path, v1::ServiceSpec& spec) {
+  const std::string name = StrCat(options_.name, "_", entry.key);
+  if (absl::Status status = CheckStackName(entry.key); !status.ok()) {
+    problems_.Invalid(entry.Where(), path, ToStd(status.message()));
+  } else if (name.size() > kLongestName) {
+    problems_.Invalid(entry.Where(), path,
+                      StrCat("the name ", name, " is longer than ", kLongestName));
+  }
+  spec.set_name(name);
+}
+
+void ServiceReader::ReadImage(const Entry& entry, const Fields& service,
+                              v1::ContainerSpec& container) {
+  const std::optional<std::string> image = service.Text("image");
+  if (!image || image->empty()) {
+    problems_.Invalid(entry.Where(), service.Path("image"),
+                      "is missing: every service of a stack needs an image");
+    return;
+  }
+  const absl::StatusOr<oci::Reference> reference = oci::Reference::Parse(*image);
+  if (!reference.ok()) service.Refuse("image", ToStd(reference.status().message()));
+  container.set_image(*image);
+}
+
+// env_file below environment; NAME without a value is the caller's own variable, or nothing.
+void ServiceReader::ReadEnvironment(const Fields& service, v1::ContainerSpec& container) {
+  std::map<std::string, std::string> variables;
+  for (const std::string& file : service.List("env_file")) {
+    const absl::StatusOr<std::vector<std::string>> lines = ReadEnvFile(service, file);
+    if (!lines.ok()) {
+      service.Refuse("env_file", StrCat(file, ": ", ToStd(lines.status().message())));
+      continue;
+    }
+    for (const std::string& line : *lines) {
+      const size_t equals = line.find('=');
+      if (equals == std::string::npos) {
+        PutVariable(line, std::nullopt, options_.env, variables);
+      } else {
+        PutVariable(line.substr(0, equals), line.substr(equals + 1), options_.env, variables);
+      }
+    }
+  }
+  for (const auto& [name, value] : service.Map("environment")) {
+    PutVariable(name, value, options_.env, variables);
+  }
+  for (const auto& [name, value] : variables) {
+    if (HasTemplate(value)) {
+      problems_.NotBuilt(service.Get("environment") ? service.Get("environment")->Where() : "",
+                         StrCat(service.Path("environment"), ".", name, ": a template"));
+    }
+    container.add_env(StrCat(name, "=", value));
+  }
+}
+
+absl::StatusOr<std::vector<std::string>> ServiceReader::ReadEnvFile(const Fields& service,
+                                                                    const std::string& file) {
+  if (!options_.read_file) return absl::FailedPreconditionError("files cannot be read here");
+  std::string path = file;
+  if (!path.starts_with("/")) {
+    for (const SourceFile& source : files_) {
+      if (source.name == *service.Get("env_file")->file) {
+        path = StrCat(source.folder, "/", file);
+      }
+    }
+  }
+  ASSIGN_OR_RETURN(const std::string text, options_.read_file(path));
+  return ParseEnvFile(text);
+}
+
+void ServiceReader::ReadLabels(const Fields& fields,
+                               google::protobuf::Map<std::string, std::string>& labels) {
+  for (const auto& [name, value] : fields.Map("labels")) {
+    if (name == kNamespaceLabel) {
+      fields.Refuse("labels", StrCat(kNamespaceLabel, " is reserved"));
+    }
+    labels[name] = value.value_or("");
+  }
+  labels[std::string(kNamespaceLabel)] = options_.name;
+}
+
+void ServiceReader::ReadProcess(const Fields& service, v1::ContainerSpec& container) {
+  if (auto text = service.Text("working_dir")) container.set_dir(*text);
+  if (auto text = service.Text("user")) container.set_user(*text);
+  if (auto text = service.Text("hostname")) {
+    if (HasTemplate(*text)) {
+      problems_.NotBuilt(service.Get("hostname")->Where(),
+                         StrCat(service.Path("hostname"), ": a template"));
+    }
+    container.set_hostname(*text);
+  }
+  if (auto text = service.Text("stop_signal")) container.set_stop_signal(*text);
+  service.SetDuration("stop_grace_period", [&] { return container.mutable_stop_grace_period(); });
+  container.set_read_only(service.Switch("read_only").value_or(false));
+  for (std::string& group : service.List("group_add")) container.add_groups(std::move(group));
+}
+
+void ServiceReader::ReadLimitsOfProcess(const Fields& service, v1::ContainerSpec& container) {
+  for (std::string& cap : service.List("cap_add")) container.add_capability_add(std::move(cap));
+  for (std::string& cap : service.List("cap_drop")) container.add_capability_drop(std::move(cap));
+  for (const auto& [name, value] : service.Map("sysctls")) {
+    (*container.mutable_sysctls())[name] = value.value_or("");
+  }
+  container.set_oom_score_adj(service.Number("oom_score_adj", -1000, 1000).value_or(0));
+  const Value* ulimits = service.Get("ulimits");
+  if (ulimits == nullptr) return;
+  const Fields all = service.Section("ulimits");
+  std::map<std::string, std::pair<int64_t, int64_t>> sorted;
+  for (const Entry& entry : ulimits->entries) {
+    constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
+    if (entry.value.IsMap()) {
+      const Fields limit = all.Section(entry.key);
+      const auto soft = limit.Number("soft", -1, kMost);
+      const auto hard = limit.Number("hard", -1, kMost);
+      if (!soft || !hard) {
+        problems_.Invalid(entry.Where(), all.Path(entry.key), "needs soft and hard");
+      }
+      sorted[entry.key] = {soft.value_or(0), hard.value_or(0)};
+    } else if (const auto both = all.Number(entry.key, -1, kMost)) {
+      sorted[entry.key] = {*both, *both};
+    }
+  }
+  for (const auto& [name, limit] : sorted) {
+    v1::Ulimit& ulimit = *container.add_ulimits();
+    ulimit.set_name(name);
+    ulimit.set_soft(limit.first);
+    ulimit.set_hard(limit.second);
+  }
+}
+
+void ServiceReader::ReadNetworks(const Fields& service, v1::TaskSpec& task) {
+  const Value* networks = service.Get("networks");
+  if (networks == nullptr || !networks->IsMap()) return;
+  const Value* declared = root_.Find("networks");
+  for (const Entry& entry : networks->entries) {
+    const std::string path = service.Path("networks");
+    const Value* network = declared == nullptr ? nullptr : declared->Find(entry.key);
+    if (network == nullptr && entry.key == "default") {
+      problems_.NotBuilt(entry.Where(), StrCat(path, ".default"));
+    } else if (network == nullptr) {
+      problems_.Invalid(entry.Where(), path,
+                        StrCat("the network ", entry.key, " is not declared; declare it ",
+                               "under the file's own networks:"));
+    } else if (ExternalNetwork(entry.key, *network) == kHostNetwork) {
+      task.add_networks()->set_target(std::string(kHostNetwork));
+    }
+    // Any other network is refused where it is declared.
+  }
+}
+
+}  // namespace swarm::cli::compose

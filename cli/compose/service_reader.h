@@ -1,0 +1,50 @@
+// One service of a stack file as a spec. Pure except for StackOptions; one thread.
+#ifndef SWARM_CLI_COMPOSE_SERVICE_READER_H_
+#define SWARM_CLI_COMPOSE_SERVICE_READER_H_
+
+#include <string>
+#include <vector>
+
+#include "cli/compose/document.h"
+#include "cli/compose/fields.h"
+#include "cli/compose/problems.h"
+#include "cli/compose/stack.h"
+
+namespace swarm::cli::compose {
+
+inline constexpr std::string_view kHostNetwork = "host";
+inline constexpr size_t kLongestName = 63;
+
+// The network that `key` of the file stands for; "" when the file would make one of its own.
+std::string ExternalNetwork(const std::string& key, const Value& network);
+
+// Everything given outlives it; `root` is the whole file, merged.
+class ServiceReader {
+ public:
+  ServiceReader(const Value& root, const std::vector<SourceFile>& files,
+                const StackOptions& options, Problems& problems)
+      : root_(root), files_(files), options_(options), problems_(problems) {}
+
+  // As far as it is valid; what is not goes to the problems.
+  v1::ServiceSpec Read(const Entry& entry);
+
+ private:
+  void ReadName(const Entry& entry, const std::string& path, v1::ServiceSpec& spec);
+  void ReadImage(const Entry& entry, const Fields& service, v1::ContainerSpec& container);
+  void ReadEnvironment(const Fields& service, v1::ContainerSpec& container);
+  absl::StatusOr<std::vector<std::string>> ReadEnvFile(const Fields& service,
+                                                       const std::string& file);
+  void ReadLabels(const Fields& fields, google::protobuf::Map<std::string, std::string>& labels);
+  void ReadProcess(const Fields& service, v1::ContainerSpec& container);
+  void ReadLimitsOfProcess(const Fields& service, v1::ContainerSpec& container);
+  void ReadNetworks(const Fields& service, v1::TaskSpec& task);
+
+  const Value& root_;
+  const std::vector<SourceFile>& files_;
+  const StackOptions& options_;
+  Problems& problems_;
+};
+
+}  // namespace swarm::cli::compose
+
+#endif  // SWARM_CLI_COMPOSE_SERVICE_READER_H_
