@@ -168,10 +168,14 @@ void ClusterMembership::Resume() {
     }
     return Enter(**identity);
   }
-  busy_ = true;
+  busy_ = cleaning_up_ = true;
   auto free = [this] {
     node_.Exit(
-        false, [](auto then) { then(); }, [this] { busy_ = false; });
+        false, [](auto then) { then(); },
+        [this] {
+          busy_ = cleaning_up_ = false;
+          for (auto& call : std::exchange(after_cleanup_, {})) call();
+        });
   };
   if (!PathExists(InitMarker())) return free();
   LogWarning(kComponent, "an init was cut off: undoing it");
@@ -182,6 +186,11 @@ void ClusterMembership::Resume() {
 // ------------------------------------------------------------------------------------------- init
 
 void ClusterMembership::Init(const v1::InitClusterRequest& request, InitDone done) {
+  if (MustWait()) {
+    after_cleanup_.push_back(
+        [this, request, done = std::move(done)]() mutable { Init(request, std::move(done)); });
+    return;
+  }
   const absl::Status free = CheckFree();
   if (!free.ok()) return done(free);
   if (node_.is_member() || !damaged_.ok()) {
@@ -277,6 +286,11 @@ void ClusterMembership::DeleteManager(absl::AnyInvocable<void()> then) {
 // ------------------------------------------------------------------------------------ join, leave
 
 void ClusterMembership::Join(const v1::JoinClusterRequest& request, JoinDone done) {
+  if (MustWait()) {
+    after_cleanup_.push_back(
+        [this, request, done = std::move(done)]() mutable { Join(request, std::move(done)); });
+    return;
+  }
   const absl::Status free = CheckFree();
   if (!free.ok()) return done(free);
   if (node_.is_member() || !damaged_.ok()) {

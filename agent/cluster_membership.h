@@ -10,6 +10,8 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -45,8 +47,8 @@ class ClusterMembership {
                     MembershipListener listener);
   ~ClusterMembership();
 
-  // After Node::Start: goes on as the member that it was, or cleans up after an Init that was cut
-  // off.
+  // After Node::Start: goes on as the member that it was, or cleans up what an earlier cluster or
+  // an Init that was cut off left. Init and Join wait for that.
   void Resume();
   // FailedPrecondition: already a member, or an earlier cluster's state is in the way.
   void Init(const v1::InitClusterRequest& request, InitDone done);
@@ -59,7 +61,11 @@ class ClusterMembership {
   std::string manager_socket() const;
 
  private:
+  static constexpr size_t kMaxWaiting = 16;
+
   struct Initialising;
+  // For the end of Resume's work.
+  bool MustWait() const { return cleaning_up_ && after_cleanup_.size() < kMaxWaiting; }
   absl::Status CheckFree() const;
   std::string InitMarker() const { return options_.state_dir + "/init-under-way"; }
   void OnManagerStarted(std::shared_ptr<Initialising> init, absl::Status started);
@@ -76,6 +82,8 @@ class ClusterMembership {
   const MembershipOptions options_;
   const MembershipListener listener_;
   bool busy_ = false;
+  bool cleaning_up_ = false;                               // Resume is not done; busy too
+  std::vector<absl::AnyInvocable<void()>> after_cleanup_;  // at most kMaxWaiting
   absl::Status damaged_;  // why the identity on disk cannot be read
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -111,15 +111,6 @@ class Host:
         """What this host's own agent says of itself; without --host, which would ask the manager instead."""
         return run(os.path.join(BIN, "swarmctl"), "--agent-socket", self.agent_socket, "info", check=False, timeout=DEADLINE)
 
-    def enter(self, *args):
-        """`swarm init` or `join`, which an agent refuses for a moment after its start, while it tidies up."""
-        def entered():
-            result = self.ctl(*args, check=False)
-            if result.returncode and "is under way" not in result.stderr:
-                raise AssertionError(f"{self.name}: {' '.join(args)}: {result.stderr}")
-            return not result.returncode
-        wait_for(entered, f"{self.name} to enter a cluster")
-
     def kill_agent(self):
         """kill -9, and nothing else of the node."""
         self.agent.kill()
@@ -305,7 +296,7 @@ class Cluster:
         run("ip", "-n", self.switch, "link", "set", "br0", "up")
         manager = self.add_host()
         manager.start()
-        manager.enter("swarm", "init", "--advertise-addr", manager.ip, "--availability",
+        manager.ctl("swarm", "init", "--advertise-addr", manager.ip, "--availability",
                     "drain" if workers else "active", "--dispatcher-heartbeat", heartbeat)
         self.token = manager.ctl("swarm", "join-token", "-q", "worker").stdout.strip()
         if not workers:
@@ -330,7 +321,7 @@ class Cluster:
         host.start()
         if load_image:
             host.ctl("image", "load", "-i", image_archive())
-        host.enter("swarm", "join", "--token", self.token, f"{self.manager.ip}:2378")
+        host.ctl("swarm", "join", "--token", self.token, f"{self.manager.ip}:2378")
         self.until(lambda: self.node(host.name)["Status"] == "Ready", f"{host.name} to be ready")
         return host
 
