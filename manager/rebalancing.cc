@@ -24,6 +24,8 @@ std::vector<Ref<Task>> MovesToBalance(const View& view, const Service& service) 
   // What fills one node after the other is not to be evened out.
   const v1::Placement& placement = wanted->revision().task().placement();
   if (placement.strategy() == v1::Placement::STRATEGY_BINPACK) return {};
+  // Even over branches is not even over nodes: what the scheduler would do is not known here.
+  if (placement.preferences_size() > 0) return {};
   const PlacementRules rules(placement);
   absl::btree_map<Id, Place> places;
   view.EachNode([&](const Ref<Node>& node) {

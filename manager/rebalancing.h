@@ -12,8 +12,8 @@ namespace swarm::manager {
 // RUNNING tasks to move, the first first: from the nodes with the most tasks of the service, until
 // no node that takes new ones, and that its constraints, platforms and max-per-node allow, has two
 // fewer than another. Room for resources is the scheduler's to find: a move is start-first, so a
-// task that finds no other place stays where it is. One look at the nodes and at the tasks of the
-// service.
+// task that finds no other place stays where it is. None with preferences or binpack, whose order
+// is another. One look at the nodes and at the tasks of the service.
 std::vector<Ref<Task>> MovesToBalance(const View& view, const Service& service);
 
 }  // namespace swarm::manager

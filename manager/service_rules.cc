@@ -71,6 +71,16 @@ UpdateRules::UpdateRules(const v1::UpdateConfig& config)
   }
 }
 
+const v1::JobRun* DecidingRun(const Service& service) {
+  const v1::JobRun* newest = nullptr;
+  for (const v1::JobRun& run : service.runs()) {  // oldest first
+    if (run.run() == 0) continue;
+    const bool goes_on = run.state() == v1::JobRun::STATE_RUNNING && IsCron(service.spec());
+    if (newest == nullptr || !goes_on) newest = &run;
+  }
+  return newest;
+}
+
 bool IsRollback(const Service& service) { return service.rollout().is_rollback(); }
 
 UpdateRules CurrentRules(const Service& service) {
@@ -94,6 +104,7 @@ absl::StatusOr<Service> RolledBack(const Service& service, std::string_view reas
   back.clear_rollout();
   back.mutable_rollout()->set_is_rollback(true);
   back.mutable_rollout()->set_reason(std::string(reason));
+  if (!back.spec().has_autoscale()) back.clear_autoscale();
   // Whatever its status says is about another update.
   back.clear_update_of_revision_id();
   return back;

@@ -53,6 +53,10 @@ struct UpdateRules {
   v1::UpdateConfig::FailureAction on_failure;  // never UNSPECIFIED
 };
 
+// The run by which a job is judged: the last that ended, or of a job without a schedule the newest
+// that began. Null: none. What was skipped or missed never began.
+const v1::JobRun* DecidingRun(const Service& service);
+
 // The update that is under way is a rollback, by hand or by itself.
 bool IsRollback(const Service& service);
 // The rules of the update to the revision that the service has now.

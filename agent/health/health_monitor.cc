@@ -83,7 +83,8 @@ void HealthMonitor::Probe(const std::string& task_id, Task& task) {
 void HealthMonitor::Tell(const std::string& task_id, State before) {
   const v1::Health health = tasks_.at(task_id).machine.ToProto();
   const State now = tasks_.at(task_id).machine.state;
-  const std::string id = task_id;
+  // The listener may erase the task whose key this may refer to.
+  const std::string id = task_id;  // NOLINT(performance-unnecessary-copy-initialization)
   listener_.changed(id, health);
   if (now == before || !tasks_.contains(id)) return;
   if (now == State::kHealthy) listener_.healthy(id);

@@ -23,6 +23,7 @@ namespace {
 constexpr int kMaxTestWords = 1'000;
 constexpr size_t kMaxTestBytes = 64 << 10;
 constexpr int kMaxMetrics = 10;
+constexpr size_t kMaxMetricText = 256;
 constexpr int kMaxDependencies = 100;
 constexpr int kMaxPreferences = 10;
 constexpr int kMaxKinds = 100;
@@ -119,6 +120,9 @@ bool IsMetricName(std::string_view name) {
 }
 
 absl::Status ValidateMetric(const std::string& path, const v1::MetricTarget& metric) {
+  if (metric.name().size() > kMaxMetricText || metric.path().size() > kMaxMetricText) {
+    return FieldError(path, StrCat("a name or path of more than ", kMaxMetricText, " bytes"));
+  }
   if (!IsMetricName(metric.name())) {
     return FieldError(path + ".name",
                       StrCat("\"", metric.name(), "\" is not the name of a Prometheus metric"));

@@ -63,8 +63,8 @@ void ServiceHealth::OnService(const Service* before, const Service* after) {
   count.name = after->spec().name();
   count.follows_tasks = IsGlobal(after->spec());
   count.wanted = IsJob(after->spec()) ? 0 : WantedReplicas(*after);
-  count.failed = IsJob(after->spec()) && after->runs_size() > 0 &&
-                 after->runs().rbegin()->state() == v1::JobRun::STATE_FAILED;
+  const v1::JobRun* newest = IsJob(after->spec()) ? DecidingRun(*after) : nullptr;
+  count.failed = newest != nullptr && newest->state() == v1::JobRun::STATE_FAILED;
 }
 
 void ServiceHealth::Publish(Id service) {

@@ -116,6 +116,22 @@ Service Resumed(Service service) {
   return service;
 }
 
+// An update or rollback to another revision is not over.
+bool IsBetweenRevisions(const Service& service) {
+  if (!service.has_previous_spec() || service.previous_revision_id() == service.revision_id()) {
+    return false;
+  }
+  const v1::UpdateStatus::State state = service.update_status().state();
+  return service.update_of_revision_id() != service.revision_id() ||
+         (state != v1::UpdateStatus::STATE_COMPLETED &&
+          state != v1::UpdateStatus::STATE_ROLLBACK_COMPLETED);
+}
+
+bool SameRules(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
+  return MessageDifferencer::Equals(a.update(), b.update()) &&
+         MessageDifferencer::Equals(a.rollback(), b.rollback());
+}
+
 // What its first tasks wait for is looked at by the orchestrator; until then, this.
 std::string InitialWait(const v1::ServiceSpec& spec) {
   if (spec.depends_on_size() == 0) return "";
@@ -382,6 +398,15 @@ absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& 
   const Id id = Id::ParseOrZero(current.id());
   Service service = current;
   *service.mutable_spec() = request.spec();
+  if (same_task && IsBetweenRevisions(current)) {
+    // The way back is to before the update that is under way or paused, at today's scale.
+    if (request.spec().has_replicated()) {
+      *service.mutable_previous_spec()->mutable_replicated() = request.spec().replicated();
+    }
+    if (!request.spec().has_autoscale()) service.clear_autoscale();
+    return tx.Put(SameRules(current.spec(), request.spec()) ? std::move(service)
+                                                            : Resumed(std::move(service)));
+  }
   *service.mutable_previous_spec() = current.spec();
   if (!request.spec().has_autoscale()) service.clear_autoscale();
   service.set_previous_revision_id(current.revision_id());

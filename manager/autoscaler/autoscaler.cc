@@ -33,7 +33,16 @@ class UsageAutoscaler : public Autoscaler {
   void OnUsage(const Task& task, const v1::TaskUsage& usage) override {
     DCHECK(env_.loop.InLoop());
     auto it = services_.find(task.service_id);
-    if (it != services_.end()) it->second.tasks[task.id].Add(usage, env_.loop.Now());
+    const Ref<Service> service = store_.view().GetService(task.service_id);
+    if (it == services_.end() || service == nullptr || !IsRunnable(task)) return;
+    // Only what was asked for is kept, whatever an agent says.
+    v1::TaskUsage asked;
+    *asked.mutable_usage() = usage.usage();
+    for (const v1::MetricTarget& metric : service->spec().autoscale().metrics()) {
+      auto found = usage.metrics().find(metric.name());
+      if (found != usage.metrics().end()) (*asked.mutable_metrics())[found->first] = found->second;
+    }
+    it->second.tasks[task.id].Add(asked, env_.loop.Now());
   }
 
  private:

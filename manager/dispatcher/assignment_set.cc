@@ -10,7 +10,7 @@
 namespace swarm::manager {
 namespace {
 
-constexpr size_t kTaskBytes = 72;  // two ids, slot, state, tags
+constexpr size_t kTagBytes = 6;
 constexpr size_t kIdBytes = 27;
 
 Id RevisionId(const Task& task) { return Id::ParseOrZero(task.revision->revision().id()); }
@@ -79,7 +79,7 @@ void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunk
   } else {
     it->second = sent;
   }
-  v1::TaskAssignment& out = *chunks.Room(kTaskBytes).add_tasks();
+  v1::TaskAssignment out;
   out.set_task_id(task.id.ToString());
   out.set_revision_id(revision.id());
   out.set_slot(PublicSlot(task));
@@ -89,6 +89,7 @@ void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunk
   }
   out.set_desired_state(ToProto(WantedState(task)));
   if (watch != nullptr) *out.mutable_usage() = watch->wishes;
+  *chunks.Room(out.ByteSizeLong() + kTagBytes).add_tasks() = std::move(out);
 }
 
 std::deque<v1::Assignment> AssignmentSet::Complete(const std::vector<Ref<Task>>& tasks,

@@ -20,7 +20,7 @@ void FencingDispatcher::OnChanges(const ChangeSet& set) {
     } else if (change.Is<Node>()) {
       OnNodeChange(change);
     } else if (change.Is<Service>()) {
-      OnServiceChange(set.version, change);
+      OnServiceChange(change);
     } else if (change.Is<Cluster>()) {
       OnClusterChange(change);
     } else if (const Ref<Revision> revision = change.After<Revision>();
@@ -47,15 +47,24 @@ void FencingDispatcher::OnTaskChange(uint64_t version, const Change& change) {
   if (!is.IsZero()) MarkChanged(version, is, after->id, after->gone ? nullptr : after);
 }
 
-void FencingDispatcher::OnServiceChange(uint64_t version, const Change& change) {
+void FencingDispatcher::OnServiceChange(const Change& change) {
   const Ref<Service> after = change.After<Service>();
   const Id id = Id::ParseOrZero((after != nullptr ? after : change.Before<Service>())->id());
   const bool scaled = after != nullptr && after->spec().has_autoscale();
   if (!watches_.Set(id, scaled ? &after->spec().autoscale() : nullptr)) return;
+  // What the tasks are by now may not be on the disk yet; a complete assignment waits for it.
+  absl::btree_set<Id> nodes;
   store_.view().EachTaskOfService(id, [&](const Ref<Task>& task) {
-    if (!task->node_id.IsZero() && !task->gone) MarkChanged(version, task->node_id, task->id, task);
+    if (!task->node_id.IsZero() && !task->gone) nodes.insert(task->node_id);
     return true;
   });
+  for (Id node : nodes) {
+    Session* session = Active(node);
+    if (session == nullptr) continue;
+    session->needs_complete = true;
+    session->changed_tasks.clear();
+    WantFlush(*session);
+  }
 }
 
 void FencingDispatcher::MarkChanged(uint64_t version, Id node, Id task, Ref<Task> now) {

@@ -97,7 +97,7 @@ class FencingDispatcher : public Dispatcher {
   void OnChanges(const ChangeSet& set);
   void OnTaskChange(uint64_t version, const Change& change);
   void OnNodeChange(const Change& change);
-  void OnServiceChange(uint64_t version, const Change& change);
+  void OnServiceChange(const Change& change);
   void OnClusterChange(const Change& change);
   void MarkChanged(uint64_t version, Id node, Id task, Ref<Task> now);
   void WantFlush(Session& session);

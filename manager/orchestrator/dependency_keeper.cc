@@ -102,6 +102,10 @@ void DependencyKeeper::WakeWaitersOf(const std::string& name) {
   if (it != waiters_.end()) to_check_.insert(it->second.begin(), it->second.end());
 }
 
+void DependencyKeeper::StartOver() {
+  for (const auto& [name, ids] : waiters_) to_check_.insert(ids.begin(), ids.end());
+}
+
 void DependencyKeeper::Check(Turn& turn) {
   for (; !to_check_.empty() && !turn.Exhausted(); to_check_.erase(to_check_.begin())) {
     const Ref<Service> service = turn.view().GetService(*to_check_.begin());

@@ -27,6 +27,8 @@ class DependencyKeeper {
   void OnTask(const Ref<Task>& before, const Ref<Task>& after);
   bool HasWork() const { return !to_check_.empty(); }
   void Check(Turn& turn);
+  // What was decided was not written.
+  void StartOver();
 
  private:
   void WakeWaitersOf(const std::string& name);

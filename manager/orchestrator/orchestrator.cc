@@ -146,6 +146,8 @@ class ReplicatedOrchestrator : public Orchestrator {
   void StartOver() {
     services_.StartOver();
     nodes_.SweepAll(store_.view());
+    dependencies_.StartOver();
+    rebalancer_.StartOver(store_.view());
     awake_ = true;
     retry_timer_ = env_.loop.RunAfter(kRetryPause, [this] { TakeTurn(); });
   }

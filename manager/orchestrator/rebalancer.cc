@@ -24,8 +24,11 @@ void Rebalancer::OnService(const Ref<Service>& before, const Ref<Service>& after
     due_.erase(id);
     moving_.erase(id);
     to_even_out_.erase(id);
+    left_.erase(id);
   } else if (after->rebalance_moves() > 0) {
     due_.insert(id);
+    const uint64_t before_moves = before == nullptr ? 0 : before->rebalance_moves();
+    if (after->rebalance_moves() > before_moves) left_.erase(id);
   }
 }
 
@@ -41,12 +44,20 @@ void Rebalancer::OnMoreNodes(const View& view) {
   if (cluster == nullptr || cluster->spec().rebalance().mode() != v1::RebalancePolicy::MODE_SLOW) {
     return;
   }
+  left_.clear();
   view.EachService([this](const Ref<Service>& service) {
     if (service->spec().has_replicated()) to_even_out_.insert(Id::ParseOrZero(service->id()));
     return true;
   });
   policy_due_ = !to_even_out_.empty() && loop_.Now() >= next_by_policy_;
   if (!policy_due_ && !to_even_out_.empty()) WakeAt(next_by_policy_);
+}
+
+void Rebalancer::StartOver(const View& view) {
+  view.EachService([this](const Ref<Service>& service) {
+    if (service->rebalance_moves() > 0) due_.insert(Id::ParseOrZero(service->id()));
+    return true;
+  });
 }
 
 void Rebalancer::Step(Turn& turn) {
@@ -75,6 +86,11 @@ bool Rebalancer::IsMoving(Turn& turn, Id service) {
     moving_.erase(it);
     return false;
   }
+  const Ref<Service> record = turn.view().GetService(service);
+  if (record == nullptr || IsBusy(*record)) {  // the rollout's slots are not ours
+    moving_.erase(it);
+    return false;
+  }
   const absl::Duration patience_ends = it->second.since + kPatience;
   if (turn.now() < patience_ends) {
     WakeAt(patience_ends);
@@ -86,10 +102,14 @@ bool Rebalancer::IsMoving(Turn& turn, Id service) {
 }
 
 bool Rebalancer::Begin(Turn& turn, const Ref<Service>& service) {
+  const Id id = Id::ParseOrZero(service->id());
   const std::vector<Ref<Task>> moves = MovesToBalance(turn.view(), *service);
+  // The last move did not help: the scheduler sees something that is not seen here.
+  auto [left, first] = left_.try_emplace(id, moves.size());
+  if (!first && moves.size() >= left->second) return false;
+  left->second = moves.size();
   for (const Ref<Task>& task : moves) {
     if (!services_.MoveStartFirst(turn, *task)) continue;
-    const Id id = Id::ParseOrZero(service->id());
     moving_[id] = {task->slot, turn.now()};
     WakeAt(turn.now() + kPatience);
     LogInfo("orchestrator", StrCat("service ", service->spec().name(), ": slot ",

@@ -38,6 +38,8 @@ class Rebalancer {
   // A node takes new tasks that did not before.
   void OnMoreNodes(const View& view);
   bool HasWork() const { return !due_.empty() || policy_due_; }
+  // What was decided was not written.
+  void StartOver(const View& view);
   void Step(Turn& turn);
 
  private:
@@ -58,7 +60,8 @@ class Rebalancer {
   const std::function<void()> wake_;
   absl::btree_set<Id> due_;  // by hand
   absl::btree_map<Id, Move> moving_;
-  absl::btree_set<Id> to_even_out_;  // by policy
+  absl::btree_map<Id, size_t> left_;  // moves that it took when the last was begun
+  absl::btree_set<Id> to_even_out_;   // by policy
   absl::Duration next_by_policy_ = -absl::InfiniteDuration();
   bool policy_due_ = false;
   TimerId timer_ = 0;

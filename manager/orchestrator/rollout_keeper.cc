@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/strings.h"
 #include "manager/orchestrator/update_status.h"
+#include "manager/placement.h"
 
 namespace swarm::manager {
 namespace {
@@ -37,6 +38,14 @@ bool ChangesSomething(const Service& service) {
   return IsRollback(service) || service.previous_revision_id() != service.revision_id();
 }
 
+// It may go to one node alone, and that takes no tasks just now: what runs there goes on, and is
+// changed over when the node takes tasks again.
+bool IsPinnedWhereNothingStarts(const View& view, const Task& task) {
+  if (task.wanted_node.IsZero()) return false;
+  const Ref<Node> node = view.GetNode(task.wanted_node);
+  return node == nullptr || !TakesNewTasks(*node);
+}
+
 bool PassesRatio(const Service& service, const UpdateRules& rules) {
   const double total = static_cast<double>(std::max<uint64_t>(1, service.rollout().total()));
   const double failed = static_cast<double>(service.rollout().failed());
@@ -55,19 +64,21 @@ std::string WhyLate(const Task& task, const UpdateRules& rules) {
 void RolloutKeeper::Plan(Turn& turn, const ServiceView& view, const Census& census,
                          const std::vector<Slot>& leaving, RevisionJudge& judge) {
   const absl::btree_set<Slot> gone(leaving.begin(), leaving.end());
-  Rollout rollout;
-  rollout.settled_at = view.book.rollout ? view.book.rollout->settled_at : turn.now();
+  const UpdateState state = CurrentUpdate(*view.service);
+  const bool is_new = state == v1::UpdateStatus::STATE_UNSPECIFIED;
+  const bool updating = IsUnderWay(state) || (is_new && ChangesSomething(*view.service));
+  Rollout rollout = CarriedOver(view, census, gone, judge);
   std::vector<std::pair<bool, Slot>> dirty;
   for (const auto& [slot, entry] : census) {
-    if (!entry.in_service || gone.contains(slot)) continue;
+    if (!entry.in_service || gone.contains(slot) || rollout.Knows(slot)) continue;
     const Task& current = entry.active != nullptr ? *entry.active : *entry.newest;
     if (!judge.IsClean(turn.view(), current)) {
       const bool running = entry.active != nullptr && entry.active->state == TaskState::kRunning;
-      dirty.emplace_back(running, slot);
+      if (!IsPinnedWhereNothingStarts(turn.view(), current)) dirty.emplace_back(running, slot);
       continue;
     }
     // Of an update that a restart of the manager cut in two.
-    const bool half_done = entry.active != nullptr && judge.IsWanted(*entry.active) &&
+    const bool half_done = updating && entry.active != nullptr && judge.IsWanted(*entry.active) &&
                            (entry.actives > 1 || (entry.active->state < TaskState::kRunning &&
                                                   !judge.RunsWanted(*entry.oldest)));
     if (half_done) {
@@ -77,12 +88,11 @@ void RolloutKeeper::Plan(Turn& turn, const ServiceView& view, const Census& cens
   }
   std::sort(dirty.rbegin(), dirty.rend());
   for (const auto& [running, slot] : dirty) rollout.todo.push_back(slot);
+  if (!view.book.rollout) rollout.settled_at = turn.now();
 
   view.book.rollout.reset();
-  const UpdateState state = CurrentUpdate(*view.service);
   if (IsPaused(state)) return;
-  const bool is_new = state == v1::UpdateStatus::STATE_UNSPECIFIED;
-  const size_t slots = rollout.todo.size() + rollout.flights.size();
+  const size_t slots = rollout.todo.size() + rollout.flights.size() + rollout.later.size();
   if (slots == 0 && !IsUnderWay(state)) {
     if (is_new && ChangesSomething(*view.service)) Complete(turn, view);
     return;
@@ -95,7 +105,34 @@ void RolloutKeeper::Plan(Turn& turn, const ServiceView& view, const Census& cens
     turn.Put(std::move(begun));
   }
   slots_.RememberRunsFor(CurrentRules(*view.service).monitor);
+  rollout.revision_id = view.service->revision_id();
   view.book.rollout = std::move(rollout);
+}
+
+// What another look at the service, because of its scale, say, must not forget: times, and what was
+// given up. Of the same revision only.
+Rollout RolloutKeeper::CarriedOver(const ServiceView& view, const Census& census,
+                                   const absl::btree_set<Slot>& gone, RevisionJudge& judge) {
+  Rollout carried;
+  if (!view.book.rollout.has_value() || !IsUnderWay(CurrentUpdate(*view.service))) return carried;
+  const Rollout& before = *view.book.rollout;
+  carried.settled_at = before.settled_at;
+  if (before.revision_id != view.service->revision_id()) return carried;
+  const auto stays = [&](Slot slot) { return census.contains(slot) && !gone.contains(slot); };
+  for (const auto& [slot, flight] : before.flights) {
+    if (!stays(slot)) continue;
+    const Ref<Task>& active = census.at(slot).active;
+    if (active == nullptr || !judge.IsWanted(*active)) continue;
+    carried.flights[slot] = flight;
+    carried.look.insert(slot);
+  }
+  for (const auto& [slot, at] : before.later) {
+    if (stays(slot)) carried.later[slot] = at;
+  }
+  for (Slot slot : before.unchanged) {
+    if (stays(slot)) carried.unchanged.insert(slot);
+  }
+  return carried;
 }
 
 void RolloutKeeper::Advance(Turn& turn, const ServiceView& view, RevisionJudge& judge) {
@@ -222,7 +259,7 @@ void RolloutKeeper::OnEnded(Turn& turn, const ServiceView& view, const SlotKeepe
   if (const auto delay = slots_.DelayOfRetry(turn, ended); delay.has_value()) {
     view.book.rollout->later[slot] = turn.now() + *delay;
   } else {
-    ++view.book.rollout->unchanged;
+    view.book.rollout->unchanged.insert(slot);
   }
 }
 
@@ -271,7 +308,7 @@ void RolloutKeeper::Complete(Turn& turn, const ServiceView& view) {
   if (rollback && !service->rollout().reason().empty()) {
     StrAppend(&message, ": ", service->rollout().reason());
   }
-  const size_t unchanged = view.book.rollout.has_value() ? view.book.rollout->unchanged : 0;
+  const size_t unchanged = view.book.rollout.has_value() ? view.book.rollout->unchanged.size() : 0;
   if (unchanged > 0) StrAppend(&message, "; ", unchanged, " tasks could not be changed over");
   if (service->rollout().failed() > 0) {
     StrAppend(&message, "; ", service->rollout().failed(), " failures on the way");

@@ -44,6 +44,8 @@ class RolloutKeeper {
                const RevisionJudge& judge);
 
  private:
+  static Rollout CarriedOver(const ServiceView& view, const Census& census,
+                             const absl::btree_set<Slot>& gone, RevisionJudge& judge);
   void LookAtFlights(Turn& turn, const ServiceView& view, const UpdateRules& rules,
                      RevisionJudge& judge);
   void LookAt(Turn& turn, const ServiceView& view, Slot slot, const UpdateRules& rules,

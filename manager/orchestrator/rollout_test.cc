@@ -480,5 +480,62 @@ TEST_F(RolloutTest, AGlobalServiceIsRemovedWholly) {
   EXPECT_EQ(world_.view().GetService(agent), nullptr);
 }
 
+TEST_F(RolloutTest, AnUpdatePassesANodeOverThatTakesNoTasksAndDoesItLater) {
+  const Id agent = Global();
+  world_.SetAvailability(nodes_[0], v1::NodeSpec::AVAILABILITY_PAUSE);
+  world_.SetNodeState(nodes_[1], v1::NodeStatus::STATE_DOWN);
+  UpdateTo(agent, "app:2");
+  world_.Pass(absl::Minutes(15), absl::Seconds(30));
+  EXPECT_EQ(Images(agent), (Names{"app:1", "app:1", "app:2"}));
+  EXPECT_EQ(UpdateState(agent), Update::STATE_COMPLETED);
+  world_.SetAvailability(nodes_[0], v1::NodeSpec::AVAILABILITY_ACTIVE);
+  world_.SetNodeState(nodes_[1], v1::NodeStatus::STATE_READY);
+  world_.Pass(absl::Seconds(30));
+  EXPECT_EQ(Images(agent), (Names{"app:2", "app:2", "app:2"}));
+}
+
+// ------------------------------------------------------------------ what is no update starts none
+
+TEST_F(RolloutTest, ScalingWhileATaskRestartsIsNoUpdate) {
+  const Id web = RunningService(2);
+  UpdateTo(web, "app:2", OnFailure(Config::FAILURE_ACTION_ROLLBACK));
+  world_.Pass(absl::Seconds(20));
+  ASSERT_EQ(UpdateState(web), Update::STATE_COMPLETED);
+  world_.Report(world_.ActiveIn(web, 1).id, TaskState::kFailed, "exit 1");
+  world_.loop().RunUntilIdle();
+  world_.Scale(web, 3);
+  world_.BreakImage("app:2");
+  world_.Pass(absl::Minutes(1));
+  EXPECT_EQ(UpdateState(web), Update::STATE_COMPLETED);
+  EXPECT_EQ(Images(web), (Names{"app:2", "app:2", "app:2"}));
+}
+
+TEST_F(RolloutTest, ScalingDuringAnUpdateForgetsNoDelay) {
+  const Id web = RunningService(3);
+  UpdateTo(web, "app:2", [](Config& config) { config.mutable_delay()->set_seconds(60); });
+  world_.Pass(absl::Seconds(10));
+  world_.Scale(web, 4);
+  world_.Pass(absl::Seconds(10));
+  EXPECT_EQ(Images(web),
+            (Names{"app:1", "app:1", "app:2", "app:2"}));  // slot 1, and the new slot 4
+}
+
+TEST_F(RolloutTest, ASlotWhoseTasksBothEndAtOnceIsStartedAgain) {
+  const Id web = RunningService(1);
+  UpdateTo(web, "app:2", StartFirst());
+  world_.loop().RunUntilIdle();
+  world_.MustWrite([&](WriteTx& tx) {
+    for (const Task& task : world_.Active(web)) {
+      Task failed = task;
+      failed.state = TaskState::kFailed;
+      tx.Put(std::move(failed));
+    }
+    return absl::OkStatus();
+  });
+  world_.Pass(absl::Seconds(30));
+  EXPECT_THAT(world_.Active(web), SizeIs(1));
+  EXPECT_TRUE(world_.AllRunning(web));
+}
+
 }  // namespace
 }  // namespace swarm::manager

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "absl/container/btree_map.h"
@@ -26,8 +27,13 @@ struct Rollout {
   absl::btree_map<Slot, Flight> flights;
   absl::btree_set<Slot> look;                   // flights whose tasks or times changed
   absl::btree_map<Slot, absl::Duration> later;  // failed: changed over again, not before
-  size_t unchanged = 0;                         // slots that the restart policy gave up
+  absl::btree_set<Slot> unchanged;              // slots that the restart policy gave up
   absl::Duration settled_at;                    // when the last slot became RUNNING (monotonic)
+  std::string revision_id;                      // that it changes over to
+
+  bool Knows(Slot slot) const {
+    return flights.contains(slot) || later.contains(slot) || unchanged.contains(slot);
+  }
 };
 
 // A slot to be filled, and the only node that it may be on (zero: any).

@@ -149,8 +149,9 @@ void ServiceKeeper::KeepService(Turn& turn, const ServiceView& view) {
     return;
   }
   RevisionJudge judge(std::move(wanted));
-  if (view.book.scan) Scan(turn, view, judge);
-  if (IsGlobal(view.service->spec())) KeepNodes(turn, view, judge.wanted());
+  const bool scanned = view.book.scan;
+  if (scanned) Scan(turn, view, judge);
+  if (IsGlobal(view.service->spec())) KeepNodes(turn, view, judge, scanned);
   KeepSlots(turn, view, judge);
   if (!view.book.rollout.has_value() || view.book.scan || turn.Exhausted()) return;
   rollouts_.Advance(turn, {view.id, turn.view().GetService(view.id), view.book}, judge);
@@ -240,7 +241,17 @@ void ServiceKeeper::Scan(Turn& turn, const ServiceView& view, RevisionJudge& jud
     leaving = plan.remove;
   }
   rollouts_.Plan(turn, view, census, leaving, judge);
+  GiveUpLostMoves(turn, view, census);
   book.scan = false;
+}
+
+// A move that found no place before the manager was restarted: nobody waits for it any more.
+void ServiceKeeper::GiveUpLostMoves(Turn& turn, const ServiceView& view, const Census& census) {
+  if (view.book.rollout.has_value()) return;
+  for (Slot slot : view.book.changing) {
+    const Ref<Task>& newer = census.at(slot).active;
+    if (newer != nullptr && newer->node_id.IsZero()) slots_.GiveUpChange(turn, view.id, slot, "");
+  }
 }
 
 void ServiceKeeper::ScanGlobal(Turn& turn, const ServiceView& view, const Census& census) {
@@ -259,10 +270,13 @@ void ServiceKeeper::ScanGlobal(Turn& turn, const ServiceView& view, const Census
   });
 }
 
-void ServiceKeeper::KeepNodes(Turn& turn, const ServiceView& view, const Ref<Revision>& wanted) {
+void ServiceKeeper::KeepNodes(Turn& turn, const ServiceView& view, RevisionJudge& judge,
+                              bool scanned) {
+  const Ref<Revision>& wanted = judge.wanted();
   ServiceBook& book = view.book;
   if (book.scan || book.dirty_nodes.empty()) return;
   const PlacementRules rules(wanted->revision().task().placement());
+  bool passed_over = false;
   while (!book.dirty_nodes.empty() && !turn.Exhausted()) {
     const Id id = *book.dirty_nodes.begin();
     book.dirty_nodes.erase(id);
@@ -272,12 +286,17 @@ void ServiceKeeper::KeepNodes(Turn& turn, const ServiceView& view, const Ref<Rev
     if (it != book.slot_of_node.end() && !fits) {
       book.to_remove.push_back(it->second);
       book.slot_of_node.erase(it);
+    } else if (it != book.slot_of_node.end() && !scanned && TakesNewTasks(*node)) {
+      // An update passed it over while it took no tasks.
+      const Ref<Task> newest = SlotTasks(turn.view(), view.id, it->second).Newest();
+      if (newest != nullptr && !judge.IsClean(turn.view(), *newest)) passed_over = true;
     } else if (it == book.slot_of_node.end() && fits && TakesNewTasks(*node)) {
       const Slot slot = MakeSlot(0, ++book.last_number);
       book.slot_of_node[id] = slot;
       book.to_create.push_back({slot, id});
     }
   }
+  if (passed_over) book.scan = true;
 }
 
 void ServiceKeeper::KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge& judge) {

@@ -58,7 +58,9 @@ class ServiceKeeper {
   void TakeApart(Turn& turn, const ServiceView& view);
   void Scan(Turn& turn, const ServiceView& view, RevisionJudge& judge);
   void ScanGlobal(Turn& turn, const ServiceView& view, const Census& census);
-  void KeepNodes(Turn& turn, const ServiceView& view, const Ref<Revision>& wanted);
+  void GiveUpLostMoves(Turn& turn, const ServiceView& view, const Census& census);
+  // `scanned`: the whole service was looked at just before.
+  void KeepNodes(Turn& turn, const ServiceView& view, RevisionJudge& judge, bool scanned);
   void KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge& judge);
 
   Alarms& alarms_;

@@ -34,9 +34,20 @@ v1::RestartPolicy PolicyOf(const Task& task) {
   return policy;
 }
 
-// The scheduler has looked and found no place for it.
-bool HasNoPlace(const Task& task) {
-  return task.state <= TaskState::kPending && !task.error().empty();
+// The scheduler has looked and found no place for it, though some node takes tasks: right after a
+// failover none does, and then that says nothing.
+bool HasNoPlace(const View& view, const Task& task) {
+  if (task.state > TaskState::kPending || task.error().empty()) return false;
+  if (!task.wanted_node.IsZero()) {
+    const Ref<Node> node = view.GetNode(task.wanted_node);
+    return node != nullptr && TakesNewTasks(*node);
+  }
+  bool any = false;
+  view.EachNode([&](const Ref<Node>& node) {
+    any = TakesNewTasks(*node);
+    return !any;
+  });
+  return any;
 }
 
 bool IsFinishedJob(const Task& task) {
@@ -105,7 +116,7 @@ std::optional<SlotKeeper::Ended> SlotKeeper::Keep(Turn& turn, Id service, Slot s
     // Nothing to do for it, and how long it ran is nobody's question.
     if (active != nullptr) runs_.Forget(active->id);
   } else if (older != nullptr) {
-    ended = KeepChange(turn, older, active);
+    ended = KeepChange(turn, older, active, judge);
   } else if (IsTerminal(active->state)) {
     ended = Restart(turn, active, judge);
   } else if (active->desired == TaskState::kReady) {
@@ -116,12 +127,18 @@ std::optional<SlotKeeper::Ended> SlotKeeper::Keep(Turn& turn, Id service, Slot s
 }
 
 std::optional<SlotKeeper::Ended> SlotKeeper::KeepChange(Turn& turn, const Ref<Task>& older,
-                                                        const Ref<Task>& newer) {
-  // Whether to try again is the rollout's to say.
-  if (IsTerminal(newer->state)) return End(turn, newer);
+                                                        const Ref<Task>& newer,
+                                                        RevisionJudge& judge) {
+  if (IsTerminal(newer->state)) {
+    // Whether to try again is the rollout's to say.
+    Ended ended = End(turn, newer);
+    if (IsTerminal(older->state)) Restart(turn, older, judge);
+    return ended;
+  }
   const bool waits = newer->desired == TaskState::kReady;
-  const bool may_take_over = waits ? newer->state >= TaskState::kReady || HasNoPlace(*newer)
-                                   : newer->state == TaskState::kRunning;
+  const bool may_take_over =
+      waits ? newer->state >= TaskState::kReady || HasNoPlace(turn.view(), *newer)
+            : newer->state == TaskState::kRunning;
   if (IsTerminal(older->state)) {
     End(turn, older);
   } else if (may_take_over) {

@@ -78,7 +78,8 @@ class SlotKeeper {
 
   // Stops what the slot has and starts `revision` in it after that has stopped.
   void Replace(Turn& turn, const Task& old, Ref<Revision> revision, std::string_view reason);
-  std::optional<Ended> KeepChange(Turn& turn, const Ref<Task>& older, const Ref<Task>& newer);
+  std::optional<Ended> KeepChange(Turn& turn, const Ref<Task>& older, const Ref<Task>& newer,
+                                  RevisionJudge& judge);
   Ended End(Turn& turn, const Ref<Task>& task);
   Ended Restart(Turn& turn, const Ref<Task>& ended, RevisionJudge& judge);
   void TryPromote(Turn& turn, const SlotTasks& slot, const Task& waiting);
