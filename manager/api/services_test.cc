@@ -658,5 +658,25 @@ TEST_F(ServicesTest, DoesNotWaitForAHangingRegistryWhenANodeHasTheImage) {
   EXPECT_THAT((*answer)->warnings, ElementsAre(HasSubstr("no answer within 2s")));
 }
 
+TEST_F(ServicesTest, ScalingDuringAnUpdateKeepsTheWayBackAtTodaysScale) {
+  v1::ServiceSpec spec;
+  spec.set_name("scaled");
+  spec.mutable_replicated()->set_replicas(2);
+  spec.mutable_task()->mutable_container()->set_image("nginx");
+  const auto created = Create(spec);
+  ASSERT_THAT(created, IsOk());
+  const std::string first = created->service().revision_id();
+  spec.mutable_task()->mutable_container()->set_image("nginx:2");
+  const auto updated = Update(created->service(), spec);
+  ASSERT_THAT(updated, IsOk());
+  spec.mutable_replicated()->set_replicas(5);
+  const auto scaled = Update(updated->service(), spec);
+  ASSERT_THAT(scaled, IsOk());
+  EXPECT_EQ(scaled->service().previous_revision_id(), first);
+  const auto record = store->view().GetServiceByName("scaled");
+  EXPECT_EQ(record->previous_spec().task().container().image(), "nginx");
+  EXPECT_EQ(record->previous_spec().replicated().replicas(), 5u);
+}
+
 }  // namespace
 }  // namespace swarm::manager
