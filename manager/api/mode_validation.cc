@@ -377,7 +377,7 @@ absl::Status ValidatePreferences(const v1::Placement& placement) {
 absl::Status ValidateGenericResources(
     const std::string& path, const google::protobuf::RepeatedPtrField<v1::GenericResource>& generic,
     bool reserved) {
-  if (!reserved && generic.size() > 0) {
+  if (!reserved && !generic.empty()) {
     return FieldError(path, "generic resources can be reserved, not limited");
   }
   if (generic.size() > kMaxKinds)

@@ -37,7 +37,8 @@ bool IsHealthy(const Service& service, const Count& count) {
 
 bool IsCompleted(const Service& service, const Count& count) {
   if (!IsJob(service.spec())) return count.complete > 0 && count.active == 0;
-  return service.runs_size() > 0 && service.runs().rbegin()->state() == v1::JobRun::STATE_COMPLETE;
+  const v1::JobRun* run = DecidingRun(service);
+  return run != nullptr && run->state() == v1::JobRun::STATE_COMPLETE;
 }
 
 std::string WhyUnmet(const View& view, const v1::Dependency& dependency) {

@@ -29,7 +29,7 @@ class ServiceKeeper {
   static constexpr uint64_t kMostReplicas = 1'000'000;
 
   explicit ServiceKeeper(Alarms& alarms)
-      : alarms_(alarms), slots_(alarms), rollouts_(alarms, slots_), jobs_(alarms, slots_) {}
+      : slots_(alarms), rollouts_(alarms, slots_), jobs_(alarms, slots_) {}
 
   // ---- what changed (either may be null, not both)
   void OnService(const Ref<Service>& before, const Ref<Service>& after);
@@ -63,7 +63,6 @@ class ServiceKeeper {
   void KeepNodes(Turn& turn, const ServiceView& view, RevisionJudge& judge, bool scanned);
   void KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge& judge);
 
-  Alarms& alarms_;
   SlotKeeper slots_;
   RolloutKeeper rollouts_;
   JobKeeper jobs_;
