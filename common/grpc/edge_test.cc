@@ -231,6 +231,15 @@ TEST_F(EdgeTest, AServerThatSaysNothingTimesOut) {
               StatusIs(absl::StatusCode::kUnavailable, HasSubstr("in time")));
 }
 
+TEST_F(EdgeTest, AServerThatIsSlowToAnswerIsNotGivenUpBeforeTheCallIs) {
+  // Bound and not accepting yet: connections wait in the backlog.
+  auto listener = ListenTcp("127.0.0.1:0", {});
+  ASSERT_OK(listener);
+  const auto channel = MakeChannel(
+      (*listener)->address(), MutualTlsCredentials(cluster_.Make(tls::Role::kClientViewer, "ann")));
+  EXPECT_THAT(Ask(channel, absl::Seconds(1)), StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
 TEST_F(EdgeTest, S9ConnectionsAboveTheLimitAreClosedAndRoomComesBack) {
   ListenLimits limits;
   limits.max_connections = 3;

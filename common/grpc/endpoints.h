@@ -31,7 +31,10 @@ void ShutdownServer(::grpc::Server& server, absl::Duration grace);
 struct ChannelOptions {
   // The name that the server's certificate must have; ignored for unix sockets.
   std::string server_name = "swarm-manager";
-  // Reconnect delays; the application's own backoff comes on top.
+  // What one attempt may take, handshakes included: as long as servers give it, so that a slow or
+  // distant server is not given up while it answers.
+  absl::Duration connect_timeout = absl::Seconds(10);
+  // Delays between attempts that failed; the application's own backoff comes on top.
   absl::Duration min_reconnect = absl::Milliseconds(200);
   absl::Duration max_reconnect = absl::Seconds(5);
 };
