@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "absl/time/time.h"
+#include "common/proto_time.h"
 #include "manager/store/objects.h"
 
 namespace swarm::manager {
@@ -19,9 +20,8 @@ inline constexpr int kMissedHeartbeats = 3;
 // Of the cluster's spec, within the bounds whatever was stored; the default without one.
 inline absl::Duration HeartbeatPeriod(const Cluster* cluster) {
   if (cluster == nullptr || !cluster->spec().has_heartbeat_period()) return kDefaultHeartbeat;
-  const auto& period = cluster->spec().heartbeat_period();
-  return std::clamp(absl::Seconds(period.seconds()) + absl::Nanoseconds(period.nanos()),
-                    kShortestHeartbeat, kLongestHeartbeat);
+  return std::clamp(FromProto(cluster->spec().heartbeat_period()), kShortestHeartbeat,
+                    kLongestHeartbeat);
 }
 inline absl::Duration LivenessWindow(const Cluster* cluster) {
   return kMissedHeartbeats * HeartbeatPeriod(cluster);

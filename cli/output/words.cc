@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/ascii.h"
+#include "common/proto_time.h"
 #include "common/quantity.h"
 #include "common/strings.h"
 
@@ -27,19 +28,13 @@ std::string ShortId(std::string_view id, bool whole) {
   return std::string(whole ? id : id.substr(0, kShortIdLength));
 }
 
-absl::Time ToTime(const google::protobuf::Timestamp& timestamp) {
-  return absl::FromUnixSeconds(timestamp.seconds()) + absl::Nanoseconds(timestamp.nanos());
-}
+absl::Time ToTime(const google::protobuf::Timestamp& timestamp) { return FromProto(timestamp); }
 
 absl::Duration ToDuration(const google::protobuf::Duration& duration) {
-  return absl::Seconds(duration.seconds()) + absl::Nanoseconds(duration.nanos());
+  return FromProto(duration);
 }
 
-void SetDuration(absl::Duration from, google::protobuf::Duration* to) {
-  to->set_seconds(absl::ToInt64Seconds(from));
-  to->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(from - absl::Seconds(to->seconds()))));
-}
+void SetDuration(absl::Duration from, google::protobuf::Duration* to) { *to = ToProto(from); }
 
 std::string Rfc3339(const google::protobuf::Timestamp& timestamp) {
   if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return "";

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "common/constraint.h"
 #include "common/ids.h"
+#include "common/proto_time.h"
 #include "common/quantity.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -221,8 +222,7 @@ absl::Status ValidateClusterSpec(const v1::ClusterSpec& spec) {
   }
   if (spec.has_heartbeat_period()) {
     RETURN_IF_ERROR(ValidateDuration("heartbeat_period", spec.heartbeat_period()));
-    const absl::Duration period = absl::Seconds(spec.heartbeat_period().seconds()) +
-                                  absl::Nanoseconds(spec.heartbeat_period().nanos());
+    const absl::Duration period = FromProto(spec.heartbeat_period());
     if (period < kShortestHeartbeat || period > kLongestHeartbeat) {
       return FieldError("heartbeat_period",
                         StrCat("is not between ", absl::FormatDuration(kShortestHeartbeat), " and ",

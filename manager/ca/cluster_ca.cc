@@ -1,13 +1,12 @@
 #include "manager/ca/cluster_ca.h"
 
-#include <google/protobuf/util/time_util.h>
-
 #include <algorithm>
 #include <memory>
 #include <utility>
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/proto_time.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/tls/join_token.h"
@@ -15,23 +14,9 @@
 namespace swarm::manager {
 namespace {
 
-using ::google::protobuf::util::TimeUtil;
-
 constexpr absl::Duration kShortestNodeLife = absl::Hours(1);
 // How long a caller waits while the journal stalls; then Unavailable, and a retry is harmless.
 constexpr absl::Duration kStallPatience = absl::Seconds(10);
-
-absl::Time FromProto(const google::protobuf::Timestamp& t) {
-  return absl::FromUnixNanos(TimeUtil::TimestampToNanoseconds(t));
-}
-
-google::protobuf::Timestamp ToProto(absl::Time t) {
-  return TimeUtil::NanosecondsToTimestamp(absl::ToUnixNanos(t));
-}
-
-absl::Duration FromProto(const google::protobuf::Duration& d) {
-  return absl::Seconds(d.seconds()) + absl::Nanoseconds(d.nanos());
-}
 
 // The same words whatever is wrong, so that a guess teaches nothing.
 absl::Status WrongToken() {
@@ -169,7 +154,7 @@ void ClusterCa::PutAndAnswer(Node node, std::string_view csr_pem, IssueDone done
   if (!response.ok()) return done(response.status());
   auto life = tls::CertificateLifetime(response->certificate_pem());
   if (!life.ok()) return done(life.status());
-  *node.mutable_certificate_expires_at() = ToProto(life->not_after);
+  *node.mutable_certificate_expires_at() = swarm::ToProto(life->not_after);
   absl::Status status = store_.Update([&](WriteTx& tx) { return tx.Put(std::move(node)); });
   if (!status.ok()) return done(std::move(status));
   store_.WhenDurableWithin(
@@ -259,7 +244,8 @@ void ClusterCa::RotateToken(const v1::RotateJoinTokenRequest& request, TokensDon
   storage::v1::JoinTokenRecord record;
   record.set_secret(tls::MakeTokenSecret(env_.random));
   if (request.has_expiry()) {
-    *record.mutable_expires_at() = ToProto(env_.clock.WallNow() + FromProto(request.expiry()));
+    *record.mutable_expires_at() =
+        swarm::ToProto(env_.clock.WallNow() + FromProto(request.expiry()));
   }
   *(role == v1::NodeSpec::ROLE_WORKER ? changed.mutable_worker_token()
                                       : changed.mutable_manager_token()) = std::move(record);
