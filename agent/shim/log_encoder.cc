@@ -1,5 +1,7 @@
 #include "agent/shim/log_encoder.h"
 
+#include "agent/shim/text.h"
+
 namespace swarm::shim {
 namespace {
 
@@ -28,13 +30,8 @@ char* AddText(char* out, const char* text) {
 }
 
 char* AddNumber(char* out, uint64_t value) {
-  char digits[20];
-  int n = 0;
-  do {
-    digits[n++] = static_cast<char>('0' + value % 10);
-    value /= 10;
-  } while (value != 0);
-  while (n > 0) *out++ = digits[--n];
+  char digits[text::kMostDigits];
+  for (int n = text::Digits(value, digits); n > 0;) *out++ = digits[--n];
   return out;
 }
 

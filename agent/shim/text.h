@@ -33,9 +33,11 @@ inline const char* Find(const char* s, char c) {
   return nullptr;
 }
 
+constexpr size_t kMostDigits = 20;  // of a uint64_t
+
 // Digits only, at most `max`. Signs, spaces, other bases and the empty text are refused.
 inline bool ParseNumber(const char* s, size_t size, uint64_t max, uint64_t* out) {
-  if (size == 0 || size > 20) return false;
+  if (size == 0 || size > kMostDigits) return false;
   uint64_t value = 0;
   for (size_t i = 0; i < size; ++i) {
     if (s[i] < '0' || s[i] > '9') return false;
@@ -46,6 +48,16 @@ inline bool ParseNumber(const char* s, size_t size, uint64_t max, uint64_t* out)
   if (value > max) return false;
   *out = value;
   return true;
+}
+
+// The decimal digits, the last first; how many.
+inline int Digits(uint64_t value, char* out) {
+  int n = 0;
+  do {
+    out[n++] = static_cast<char>('0' + value % 10);
+    value /= 10;
+  } while (value != 0);
+  return n;
 }
 
 // A string of at most N - 1 bytes that ends in NUL at every moment; what does not fit is left out
@@ -72,13 +84,8 @@ class Buffer {
     return *this;
   }
   Buffer& AddNumber(uint64_t value) {
-    char digits[20];
-    int n = 0;
-    do {
-      digits[n++] = static_cast<char>('0' + value % 10);
-      value /= 10;
-    } while (value != 0);
-    while (n > 0) Add(digits[--n]);
+    char digits[kMostDigits];
+    for (int n = Digits(value, digits); n > 0;) Add(digits[--n]);
     return *this;
   }
   void Clear() {

@@ -80,17 +80,8 @@ bool Pass::PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revisio
 }
 
 bool Pass::ExplainAll(Group& group, const std::string& why) {
-  std::shared_ptr<const TaskDetail> reason = Reason(why);
-  while (!group.pinned_fresh.empty()) {
-    if (budget_ == 0) return false;
-    const PendingTask pending = *group.pinned_fresh.begin();
-    group.pinned_fresh.erase(group.pinned_fresh.begin());
-    const Ref<Task> task = StillPending(pending);
-    if (task == nullptr) continue;
-    group.pinned_waiting.insert(pending);
-    Explain(*task, reason);
-  }
-  return ExplainFloating(group, why);
+  return ExplainEach(group.pinned_fresh, group.pinned_waiting, Reason(why)) &&
+         ExplainFloating(group, why);
 }
 
 bool Pass::ExplainFloating(Group& group, const std::string& why) {
@@ -98,14 +89,19 @@ bool Pass::ExplainFloating(Group& group, const std::string& why) {
     group.fresh.merge(group.waiting);
     group.reason = Reason(why);
   }
-  while (!group.fresh.empty()) {
+  return ExplainEach(group.fresh, group.waiting, group.reason);
+}
+
+bool Pass::ExplainEach(absl::btree_set<PendingTask>& fresh, absl::btree_set<PendingTask>& waiting,
+                       const std::shared_ptr<const TaskDetail>& reason) {
+  while (!fresh.empty()) {
     if (budget_ == 0) return false;
-    const PendingTask pending = *group.fresh.begin();
-    group.fresh.erase(group.fresh.begin());
+    const PendingTask pending = *fresh.begin();
+    fresh.erase(fresh.begin());
     const Ref<Task> task = StillPending(pending);
     if (task == nullptr) continue;
-    group.waiting.insert(pending);
-    Explain(*task, group.reason);
+    waiting.insert(pending);
+    Explain(*task, reason);
   }
   return true;
 }

@@ -38,6 +38,8 @@ class Pass {
   bool PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
   bool ExplainAll(Group& group, const std::string& why);
   bool ExplainFloating(Group& group, const std::string& why);
+  bool ExplainEach(absl::btree_set<PendingTask>& fresh, absl::btree_set<PendingTask>& waiting,
+                   const std::shared_ptr<const TaskDetail>& reason);
 
   // Null when it does not wait for a node any more.
   Ref<Task> StillPending(const PendingTask& pending) const;
