@@ -1,63 +1,15 @@
 #include "common/constraint.h"
 
-#include <arpa/inet.h>
-
-#include <array>
-#include <cstring>
+#include <algorithm>
 #include <optional>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
+#include "common/ip_address.h"
 #include "common/strings.h"
 
 namespace swarm {
 namespace {
-
-// IPv6; IPv4 addresses are mapped, so that both compare.
-using Address = std::array<unsigned char, 16>;
-
-std::optional<Address> ParseAddress(std::string_view text) {
-  const std::string name(text);
-  Address address = {};
-  in_addr v4;
-  if (::inet_pton(AF_INET, name.c_str(), &v4) == 1) {
-    address[10] = address[11] = 0xff;
-    std::memcpy(address.data() + 12, &v4, 4);
-    return address;
-  }
-  if (::inet_pton(AF_INET6, name.c_str(), address.data()) == 1) return address;
-  return std::nullopt;
-}
-
-struct Network {
-  Address base = {};
-  int bits = 0;
-
-  bool Contains(const Address& address) const {
-    for (int bit = 0; bit < bits; ++bit) {
-      const auto byte = static_cast<size_t>(bit / 8);
-      const int mask = 0x80 >> (bit % 8);
-      if ((base[byte] & mask) != (address[byte] & mask)) return false;
-    }
-    return true;
-  }
-};
-
-// "10.0.0.1", "10.0.0.0/8", "fd00::/8"; nothing when malformed.
-std::optional<Network> ParseNetwork(std::string_view text) {
-  const size_t slash = text.find('/');
-  const std::string_view host = text.substr(0, slash);
-  const std::optional<Address> address = ParseAddress(host);
-  if (!address) return std::nullopt;
-  if (slash == std::string_view::npos) return Network{*address, 128};
-  const int width = host.find(':') == std::string_view::npos ? 32 : 128;
-  int bits = 0;
-  if (!absl::SimpleAtoi(ToAbsl(text.substr(slash + 1)), &bits) || bits < 0 || bits > width) {
-    return std::nullopt;
-  }
-  return Network{*address, 128 - width + bits};
-}
 
 bool IsKey(std::string_view key) {
   if (!absl::ascii_isalpha(key[0]) && key[0] != '_') return false;
@@ -114,10 +66,12 @@ absl::StatusOr<Constraint> Constraint::Parse(std::string_view text) {
 bool Constraint::Matches(const ConstraintSubject& node) const {
   const bool wanted = op == Operator::kEquals;
   if (absl::EqualsIgnoreCase(ToAbsl(key), "node.ip")) {
-    const std::optional<Network> network = ParseNetwork(value);
-    if (!network) return false;
-    const std::optional<Address> address = ParseAddress(node.ip);
-    return (address && network->Contains(*address)) == wanted;
+    absl::StatusOr<IpPrefix> network = IpPrefix::Parse(value);
+    if (!network.ok()) return false;
+    const IpAddress plain = network->base.Unmapped();
+    if (plain != network->base) *network = {plain, std::max(network->length - 96, 0)};
+    const absl::StatusOr<IpAddress> address = IpAddress::Parse(node.ip);
+    return (address.ok() && network->Contains(address->Unmapped())) == wanted;
   }
   const std::optional<std::string_view> actual = ValueOf(key, node);
   return actual && absl::EqualsIgnoreCase(ToAbsl(*actual), value) == wanted;
