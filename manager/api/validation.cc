@@ -145,6 +145,16 @@ absl::Status ValidateNetworks(const v1::TaskSpec& task) {
   return absl::OkStatus();
 }
 
+absl::Status ValidateEndpoint(const v1::EndpointSpec& endpoint) {
+  if (endpoint.ports_size() > 0) {
+    return FieldError("endpoint.ports", "published ports are not built yet");
+  }
+  if (endpoint.mode() == v1::EndpointSpec::MODE_DNSRR) {
+    return FieldError("endpoint.mode", "needs a network, and only \"host\" is built");
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ValidateSize(size_t bytes) {
   if (bytes <= kMaxSpecBytes) return absl::OkStatus();
   return FieldError("spec",
@@ -190,7 +200,8 @@ absl::Status ValidateServiceSpec(const v1::ServiceSpec& spec) {
   RETURN_IF_ERROR(ValidateResourceRequirements(spec.task().resources()));
   RETURN_IF_ERROR(ValidateRestart(spec.task().restart()));
   RETURN_IF_ERROR(ValidatePlacement(spec.task().placement()));
-  return ValidateNetworks(spec.task());
+  RETURN_IF_ERROR(ValidateNetworks(spec.task()));
+  return ValidateEndpoint(spec.endpoint());
 }
 
 absl::Status ValidateNodeSpec(const v1::NodeSpec& spec) {
