@@ -10,11 +10,14 @@
 
 namespace swarm::manager {
 
+class BlackBox;
+
 struct Env {
   EventLoop& loop;
   const Clock& clock;
   Random& random;
   WorkerPool& pool;
+  BlackBox* black_box = nullptr;  // notes what is being decided about; null: nobody does
 };
 
 }  // namespace swarm::manager

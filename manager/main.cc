@@ -32,6 +32,7 @@ constexpr size_t kPoolQueue = 1'000;
 struct Flags {
   ManagerOptions manager{.state_dir = "/var/lib/swarm/manager", .run_dir = "/run/swarm/manager"};
   std::string heartbeat_period;
+  std::string crash_over;
   std::string log_level = "info";
   int ready_fd = -1;
 };
@@ -58,6 +59,8 @@ void Declare(CLI::App& app, Flags& flags) {
       ->capture_default_str();
   app.add_option("--heartbeat-period", flags.heartbeat_period,
                  "How often agents report, such as 5s");
+  app.add_option("--crash-over", flags.crash_over,
+                 "Rehearsal: id of a service; deciding about it crashes this process");
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
       ->capture_default_str();
   app.add_option("--ready-fd", flags.ready_fd,
@@ -135,6 +138,12 @@ int Run(Flags flags) {
     }
     flags.manager.heartbeat_period = *period;
   }
+  if (!flags.crash_over.empty()) {
+    auto id = Id::Parse(flags.crash_over);
+    if (!id.ok()) return Fail(flags.ready_fd, Annotate(id.status(), "--crash-over"));
+    flags.manager.crash_over = *id;
+  }
+  flags.manager.catch_crashes = true;
   auto clock = MakeSystemClock();
   auto random = MakeSystemRandom();
   auto loop = MakeAsioLoop();

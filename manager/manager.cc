@@ -7,10 +7,13 @@
 #include "common/strings.h"
 #include "common/tls/certificates.h"
 #include "manager/advertise.h"
+#include "manager/black_box.h"
 #include "manager/grpc_doors.h"
+#include "manager/loop_watchdog.h"
 #include "manager/manager.h"
 #include "manager/on_loop.h"
 #include "manager/rooms.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -21,6 +24,8 @@ constexpr std::string_view kRoomNames[] = {"store",      "orchestrator", "schedu
                                            "dispatcher", "allocator",    "api"};
 // NOT_SERVING while the journal stalls.
 constexpr std::string_view kJournalHealth = "manager/journal";
+// NOT_SERVING, as "" is, while the loop does not come round.
+constexpr std::string_view kLoopHealth = "manager/loop";
 
 void SetDuration(absl::Duration from, google::protobuf::Duration& to) {
   to.set_seconds(absl::IDivDuration(from, absl::Seconds(1), &from));
@@ -40,11 +45,14 @@ class GrpcManager final : public Manager {
     RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return OpenRooms(std::move(on_fatal)); }));
     RETURN_IF_ERROR(MakeCluster());
     RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return StartRooms(); }));
-    return doors_->Serve(env_, *rooms_, tls_);
+    RETURN_IF_ERROR(doors_->Serve(env_, *rooms_, tls_));
+    if (options_.catch_crashes) WatchLoop();
+    return absl::OkStatus();
   }
 
   void Stop() override {
     if (std::exchange(stopped_, true)) return;
+    watchdog_.reset();
     if (doors_ != nullptr) doors_->Close();
     WaitForJournal();
     RunOnLoop(env_.loop, [this] {
@@ -66,12 +74,54 @@ class GrpcManager final : public Manager {
     options.on_stall = [this](const absl::Status& stall) {
       doors_->health().Set(kJournalHealth, stall.ok());
     };
+    OpenBlackBox();
     ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(options)));
     if (rooms_->store->view().GetCluster() != nullptr || options_.initialise) {
       return absl::OkStatus();
     }
     return absl::FailedPreconditionError(
         StrCat("there is no cluster in ", options_.state_dir, ": make one with --init"));
+  }
+
+  // Without one nothing is quarantined, and all else goes on.
+  void OpenBlackBox() {
+    auto box = BlackBox::Open(StrCat(options_.state_dir, "/deciding"), {options_.crash_over});
+    if (!box.ok()) {
+      return LogWarning("manager", StrCat("crashes will not be noted: ", box.status().message()));
+    }
+    black_box_ = *std::move(box);
+    env_.black_box = black_box_.get();
+    if (options_.catch_crashes) black_box_->CatchCrashes();
+  }
+
+  // What the process before ended over.
+  void BlameService() {
+    if (black_box_ == nullptr || !black_box_->crash().has_value()) return;
+    const BlackBox::Crash& crash = *black_box_->crash();
+    const absl::Status written = rooms_->store->Update([&](WriteTx& tx) -> absl::Status {
+      const Ref<Service> service = tx.view().GetService(crash.service);
+      if (service == nullptr) return absl::CancelledError("it is gone");
+      Service blamed = Blamed(*service, crash.room, env_.clock.WallNow());
+      LogError("manager",
+               StrCat("service ", service->spec().name(), ": ", blamed.quarantine().reason(),
+                      IsQuarantined(blamed) ? "; it is in quarantine now" : ""));
+      return tx.Put(std::move(blamed));
+    });
+    if (!written.ok() && !absl::IsCancelled(written)) {
+      LogError("manager", StrCat("note what crashed: ", written.message()));
+    }
+  }
+
+  void WatchLoop() {
+    watchdog_ = std::make_unique<LoopWatchdog>(
+        env_.loop,
+        [&health = doors_->health()](bool well) {
+          health.Set(kLoopHealth, well);
+          health.Set("", well);
+        },
+        BlackBox::EndLoop);
+    doors_->health().Set(kLoopHealth, true);
+    watchdog_->Start();
   }
 
   // Returns once the cluster that was made is durable.
@@ -99,6 +149,7 @@ class GrpcManager final : public Manager {
   }
 
   absl::Status StartRooms() {
+    BlameService();
     RETURN_IF_ERROR(AdoptFlags());
     RETURN_IF_ERROR(RenewCertificate());
     edge::HealthService& health = doors_->health();
@@ -165,7 +216,9 @@ class GrpcManager final : public Manager {
   }
 
   const ManagerOptions options_;
-  const Env env_;
+  Env env_;
+  std::unique_ptr<BlackBox> black_box_;  // null when the disk did not let us
+  std::unique_ptr<LoopWatchdog> watchdog_;
   const std::shared_ptr<oci::Registry> registry_;
   std::unique_ptr<Doors> doors_;
   std::unique_ptr<Rooms> rooms_;          // on the loop

@@ -21,6 +21,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "common/ids.h"
 #include "common/oci/registry.h"
 #include "manager/env.h"
 #include "swarm/v1/types.pb.h"
@@ -40,6 +41,9 @@ struct ManagerOptions {
   v1::ClusterSpec spec;                            // of a cluster that is made
   std::optional<absl::Duration> heartbeat_period;  // overrides the cluster's, also of an old one
   std::string socket_group = "swarm";
+  // Note what the process crashes over, and end it when the loop hangs. One manager in a process.
+  bool catch_crashes = false;
+  Id crash_over;  // a rehearsal of F20: deciding about this service is a crash; zero: none
   oci::RegistryOptions registry;
 };
 

@@ -92,6 +92,23 @@ UpdateRules CurrentRules(const Service& service) {
   return rules;
 }
 
+std::string QuarantineReason(const Service& service) {
+  return StrCat("in quarantine: ", service.quarantine().reason(),
+                "; change its spec, or try again with service update --force");
+}
+
+Service Blamed(Service service, std::string_view room, absl::Time now) {
+  v1::Quarantine& quarantine = *service.mutable_quarantine();
+  const bool forgotten = now - FromProto(quarantine.since()) > kCrashesForgottenAfter;
+  if (forgotten && !IsQuarantined(service)) quarantine.clear_crashes();
+  quarantine.set_crashes(quarantine.crashes() + 1);
+  *quarantine.mutable_since() = swarm::ToProto(now);
+  quarantine.set_reason(StrCat("manager/", room, " crashed while it decided about this service, ",
+                               quarantine.crashes(),
+                               quarantine.crashes() == 1 ? " time" : " times"));
+  return service;
+}
+
 absl::StatusOr<Service> RolledBack(const Service& service, std::string_view reason) {
   if (service.previous_revision_id().empty() || !service.has_previous_spec()) {
     return absl::FailedPreconditionError(StrCat("service \"", service.spec().name(),

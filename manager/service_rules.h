@@ -62,6 +62,18 @@ bool IsRollback(const Service& service);
 // The rules of the update to the revision that the service has now.
 UpdateRules CurrentRules(const Service& service);
 
+// A service that crashed the manager this often is in quarantine (F20): no room decides about it
+// any more, what runs goes on. Crashes further apart than kCrashesForgottenAfter do not add up.
+constexpr uint32_t kCrashesToQuarantine = 2;
+constexpr absl::Duration kCrashesForgottenAfter = absl::Hours(1);
+inline bool IsQuarantined(const Service& service) {
+  return service.quarantine().crashes() >= kCrashesToQuarantine;
+}
+// For people: what happened and what would help.
+std::string QuarantineReason(const Service& service);
+// `service` after `room` crashed over it at `now`.
+Service Blamed(Service service, std::string_view room, absl::Time now);
+
 // `service` put back to the spec and revision before its last update; the other way round when it
 // is done twice. `reason` is shown until it is completed. FailedPrecondition when there is nothing
 // to go back to.

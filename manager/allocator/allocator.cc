@@ -8,6 +8,7 @@
 #include "absl/time/time.h"
 #include "common/check.h"
 #include "common/log.h"
+#include "manager/black_box.h"
 
 namespace swarm::manager {
 namespace {
@@ -60,6 +61,7 @@ class HostNetworkAllocator : public Allocator {
       for (; moved.size() < kTasksPerUpdate && !new_tasks_.empty(); new_tasks_.pop_front()) {
         const Ref<Task> task = tx.view().GetTask(new_tasks_.front());
         if (task == nullptr || task->state != TaskState::kNew || !IsRunnable(*task)) continue;
+        const Deciding deciding(env_, "allocator", task->service_id);
         Task pending = *task;
         pending.state = TaskState::kPending;
         pending.status_unix_ms = now;

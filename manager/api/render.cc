@@ -105,6 +105,7 @@ v1::Service RenderService(const View& view, const Service& service) {
   }
   if (service.has_autoscale()) *out.mutable_autoscale() = service.autoscale();
   out.set_waiting_for(service.waiting_for());
+  if (service.has_quarantine()) *out.mutable_quarantine() = service.quarantine();
   *out.mutable_status() = CountTasks(view, service);
   return out;
 }

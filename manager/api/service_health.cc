@@ -60,6 +60,7 @@ void ServiceHealth::OnService(const Service* before, const Service* after) {
   Count& count = counts_[Id::ParseOrZero((after != nullptr ? after : before)->id())];
   count.known = after != nullptr && !after->removing();
   if (after == nullptr) return;
+  count.quarantined = IsQuarantined(*after);
   count.name = after->spec().name();
   count.follows_tasks = IsGlobal(after->spec());
   count.wanted = IsJob(after->spec()) ? 0 : WantedReplicas(*after);
@@ -71,7 +72,8 @@ void ServiceHealth::Publish(Id service) {
   Count& count = counts_[service];
   std::optional<bool> now;
   if (count.known) {
-    now = !count.failed && count.running >= (count.follows_tasks ? count.active : count.wanted);
+    now = !count.failed && !count.quarantined &&
+          count.running >= (count.follows_tasks ? count.active : count.wanted);
   }
   if (now != count.reported) report_(StrCat("service/", count.name), now);
   count.reported = now;

@@ -34,6 +34,7 @@ class ServiceHealth {
     uint64_t wanted = 0;         // of replicated services
     bool follows_tasks = false;  // a global service: wants what there is
     bool failed = false;         // a job's newest run
+    bool quarantined = false;
     uint64_t active = 0;
     uint64_t running = 0;
     bool known = false;  // the service is there and is not being removed

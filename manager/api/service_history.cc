@@ -120,6 +120,7 @@ absl::Status ServiceHistory::WriteRollBack(WriteTx& tx, const v1::RollbackServic
   ASSIGN_OR_RETURN(Service back, request.to_revision() == 0
                                      ? RolledBack(service, "")
                                      : BackTo(tx.view(), service, request.to_revision()));
+  back.clear_quarantine();
   return tx.Put(std::move(back));
 }
 

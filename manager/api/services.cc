@@ -397,6 +397,7 @@ absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& 
   }
   const Id id = Id::ParseOrZero(current.id());
   Service service = current;
+  service.clear_quarantine();
   *service.mutable_spec() = request.spec();
   if (same_task && IsBetweenRevisions(current)) {
     // The way back is to before the update that is under way or paused, at today's scale.
@@ -429,6 +430,7 @@ void Services::Delete(const v1::DeleteServiceRequest& request,
   if (result.ok() && !(*service)->removing()) {
     result = store_.Update([&](WriteTx& tx) {
       Service removing = **service;
+      removing.clear_quarantine();
       removing.set_removing(true);
       return tx.Put(std::move(removing));
     });

@@ -11,6 +11,7 @@
 #include "common/strings.h"
 #include "manager/autoscaler/scale_decision.h"
 #include "manager/autoscaler/usage_window.h"
+#include "manager/black_box.h"
 #include "manager/service_rules.h"
 
 namespace swarm::manager {
@@ -83,7 +84,8 @@ class UsageAutoscaler : public Autoscaler {
 
   void LookAt(Id id, Watched& watched) {
     const Ref<Service> service = store_.view().GetService(id);
-    if (service == nullptr || !service->spec().has_autoscale()) return;
+    if (service == nullptr || !service->spec().has_autoscale() || IsQuarantined(*service)) return;
+    const Deciding deciding(env_, "autoscaler", id);
     const v1::Autoscale& autoscale = service->spec().autoscale();
     const absl::Duration window =
         autoscale.has_window() ? FromProto(autoscale.window()) : kDefaultWindow;

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/strings.h"
+#include "manager/black_box.h"
 #include "manager/service_rules.h"
 
 namespace swarm::manager {
@@ -82,6 +83,7 @@ void DependencyKeeper::OnService(const Ref<Service>& before, const Ref<Service>&
       if (it->second.empty()) waiters_.erase(it);
     }
   }
+  // One that is let out of quarantine is checked here too: its record changed.
   if (after != nullptr && !after->waiting_for().empty()) {
     for (const v1::Dependency& dependency : after->spec().depends_on()) {
       waiters_[dependency.service()].insert(id);
@@ -111,6 +113,8 @@ void DependencyKeeper::Check(Turn& turn) {
   for (; !to_check_.empty() && !turn.Exhausted(); to_check_.erase(to_check_.begin())) {
     const Ref<Service> service = turn.view().GetService(*to_check_.begin());
     if (service == nullptr || service->removing() || service->waiting_for().empty()) continue;
+    if (IsQuarantined(*service)) continue;
+    const Deciding deciding(turn.env(), "orchestrator", *to_check_.begin());
     std::string why = UnmetDependency(turn.view(), service->spec());
     if (why == service->waiting_for()) continue;
     Service changed = *service;

@@ -5,15 +5,17 @@
 
 #include "common/log.h"
 #include "common/strings.h"
+#include "manager/black_box.h"
 #include "manager/orchestrator/slots.h"
 #include "manager/orchestrator/update_status.h"
 #include "manager/rebalancing.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
 
 bool IsBusy(const Service& service) {
-  return service.removing() || IsUnderWay(CurrentUpdate(service));
+  return service.removing() || IsQuarantined(service) || IsUnderWay(CurrentUpdate(service));
 }
 
 }  // namespace
@@ -103,6 +105,7 @@ bool Rebalancer::IsMoving(Turn& turn, Id service) {
 
 bool Rebalancer::Begin(Turn& turn, const Ref<Service>& service) {
   const Id id = Id::ParseOrZero(service->id());
+  const Deciding deciding(turn.env(), "orchestrator", id);
   const std::vector<Ref<Task>> moves = MovesToBalance(turn.view(), *service);
   // The last move did not help: the scheduler sees something that is not seen here.
   auto [left, first] = left_.try_emplace(id, moves.size());

@@ -4,6 +4,9 @@
 #include <utility>
 #include <vector>
 
+#include "manager/black_box.h"
+#include "manager/service_rules.h"
+
 namespace swarm::manager {
 
 Id RevisionKeeper::RevisionOf(const Task& task) {
@@ -27,7 +30,8 @@ void RevisionKeeper::Collect(Turn& turn) {
   for (; !to_check_.empty() && !turn.Exhausted(); to_check_.erase(to_check_.begin())) {
     const Id id = *to_check_.begin();
     const Ref<Service> service = turn.view().GetService(id);
-    if (service == nullptr) continue;
+    if (service == nullptr || IsQuarantined(*service)) continue;
+    const Deciding deciding(turn.env(), "orchestrator", id);
     std::vector<std::pair<uint64_t, Id>> unused;
     turn.view().EachRevisionOfService(id, [&](const Ref<Revision>& revision) {
       const std::string& text = revision->revision().id();

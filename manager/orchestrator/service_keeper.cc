@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "common/strings.h"
+#include "manager/black_box.h"
 #include "manager/orchestrator/update_status.h"
 #include "manager/placement.h"
 #include "manager/service_rules.h"
@@ -22,7 +23,7 @@ bool IsResumed(const Service& before, const Service& after) {
 
 bool AsksTheSame(const Service& a, const Service& b) {
   return WantedReplicas(a) == WantedReplicas(b) && a.revision_id() == b.revision_id() &&
-         a.removing() == b.removing() && !IsResumed(a, b) &&
+         a.removing() == b.removing() && IsQuarantined(a) == IsQuarantined(b) && !IsResumed(a, b) &&
          JobKeeper::AsksTheSame(a.spec(), b.spec());
 }
 
@@ -124,7 +125,9 @@ void ServiceKeeper::Keep(Turn& turn) {
     auto book = books_.find(last_kept_);
     if (book == books_.end()) continue;
     const Ref<Service> service = turn.view().GetService(last_kept_);
-    if (service == nullptr) continue;  // its ChangeSet comes
+    if (service == nullptr) continue;       // its ChangeSet comes
+    if (IsQuarantined(*service)) continue;  // scanned once it is let out
+    const Deciding deciding(turn.env(), "orchestrator", last_kept_);
     KeepService(turn, {last_kept_, service, book->second});
     const bool cut_short = turn.Exhausted() && book->second.rollout.has_value();
     if (book->second.HasWork() || cut_short) dirty_.insert(last_kept_);
@@ -324,6 +327,8 @@ void ServiceKeeper::KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge
 
 void ServiceKeeper::MoveAway(Turn& turn, const Task& task, std::string_view reason) {
   const Ref<Service> service = turn.view().GetService(task.service_id);
+  if (service != nullptr && IsQuarantined(*service)) return;
+  const Deciding deciding(turn.env(), "orchestrator", task.service_id);
   if (service == nullptr || service->removing()) {
     turn.Stop(task, TaskState::kRemove, reason);
     return;

@@ -19,6 +19,7 @@ class Turn {
   // Sees what this turn wrote.
   const View& view() const { return tx_.view(); }
   WriteTx& tx() { return tx_; }
+  const Env& env() const { return env_; }
   absl::Duration now() const { return now_; }
   absl::Time wall_now() const { return wall_now_; }
   int64_t now_unix_ms() const { return now_unix_ms_; }

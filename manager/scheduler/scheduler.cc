@@ -12,6 +12,7 @@
 #include "manager/scheduler/node_books.h"
 #include "manager/scheduler/pass.h"
 #include "manager/scheduler/pending_groups.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -112,10 +113,13 @@ class StoreScheduler : public Scheduler {
     }
   }
 
-  // Of a service only what it waits for matters here: the rest comes as a revision.
+  // Of a service only what it waits for and its quarantine matter here: the rest comes as a
+  // revision.
   void OnService(const Ref<Service>& before, const Ref<Service>& after) {
+    if (after == nullptr) return;
+    const bool held = before != nullptr && IsQuarantined(*before);
     const std::string waited = before == nullptr ? "" : before->waiting_for();
-    if (after == nullptr || after->waiting_for() == waited) return;
+    if (after->waiting_for() == waited && IsQuarantined(*after) == held) return;
     groups_.RetryService(Id::ParseOrZero(after->id()));
   }
 
