@@ -79,6 +79,7 @@ struct Flags {
   std::string memory;
   std::vector<std::string> generic_resources;
   std::string heartbeat_period;
+  std::string manager_clock_offset;
   std::string log_level = "info";
 };
 
@@ -113,6 +114,8 @@ void Declare(CLI::App& app, Flags& flags) {
                  "KIND=N or KIND=ID1,ID2, what this node offers besides, such as gpu=4 (repeat)");
   app.add_option("--heartbeat-period", flags.heartbeat_period,
                  "How often agents report to a manager on this node, such as 5s");
+  app.add_option("--manager-clock-offset", flags.manager_clock_offset,
+                 "For tests and rehearsals: --clock-offset of a manager on this node, such as 5m");
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
       ->capture_default_str();
   app.set_version_flag("--version", std::string(kVersion));
@@ -222,6 +225,7 @@ ManagerProcessOptions ManagerOptions(const Flags& flags) {
   options.insecure_registries = flags.insecure_registries;
   options.registry_ca = flags.registry_ca;
   options.heartbeat_period = flags.heartbeat_period;
+  options.clock_offset = flags.manager_clock_offset;
   options.log_level = flags.log_level;
   return options;
 }

@@ -34,6 +34,7 @@ struct ManagerProcessOptions {
   std::vector<std::string> insecure_registries;
   std::string registry_ca;
   std::string heartbeat_period;  // as the flag; empty: the cluster's
+  std::string clock_offset;      // as the flag; empty: the machine's clock
   std::string log_level;
 };
 

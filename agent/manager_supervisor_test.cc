@@ -175,10 +175,12 @@ TEST_F(ManagerSupervisorTest, ReplacesAManagerThatWasStartedWithOtherFlags) {
   ASSERT_OK(Start(true));
   const pid_t old = RecordedPid();
   options_.heartbeat_period = "2s";
+  options_.clock_offset = "-5m";
   Make();
   ASSERT_OK(Start(false));
   EXPECT_NE(RecordedPid(), old);
-  EXPECT_THAT(*ReadFile(options_.state_dir + "/arguments"), HasSubstr("--heartbeat-period 2s"));
+  EXPECT_THAT(*ReadFile(options_.state_dir + "/arguments"),
+              HasSubstr("--heartbeat-period 2s --clock-offset -5m"));
   EXPECT_TRUE(HasEnded(old));
 }
 

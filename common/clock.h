@@ -20,6 +20,19 @@ class Clock {
 
 std::unique_ptr<Clock> MakeSystemClock();
 
+// Another clock whose wall time somebody set wrong by `by`, back when it is negative: for tests and
+// rehearsals of what happens at some hour. Monotonic time is as it was. Borrows `clock`.
+class ShiftedClock : public Clock {
+ public:
+  ShiftedClock(const Clock& clock, absl::Duration by) : clock_(clock), by_(by) {}
+  absl::Time WallNow() const override { return clock_.WallNow() + by_; }
+  absl::Duration MonotonicNow() const override { return clock_.MonotonicNow(); }
+
+ private:
+  const Clock& clock_;
+  const absl::Duration by_;
+};
+
 }  // namespace swarm
 
 #endif  // SWARM_COMMON_CLOCK_H_

@@ -136,6 +136,15 @@ absl::StatusOr<absl::Duration> ParseDuration(std::string_view text) {
   return absl::Nanoseconds(static_cast<int64_t>(total));
 }
 
+absl::StatusOr<absl::Duration> ParseSignedDuration(std::string_view text) {
+  if (!text.starts_with('-')) return ParseDuration(text);
+  // A second sign is none.
+  if (text.substr(1).starts_with('+')) return Refuse(text, "not a number");
+  auto back = ParseDuration(text.substr(1));
+  if (!back.ok()) return back.status();
+  return -*back;
+}
+
 std::string FormatBytes(int64_t bytes) {
   static constexpr std::array<const char*, 7> kUnits = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
   double value = static_cast<double>(bytes);

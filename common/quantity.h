@@ -19,6 +19,8 @@ absl::StatusOr<int64_t> ParseBytes(std::string_view text);
 absl::StatusOr<int64_t> ParseNanoCpus(std::string_view text);
 // Go's durations: "10s", "1h30m", "1.5s", "300ms", "0". A unit is required; negative is refused.
 absl::StatusOr<absl::Duration> ParseDuration(std::string_view text);
+// The same, but "-30m" is half an hour back.
+absl::StatusOr<absl::Duration> ParseSignedDuration(std::string_view text);
 
 std::string FormatBytes(int64_t bytes);         // "12.3MB" (powers of 1000, as docker image ls)
 std::string FormatNanoCpus(int64_t nano_cpus);  // "0.5"

@@ -58,6 +58,15 @@ TEST(ParseDurationTest, ReadsGoDurations) {
   EXPECT_THAT(ParseDuration("0"), IsOkAndHolds(absl::ZeroDuration()));
 }
 
+TEST(ParseDurationTest, ReadsASignWhereOneMakesSense) {
+  EXPECT_THAT(ParseSignedDuration("-1h30m"), IsOkAndHolds(absl::Minutes(-90)));
+  EXPECT_THAT(ParseSignedDuration("10s"), IsOkAndHolds(absl::Seconds(10)));
+  EXPECT_THAT(ParseSignedDuration("-0"), IsOkAndHolds(absl::ZeroDuration()));
+  EXPECT_THAT(ParseSignedDuration("--1s"), StatusIs(kInvalid, HasSubstr("negative")));
+  EXPECT_THAT(ParseSignedDuration("-+1s"), StatusIs(kInvalid, HasSubstr("not a number")));
+  EXPECT_THAT(ParseSignedDuration("-"), StatusIs(kInvalid, HasSubstr("empty")));
+}
+
 TEST(ParseDurationTest, RefusesWithTheReason) {
   EXPECT_THAT(ParseDuration(""), StatusIs(kInvalid, HasSubstr("empty")));
   EXPECT_THAT(ParseDuration("10"), StatusIs(kInvalid, HasSubstr("unit")));

@@ -17,6 +17,7 @@
 #include "common/random.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "common/tls/certificates.h"
 #include "common/version.h"
 #include "common/worker_pool.h"
 #include "manager/manager.h"
@@ -33,6 +34,7 @@ struct Flags {
   ManagerOptions manager{.state_dir = "/var/lib/swarm/manager", .run_dir = "/run/swarm/manager"};
   std::string heartbeat_period;
   std::string crash_over;
+  std::string clock_offset;
   std::string log_level = "info";
   int ready_fd = -1;
 };
@@ -61,6 +63,10 @@ void Declare(CLI::App& app, Flags& flags) {
                  "How often agents report, such as 5s");
   app.add_option("--crash-over", flags.crash_over,
                  "Rehearsal: id of a service; deciding about it crashes this process");
+  app.add_option(
+      "--clock-offset", flags.clock_offset,
+      "For tests and rehearsals: the wall clock, by which schedules are due and "
+      "certificates made, is that much ahead (5m) or behind (-5m); timeouts notice nothing");
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
       ->capture_default_str();
   app.add_option("--ready-fd", flags.ready_fd,
@@ -129,22 +135,52 @@ void BlockTerminationSignals() {
   ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
 }
 
-int Run(Flags flags) {
-  if (!flags.heartbeat_period.empty()) {
-    auto period = ParseDuration(flags.heartbeat_period);
-    if (!period.ok() || *period < absl::Milliseconds(100) || *period > absl::Hours(1)) {
-      return Fail(flags.ready_fd,
-                  absl::InvalidArgumentError("--heartbeat-period: is not between 100ms and 1h"));
-    }
-    flags.manager.heartbeat_period = *period;
+absl::Status ReadHeartbeatPeriod(const std::string& text, ManagerOptions& options) {
+  if (text.empty()) return absl::OkStatus();
+  auto period = ParseDuration(text);
+  if (!period.ok() || *period < absl::Milliseconds(100) || *period > absl::Hours(1)) {
+    return absl::InvalidArgumentError("--heartbeat-period: is not between 100ms and 1h");
   }
-  if (!flags.crash_over.empty()) {
-    auto id = Id::Parse(flags.crash_over);
-    if (!id.ok()) return Fail(flags.ready_fd, Annotate(id.status(), "--crash-over"));
-    flags.manager.crash_over = *id;
+  options.heartbeat_period = *period;
+  return absl::OkStatus();
+}
+
+// Less than what nodes take for clocks that differ: they could not use our certificates.
+absl::StatusOr<absl::Duration> ReadClockOffset(const std::string& text) {
+  if (text.empty()) return absl::ZeroDuration();
+  auto offset = ParseSignedDuration(text);
+  RETURN_IF_ERROR(Annotate(offset.status(), "--clock-offset"));
+  if (*offset <= -tls::kClockTolerance || *offset >= tls::kClockTolerance) {
+    return absl::InvalidArgumentError(
+        StrCat("--clock-offset: \"", text,
+               "\" is an hour or more, and nodes refuse certificates of a clock that is so wrong: "
+               "write less, such as 55m or -55m"));
+  }
+  return *offset;
+}
+
+absl::Status ReadCrashOver(const std::string& text, ManagerOptions& options) {
+  if (text.empty()) return absl::OkStatus();
+  auto id = Id::Parse(text);
+  RETURN_IF_ERROR(Annotate(id.status(), "--crash-over"));
+  options.crash_over = *id;
+  return absl::OkStatus();
+}
+
+int Run(Flags flags) {
+  for (const absl::Status& read : {ReadHeartbeatPeriod(flags.heartbeat_period, flags.manager),
+                                   ReadCrashOver(flags.crash_over, flags.manager)}) {
+    if (!read.ok()) return Fail(flags.ready_fd, read);
+  }
+  const auto offset = ReadClockOffset(flags.clock_offset);
+  if (!offset.ok()) return Fail(flags.ready_fd, offset.status());
+  const auto machine_clock = MakeSystemClock();
+  const ShiftedClock clock(*machine_clock, *offset);
+  if (*offset != absl::ZeroDuration()) {
+    LogWarning("manager", StrCat("for a test or a rehearsal, the wall clock is shifted by ",
+                                 flags.clock_offset));
   }
   flags.manager.catch_crashes = true;
-  auto clock = MakeSystemClock();
   auto random = MakeSystemRandom();
   auto loop = MakeAsioLoop();
   Awaited<bool> terminated;
@@ -153,7 +189,7 @@ int Run(Flags flags) {
   int exit_code = 0;
   {
     auto pool = MakeThreadPool("manager-pool", kPoolThreads, kPoolQueue);
-    exit_code = Serve(flags, Env{*loop, *clock, *random, *pool}, terminated);
+    exit_code = Serve(flags, Env{*loop, clock, *random, *pool}, terminated);
   }
   loop->Stop();
   loop_thread.join();

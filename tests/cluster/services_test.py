@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Every kind of service on real containers: updates, rollback, health, jobs, cron, autoscaling, dependencies."""
+import datetime
 import json
 
-from harness import ClusterTest, TEST_IMAGE, main
+from harness import ClusterTest, TEST_IMAGE, main, wait_for
 
 # A shell that obeys SIGTERM at once and otherwise stays.
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
@@ -131,13 +132,44 @@ class ServicesTest(ClusterTest):
                       "the run to fail")
         self.assertEqual(len(self.tasks_that(cluster, "broken", "Failed")), 6)  # two nodes, one try and two more each
 
-    def test_a_cron_job_runs_by_the_clock(self):
+    def test_a_cron_job_runs_once_when_the_managers_clock_says_so(self):
         cluster = self.cluster(workers=1)
-        self.create(cluster, "tick", "--mode", "replicated-job", "--schedule", "* * * * *", command=["true"])
-        self.assertEqual(cluster.tasks("tick"), [])
-        cluster.until(lambda: [r for r in self.inspect(cluster, "tick").get("Runs", []) if r["State"] == "complete"],
-                      "a run at the full minute")
-        self.assertIn("next run", cluster.ctl("service", "inspect", "--pretty", "tick").stdout.lower())
+        now = datetime.datetime.now(datetime.timezone.utc)
+        due = (now + datetime.timedelta(minutes=30)).replace(second=0, microsecond=0)
+        self.create(cluster, "report", "--mode", "replicated-job", "--schedule", f"{due.minute} {due.hour} * * *",
+                    "--schedule-time-zone", "UTC", command=["true"])
+        self.assertEqual(self.time_of(self.inspect(cluster, "report")["NextRunAt"]), due)
+        self.assertEqual(cluster.tasks("report"), [])
+        # The manager's clock is set to a moment before that; if it takes longer to start, the run is late and still that one.
+        early = due - datetime.timedelta(seconds=2) - datetime.datetime.now(datetime.timezone.utc)
+        self.start_with_clock(cluster, early)
+        run = cluster.until(lambda: next((r for r in self.inspect(cluster, "report").get("Runs", []) if r["State"] == "complete"), None),
+                            "the run to be complete")
+        self.assertEqual(self.time_of(run["ScheduledAt"]), due)
+        started = self.time_of(run["StartedAt"])
+        self.assertGreaterEqual(started, due, "by the same clock")
+        self.assertLess(started, due + datetime.timedelta(minutes=5), "by the same clock")
+        report = self.inspect(cluster, "report")
+        self.assertEqual(len(report["Runs"]), 1)
+        self.assertEqual(self.time_of(report["NextRunAt"]), due + datetime.timedelta(days=1))
+        self.assertEqual(cluster.node("h1")["Status"], "Ready", "a node whose own clock differs")
+        self.assertIn("next run", cluster.ctl("service", "inspect", "--pretty", "report").stdout.lower())
+
+    def start_with_clock(self, cluster, ahead):
+        """The manager again, with its wall clock that much ahead."""
+        host, old = cluster.manager, cluster.manager.manager_pid()
+        host.extra_flags = [*host.extra_flags, "--manager-clock-offset", f"{ahead.total_seconds():.3f}s"]
+        host.kill_agent()
+        host.start()
+        cluster.close_feed()
+        wait_for(lambda: cluster.ctl("service", "ls", check=False).returncode == 0 and host.manager_pid() != old,
+                 "the manager to be replaced")
+
+    @staticmethod
+    def time_of(text):
+        """A time as inspect prints it; nobody here needs parts of a microsecond."""
+        whole, _, fraction = text.removesuffix("Z").partition(".")
+        return datetime.datetime.fromisoformat(f"{whole}.{(fraction + '000000')[:6]}+00:00")
 
     def test_replicas_follow_a_number_that_the_containers_serve(self):
         cluster = self.cluster(workers=1, heartbeat="1s")
