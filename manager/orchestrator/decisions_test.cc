@@ -168,7 +168,7 @@ TEST(RevisionRulesTest, AForcedUpdateAndANewDigestDo) {
 
 // -------------------------------------------------------------------------------------- nodes
 
-TEST(NodeLossGateTest, ClosesWhenMoreThanHalfOfFourAreLostWithinTheWindow) {
+TEST(NodeLossGateTest, F13ClosesWhenMoreThanHalfOfFourAreLostWithinTheWindow) {
   NodeLossGate gate;
   const absl::Duration window = absl::Seconds(15);
   gate.OnDown(Id{0, 1}, absl::Seconds(0), window, 4);

@@ -7,6 +7,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "manager/orchestrator/node_keeper.h"
 #include "manager/orchestrator/orchestrator_test_world.h"
 #include "manager/orchestrator/revision_keeper.h"
 
@@ -152,7 +153,7 @@ TEST_F(OrchestratorTest, GivesUpAfterMaxAttemptsEvenAcrossARestartOfTheManager) 
   EXPECT_THAT(world_.TasksOf(web), SizeIs(3));  // the first and two more
 }
 
-TEST_F(OrchestratorTest, BacksOffFromASlotThatCrashesAtOnceAgainAndAgain) {
+TEST_F(OrchestratorTest, F16BacksOffFromASlotThatCrashesAtOnceAgainAndAgain) {
   world_.BreakImage("app:1");
   const Id web = world_.AddService("web", 1);
   std::vector<int64_t> starts;
@@ -172,7 +173,7 @@ TEST_F(OrchestratorTest, BacksOffFromASlotThatCrashesAtOnceAgainAndAgain) {
   EXPECT_EQ(gaps.back(), 65);
 }
 
-TEST_F(OrchestratorTest, KeepsFiveFinishedTasksPerSlotAndRemovesTheRestFromTheirNodes) {
+TEST_F(OrchestratorTest, F22KeepsFiveFinishedTasksPerSlotAndRemovesTheRestFromTheirNodes) {
   const Id web = RunningService(1);
   for (int i = 0; i < 8; ++i) {
     world_.loop().Advance(absl::Seconds(20));
@@ -227,7 +228,7 @@ TEST_F(OrchestratorTest, StartsTheNewTaskAfterAMinuteWhenTheOldOneDoesNotStop) {
   EXPECT_EQ(world_.view().GetTask(old)->state, TaskState::kRunning);
 }
 
-TEST_F(OrchestratorTest, PausesAnUpdateWhoseNewTaskFailsAndNamesIt) {
+TEST_F(OrchestratorTest, F16PausesAnUpdateWhoseNewTaskFailsAndNamesIt) {
   const Id web = RunningService(3);
   world_.BreakImage("app:2");
   world_.SetImage(web, "app:2");
@@ -376,6 +377,22 @@ TEST_F(OrchestratorTest, ReplacesTasksOfADownNodeAtOnceAndKeepsTheOldOnesInItsBo
   EXPECT_EQ(in_books, 1u);
 }
 
+TEST_F(OrchestratorTest, F8ANodeThatComesBackAfterItsTasksWereReplacedKeepsNoneOfThem) {
+  const Id web = RunningService(3);
+  world_.SetNodeState(nodes_[0], v1::NodeStatus::STATE_DOWN);
+  world_.Settle();
+  const std::vector<Task> replaced = world_.Active(web);
+  world_.SetNodeState(nodes_[0], v1::NodeStatus::STATE_READY);
+  world_.Settle();
+  EXPECT_THAT(world_.Slots(web), ElementsAre(1, 2, 3));
+  for (const Task& task : replaced)
+    EXPECT_EQ(world_.view().GetTask(task.id)->state, TaskState::kRunning);
+  world_.view().EachTaskOfNode(nodes_[0], [](const Ref<Task>& task) {
+    EXPECT_EQ(task->state, TaskState::kShutdown);
+    return true;
+  });
+}
+
 TEST_F(OrchestratorTest, AnUnknownNodeKeepsItsTasksAndSoDoesAPausedOne) {
   const Id web = RunningService(3);
   const std::map<Id, size_t> before = PerNode(web);
@@ -457,6 +474,15 @@ TEST_F(OrchestratorTest, F13StopsReplacingWhenMoreThanHalfOfFourNodesAreLostAtOn
   world_.Settle();
   EXPECT_FALSE(PerNode(web).contains(nodes_[2]));
   EXPECT_TRUE(world_.AllRunning(web));
+}
+
+TEST_F(OrchestratorTest, F13ReplacesABigNodesTasksAThousandAtATime) {
+  const Id web = RunningService(3 * (NodeKeeper::kMovesPerSweep + 100));
+  world_.SetNodeState(nodes_[0], v1::NodeStatus::STATE_DOWN);
+  world_.loop().RunUntilIdle();
+  EXPECT_EQ(PerNode(web)[nodes_[0]], 100u);
+  world_.loop().Advance(NodeKeeper::kSweepPause);
+  EXPECT_EQ(PerNode(web)[nodes_[0]], 0u);
 }
 
 TEST_F(OrchestratorTest, F13ReplacesWhenNodesAreLostOneByOne) {

@@ -310,7 +310,7 @@ TEST_F(RolloutTest, FailuresAreCountedAcrossARestartOfTheManager) {
 
 // ------------------------------------------------------------------------------------- rollback
 
-TEST_F(RolloutTest, AFailedUpdateRollsBackToTheSpecBeforeItAndSaysWhy) {
+TEST_F(RolloutTest, F16AFailedUpdateRollsBackToTheSpecBeforeItAndSaysWhy) {
   const Id web = RunningService(3);
   world_.BreakImage("app:2");
   UpdateTo(web, "app:2", OnFailure(Config::FAILURE_ACTION_ROLLBACK));

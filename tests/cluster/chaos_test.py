@@ -189,6 +189,7 @@ class ChaosTest(ClusterTest):
             self.assertEqual(len(running), len(set(running)), running)
 
     def test_a_node_that_slept_and_one_that_was_cut_off_keep_no_second_copy(self):
+        """F8, also with an update and a removal that the node missed."""
         cluster = self.cluster(heartbeat="2s")
         self.create(cluster, "web", 9)
         cluster.wait_running("web", 9)

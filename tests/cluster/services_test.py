@@ -42,6 +42,7 @@ class ServicesTest(ClusterTest):
         self.assertFalse(before & after)
 
     def test_a_bad_update_pauses_and_one_that_says_so_rolls_back_by_itself(self):
+        """F16: an image that crashes at once pauses the update or rolls it back."""
         cluster = self.cluster(workers=1)
         self.create(cluster, "web", "--replicas", "3", "--restart-delay", "1s")
         cluster.wait_running("web", 3)

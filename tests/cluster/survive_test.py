@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections import Counter
 
-from harness import BIN, ClusterTest, TEST_IMAGE, kill, main, wait_for
+from harness import BIN, ClusterTest, TEST_IMAGE, kill, main, run, wait_for
 
 # A shell that obeys SIGTERM at once and otherwise stays, with one child.
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
@@ -91,6 +91,41 @@ class SurviveTest(ClusterTest):
         cluster.until(lambda: not left(), "nothing of the old containers to be left on the node")
         cluster.wait_running("web", 6)
 
+    def test_f8_a_node_cut_off_until_its_tasks_were_replaced_keeps_no_second_copy_of_a_slot(self):
+        """F8: whoever was cut off learns from the manager which of its tasks are still wanted; here, none."""
+        cluster = self.cluster(heartbeat="2s")
+        replaced = {t["ID"]: t for t in self.service(cluster, "web", 6) if t["Node"] == "h1"}
+        self.assertEqual(len(replaced), 2)
+        host = cluster.workers[0]
+        pids = host.container_pids()
+        run("ip", "-n", host.namespace, "link", "set", "eth0", "down")
+        cluster.until(lambda: cluster.node("h1")["Status"] == "Down", "the node that is cut off to be down")
+        cluster.wait_running("web", 6, on=["h2", "h3"])
+        self.assertEqual(host.container_pids(), pids, "its containers go on while nobody can tell it")
+        run("ip", "-n", host.namespace, "link", "set", "eth0", "up")
+        cluster.until(lambda: cluster.node("h1")["Status"] == "Ready", "the node to be back")
+
+        def survivors():
+            """The running tasks, once the containers of all nodes together are theirs and no others."""
+            there = sorted(c for h in cluster.workers for c in h.container_pids())
+            running = cluster.running("web")
+            return sorted(t["ID"] for t in running) == there and running
+        running = cluster.until(survivors, "the containers to be those of the running tasks")
+        self.assertEqual(sorted(self.slot(t) for t in running), [1, 2, 3, 4, 5, 6], "one container per slot")
+        self.assertFalse(set(replaced) & {t["ID"] for t in running})
+
+        def ended():
+            found = [t for t in cluster.tasks("web") if t["ID"] in replaced]
+            return len(found) == 2 and all(t["DesiredState"] == "Shutdown" and t["CurrentState"].startswith("Shutdown") for t in found)
+        cluster.until(ended, "the records of the replaced tasks to say that they ended")
+        # It is a node like the others again.
+        cluster.ctl("service", "scale", "--detach", "web=9")
+        self.assertEqual(Counter(t["Node"] for t in cluster.wait_running("web", 9)), {"h1": 3, "h2": 3, "h3": 3})
+
+    @staticmethod
+    def slot(task):
+        return int(task["Name"].split()[-1].rpartition(".")[2])
+
     def events(self, cluster):
         """The cluster's events from now on, with the manager's times: a function that returns those until its call."""
         [node] = json.loads(cluster.ctl("node", "inspect", "h1").stdout)
@@ -146,6 +181,7 @@ class SurviveTest(ClusterTest):
         cluster.until(lambda: not cluster.hosts[2].container_pids(), "the drained node to be empty")
 
     def test_a_clone_of_a_node_is_fenced_off_and_disturbs_nothing(self):
+        """F10: two agents with one identity; the older session's fence wins, and nothing flaps."""
         cluster = self.cluster()
         self.service(cluster, "web", 6)
         original = cluster.workers[0]
