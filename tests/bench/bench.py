@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Benchmarks with their peers beside them in the same run.
 
-    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint; default: all
+    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, autoscale; default: all
 """
 import argparse
+import contextlib
 import json
 import statistics
 import sys
 
+import autoscale
 import peers
 
 REPLICAS = (1, 50, 100)
@@ -48,6 +50,8 @@ def footprint(peer, runs):
 
 
 BENCHES = {"footprint": footprint, "converge": converge}
+# Without a peer that could be run here (README.md says why), on a cluster of their own.
+ALONE = {"autoscale": autoscale.autoscale}
 
 
 def main():
@@ -57,20 +61,29 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="without the peers")
     options = parser.parse_args()
-    names = options.names or list(BENCHES)
+    known = [*BENCHES, *ALONE]
+    names = options.names or known
     for name in names:
-        if name not in BENCHES:
-            parser.error(f"no benchmark {name}: there are {', '.join(BENCHES)}")
+        if name not in known:
+            parser.error(f"no benchmark {name}: there are {', '.join(known)}")
     rows, failures = [], []
-    for kind in [peers.Ours] + ([] if options.alone else [peers.DockerSwarm]):
+    compared = [name for name in BENCHES if name in names]
+    for kind in [peers.Ours] + ([] if options.alone else [peers.DockerSwarm]) if compared else []:
         try:
             with kind() as peer:
-                for name in BENCHES:
-                    if name in names:
-                        say(f"{name}: {peer.name}")
-                        rows += BENCHES[name](peer, options.runs)
+                for name in compared:
+                    say(f"{name}: {peer.name}")
+                    rows += BENCHES[name](peer, options.runs)
         except Exception as error:  # the others' figures are worth having all the same
             failures.append(f"{kind.name}: {error}")
+    for name in ALONE:
+        if name in names:
+            say(name)
+            try:
+                with contextlib.ExitStack() as cleanup:
+                    rows += ALONE[name](cleanup.callback, options.runs, say)
+            except Exception as error:
+                failures.append(f"{name}: {error}")
     for row in rows:
         print(json.dumps(row) if options.json else "  ".join(f"{k}={v}" for k, v in row.items()))
     if failures:
