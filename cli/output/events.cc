@@ -80,6 +80,7 @@ class ServiceNews {
       : before_(before), after_(after), news_(news) {}
 
   void Tell() {
+    Quarantine();
     Replicas();
     Revision();
     Waiting();
@@ -91,6 +92,14 @@ class ServiceNews {
  private:
   void Say(const std::string& what) {
     news_.lines.push_back(StrCat(after_.spec().name(), ": ", what));
+  }
+
+  void Quarantine() {
+    const uint32_t old = before_.quarantine().crashes();
+    const uint32_t now = after_.quarantine().crashes();
+    if (old == now) return;
+    if (now > old) return Say(QuarantineWords(after_));
+    if (InQuarantine(before_)) Say("out of quarantine");
   }
 
   void Replicas() {

@@ -45,6 +45,19 @@ TEST_F(EventTellerTest, WhatWasNeverSeenBeforeTellsNothing) {
   EXPECT_THAT(Web("update_status { state: STATE_COMPLETED }"), IsEmpty());
 }
 
+TEST_F(EventTellerTest, QuarantineIsToldWhenItBeginsAndEnds) {
+  Web("");
+  EXPECT_THAT(Web("quarantine { crashes: 1 reason: 'it ended' }"),
+              ElementsAre("web: it ended; if that happens again, it is put in quarantine"));
+  EXPECT_THAT(Web("quarantine { crashes: 2 reason: 'it ended' }"),
+              ElementsAre("web: in quarantine: it ended; change its spec, or try again with "
+                          "service update --force"));
+  EXPECT_THAT(Web("quarantine { crashes: 2 reason: 'it ended' }"), IsEmpty());
+  EXPECT_THAT(Web(""), ElementsAre("web: out of quarantine"));
+  EXPECT_THAT(Web("quarantine { crashes: 1 reason: 'it ended' }").size(), 1u);
+  EXPECT_THAT(Web(""), IsEmpty());
+}
+
 TEST_F(EventTellerTest, AnUpdateIsToldFromItsStartToItsEnd) {
   Web("");
   EXPECT_THAT(Web("update_status { state: STATE_UPDATING started_at { seconds: 9 } }"),

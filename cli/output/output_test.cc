@@ -116,6 +116,25 @@ TEST(ViewsTest, NodesMarkThisOneAndTheLeader) {
                    "n1 *   blue       Ready    Drain          Leader           0.1.0\n"));
 }
 
+TEST(ViewsTest, AServiceInQuarantineSaysSoInListsAndJson) {
+  auto service = Parse<v1::Service>(R"pb(
+    id: "s1"
+    spec {
+      name: "web"
+      replicated { replicas: 3 }
+      task { container { image: "busybox" } }
+    }
+    status { running_tasks: 1 desired_tasks: 3 }
+    quarantine { crashes: 2 reason: "it ended" })pb");
+  EXPECT_THAT(ServiceListing({service}, true, absl::UnixEpoch()).Render({}),
+              IsOkAndHolds(HasSubstr("s1   web    replicated   1/3 (in quarantine)   busybox\n")));
+  EXPECT_THAT(ServiceObject(service).Compact(),
+              HasSubstr(R"("Quarantine":{"Since":"","Crashes":2,"Reason":"it ended"})"));
+  service.mutable_quarantine()->set_crashes(1);
+  EXPECT_THAT(ServiceListing({service}, true, absl::UnixEpoch()).Render({}),
+              IsOkAndHolds(HasSubstr("   1/3 ")));
+}
+
 TEST(ViewsTest, LongErrorsAreCutUnlessWhole) {
   v1::Task task =
       Parse<v1::Task>("id: 't' service_name: 'web' slot: 1 status { state: STATE_REJECTED }");

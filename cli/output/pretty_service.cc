@@ -47,6 +47,15 @@ void PutMode(Page& page, const v1::ServiceSpec& spec) {
   }
 }
 
+void PutQuarantine(Page& page, const v1::Service& service, absl::Time now) {
+  const std::string words = QuarantineWords(service);
+  if (words.empty()) return;
+  page.Line(InQuarantine(service) ? "Status" : "Warning", words);
+  if (service.quarantine().has_since()) {
+    page.Line("Since", When(service.quarantine().since(), now), 1);
+  }
+}
+
 // "7 (previous: 6)"
 void PutRevision(Page& page, const v1::Service& service, const ServiceStory& story) {
   if (service.revision() == 0) return;
@@ -248,6 +257,7 @@ std::string PrettyService(const v1::Service& service, const ServiceStory& story)
   const v1::TaskSpec& task = spec.task();
   page.Line("ID", service.id());
   page.Line("Name", spec.name());
+  PutQuarantine(page, service, story.now);
   page.Map("Labels", spec.labels());
   PutMode(page, spec);
   PutRevision(page, service, story);

@@ -158,6 +158,26 @@ TEST(PrettyServiceTest, AutoscalingTellsTargetsWhereItStandsAndWhy) {
                         " - 1970-01-01T00:16:40Z (About a minute ago): from 2 to 3, first\n"));
 }
 
+TEST(PrettyServiceTest, QuarantineIsToldWithWhatEndsIt) {
+  const auto pretty = [](const std::string& quarantine) {
+    return PrettyService(
+        Parse<v1::Service>("id: 's' spec { name: 'web' } quarantine { " + quarantine +
+                           " reason: 'manager/scheduler ended while it decided about this "
+                           "service' since { seconds: 1000 } }"),
+        At(1180));
+  };
+  EXPECT_THAT(pretty("crashes: 2"),
+              HasSubstr("Name:               web\n"
+                        "Status:             in quarantine: manager/scheduler ended while it "
+                        "decided about this service; change its spec, or try again with service "
+                        "update --force\n"
+                        " Since:             1970-01-01T00:16:40Z (3 minutes ago)\n"));
+  EXPECT_THAT(pretty("crashes: 1"),
+              AllOf(HasSubstr("Warning:            manager/scheduler ended while it decided about "
+                              "this service; if that happens again, it is put in quarantine\n"),
+                    Not(HasSubstr("Status:"))));
+}
+
 TEST(PrettyServiceTest, HealthPlacementAndDependenciesAreTold) {
   ServiceStory story = At(1000);
   story.tasks = {Parse<v1::Task>("service_name: 'web' slot: 1 status { state: STATE_RUNNING health "

@@ -241,6 +241,11 @@ JsonObject ServiceObject(const v1::Service& service) {
   PutRuns(service, json);
   PutAutoscaling(service, json);
   PutText(json, "WaitingFor", service.waiting_for());
+  if (service.has_quarantine()) {
+    json["Quarantine"]["Since"] = Rfc3339(service.quarantine().since());
+    json["Quarantine"]["Crashes"] = service.quarantine().crashes();
+    json["Quarantine"]["Reason"] = service.quarantine().reason();
+  }
   json["ServiceStatus"]["RunningTasks"] = service.status().running_tasks();
   json["ServiceStatus"]["DesiredTasks"] = service.status().desired_tasks();
   return Object(std::move(json));

@@ -95,7 +95,7 @@ std::string JobReplicas(const v1::Service& service, absl::Time now) {
   return text;
 }
 
-std::string Replicas(const v1::Service& service, absl::Time now) {
+std::string ReplicasOfMode(const v1::Service& service, absl::Time now) {
   if (IsJobService(service.spec())) return JobReplicas(service, now);
   std::string text =
       StrCat(service.status().running_tasks(), "/", service.status().desired_tasks());
@@ -105,6 +105,12 @@ std::string Replicas(const v1::Service& service, absl::Time now) {
     StrAppend(&text, " (autoscaled ", service.spec().autoscale().min(), "-",
               service.spec().autoscale().max(), ")");
   }
+  return text;
+}
+
+std::string Replicas(const v1::Service& service, absl::Time now) {
+  std::string text = ReplicasOfMode(service, now);
+  if (InQuarantine(service)) text += " (in quarantine)";
   return text;
 }
 

@@ -214,6 +214,18 @@ std::string GenericWords(const google::protobuf::RepeatedPtrField<v1::GenericRes
   return words;
 }
 
+bool InQuarantine(const v1::Service& service) { return service.quarantine().crashes() > 1; }
+
+std::string QuarantineWords(const v1::Service& service) {
+  const v1::Quarantine& quarantine = service.quarantine();
+  if (quarantine.crashes() == 0) return "";
+  if (!InQuarantine(service)) {
+    return StrCat(quarantine.reason(), "; if that happens again, it is put in quarantine");
+  }
+  return StrCat("in quarantine: ", quarantine.reason(),
+                "; change its spec, or try again with service update --force");
+}
+
 std::string AutoscaleWords(const v1::Autoscale& autoscale) {
   std::string words;
   const auto add = [&words](const std::string& word) {

@@ -63,6 +63,11 @@ std::string HealthKey(v1::Health::State state);                         // "heal
 std::string WhyUnhealthy(const v1::Health& health);
 // "gpu=2, radio=1"
 std::string GenericWords(const google::protobuf::RepeatedPtrField<v1::GenericResource>& generic);
+// Whether the manager has stopped deciding about it.
+bool InQuarantine(const v1::Service& service);
+// "in quarantine: manager/scheduler ended while …; change its spec, or …"; of one crash what is to
+// come; "" when all is well.
+std::string QuarantineWords(const v1::Service& service);
 // "cpu 70%, memory 80%, queue_length:9090/metrics 10"
 std::string AutoscaleWords(const v1::Autoscale& autoscale);
 
