@@ -80,6 +80,7 @@ struct Flags {
   std::vector<std::string> generic_resources;
   std::string heartbeat_period;
   std::string manager_clock_offset;
+  std::string manager_crash_over;
   std::string log_level = "info";
 };
 
@@ -114,6 +115,8 @@ void Declare(CLI::App& app, Flags& flags) {
                  "KIND=N or KIND=ID1,ID2, what this node offers besides, such as gpu=4 (repeat)");
   app.add_option("--heartbeat-period", flags.heartbeat_period,
                  "How often agents report to a manager on this node, such as 5s");
+  app.add_option("--manager-crash-over", flags.manager_crash_over,
+                 "Rehearsal: the manager crashes whenever it decides about the service of this id");
   app.add_option("--manager-clock-offset", flags.manager_clock_offset,
                  "For tests and rehearsals: --clock-offset of a manager on this node, such as 5m");
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
@@ -226,6 +229,7 @@ ManagerProcessOptions ManagerOptions(const Flags& flags) {
   options.registry_ca = flags.registry_ca;
   options.heartbeat_period = flags.heartbeat_period;
   options.clock_offset = flags.manager_clock_offset;
+  options.crash_over = flags.manager_crash_over;
   options.log_level = flags.log_level;
   return options;
 }

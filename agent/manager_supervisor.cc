@@ -222,6 +222,7 @@ std::vector<std::string> ManagerSupervisor::Arguments(bool initialise) const {
   add("--registry-ca", options_.registry_ca);
   add("--heartbeat-period", options_.heartbeat_period);
   add("--clock-offset", options_.clock_offset);
+  add("--crash-over", options_.crash_over);
   add("--log-level", options_.log_level);
   for (const std::string& host : options_.insecure_registries) add("--insecure-registry", host);
   if (initialise) arguments.push_back("--init");

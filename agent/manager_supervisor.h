@@ -35,6 +35,7 @@ struct ManagerProcessOptions {
   std::string registry_ca;
   std::string heartbeat_period;  // as the flag; empty: the cluster's
   std::string clock_offset;      // as the flag; empty: the machine's clock
+  std::string crash_over;        // as the flag; empty: no rehearsal
   std::string log_level;
 };
 

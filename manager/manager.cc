@@ -44,6 +44,7 @@ class GrpcManager final : public Manager {
     ASSIGN_OR_RETURN(doors_, Doors::Bind(options_));
     RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return OpenRooms(std::move(on_fatal)); }));
     RETURN_IF_ERROR(MakeCluster());
+    BlameService();
     RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return StartRooms(); }));
     RETURN_IF_ERROR(doors_->Serve(env_, *rooms_, tls_));
     if (options_.catch_crashes) WatchLoop();
@@ -94,22 +95,32 @@ class GrpcManager final : public Manager {
     if (options_.catch_crashes) black_box_->CatchCrashes();
   }
 
-  // What the process before ended over.
+  // What the process before ended over. Returns once that is durable: the rooms may crash again.
   void BlameService() {
     if (black_box_ == nullptr || !black_box_->crash().has_value()) return;
-    const BlackBox::Crash& crash = *black_box_->crash();
-    const absl::Status written = rooms_->store->Update([&](WriteTx& tx) -> absl::Status {
-      const Ref<Service> service = tx.view().GetService(crash.service);
-      if (service == nullptr) return absl::CancelledError("it is gone");
-      Service blamed = Blamed(*service, crash.room, env_.clock.WallNow());
-      LogError("manager",
-               StrCat("service ", service->spec().name(), ": ", blamed.quarantine().reason(),
-                      IsQuarantined(blamed) ? "; it is in quarantine now" : ""));
-      return tx.Put(std::move(blamed));
+    auto noted = std::make_shared<Awaited<absl::Status>>();
+    env_.loop.Post([this, noted] {
+      const absl::Status status = rooms_->store->Update(
+          [this](WriteTx& tx) { return WriteBlame(tx, *black_box_->crash()); },
+          [noted](absl::Status durable) { noted->Set(std::move(durable)); });
+      if (!status.ok()) noted->Set(status);
+      env_.loop.RunAfter(kJournalPatience,
+                         [noted] { noted->Set(absl::DeadlineExceededError("the disk is slow")); });
     });
-    if (!written.ok() && !absl::IsCancelled(written)) {
-      LogError("manager", StrCat("note what crashed: ", written.message()));
+    const absl::Status status = noted->Wait();
+    if (!status.ok() && !absl::IsNotFound(status)) {
+      LogError("manager", StrCat("note what crashed: ", status.message()));
     }
+  }
+
+  absl::Status WriteBlame(WriteTx& tx, const BlackBox::Crash& crash) {
+    const Ref<Service> service = tx.view().GetService(crash.service);
+    if (service == nullptr) return absl::NotFoundError("the service is gone");
+    Service blamed = Blamed(*service, crash.room, env_.clock.WallNow());
+    LogError("manager",
+             StrCat("service ", service->spec().name(), ": ", blamed.quarantine().reason(),
+                    IsQuarantined(blamed) ? "; it is in quarantine now" : ""));
+    return tx.Put(std::move(blamed));
   }
 
   void WatchLoop() {
@@ -149,7 +160,6 @@ class GrpcManager final : public Manager {
   }
 
   absl::Status StartRooms() {
-    BlameService();
     RETURN_IF_ERROR(AdoptFlags());
     RETURN_IF_ERROR(RenewCertificate());
     edge::HealthService& health = doors_->health();

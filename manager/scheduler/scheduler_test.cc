@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "manager/scheduler/node_books.h"
 #include "manager/scheduler/scheduler_test_world.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -55,6 +56,26 @@ TEST_F(SchedulerTest, SaysWithoutAnyNodeThatThereIsNoSuitableOne) {
   Start();
   EXPECT_EQ(Get(task)->state, TaskState::kPending);
   EXPECT_EQ(ErrorOf(task), "no suitable node");
+}
+
+TEST_F(SchedulerTest, F20ATaskOfAServiceInQuarantineWaitsWithThatReasonUntilItIsLetOut) {
+  world_.AddNode("a");
+  const Id web = world_.AddService("web", 1);
+  const auto change = [&](absl::FunctionRef<void(Service&)> edit) {
+    world_.MustWrite([&](WriteTx& tx) {
+      Service service = *tx.view().GetService(web);
+      edit(service);
+      return tx.Put(std::move(service));
+    });
+  };
+  change([](Service& service) { service.mutable_quarantine()->set_crashes(kCrashesToQuarantine); });
+  const Id task = AddTasks(web, 1)[0];
+  Start();
+  EXPECT_EQ(Get(task)->state, TaskState::kPending);
+  EXPECT_THAT(ErrorOf(task), ::testing::StartsWith("in quarantine: "));
+  change([](Service& service) { service.clear_quarantine(); });
+  Run();
+  EXPECT_EQ(Get(task)->state, TaskState::kAssigned);
 }
 
 TEST_F(SchedulerTest, ExplainsEveryFilterInWordsThatSwarmUsersKnow) {

@@ -360,6 +360,16 @@ class Cluster:
             return tasks if len(tasks) == count else None
         return self.until(enough, f"{count} running tasks of {service}")
 
+    def restart_manager(self, flags):
+        """The manager's host again, with these flags for its agent (and the manager's: `--manager-…`)."""
+        host, old = self.manager, self.manager.manager_pid()
+        host.extra_flags = list(flags)
+        host.kill_agent()
+        host.start()
+        self.close_feed()
+        wait_for(lambda: self.ctl("service", "ls", check=False).returncode == 0 and host.manager_pid() != old,
+                 "the manager to be replaced")
+
     def describe(self):
         parts = []
         for args in (("node", "ls"), ("service", "ls")):

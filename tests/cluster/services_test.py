@@ -3,7 +3,7 @@
 import datetime
 import json
 
-from harness import ClusterTest, TEST_IMAGE, main, wait_for
+from harness import ClusterTest, TEST_IMAGE, main
 
 # A shell that obeys SIGTERM at once and otherwise stays.
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
@@ -158,13 +158,7 @@ class ServicesTest(ClusterTest):
 
     def start_with_clock(self, cluster, ahead):
         """The manager again, with its wall clock that much ahead."""
-        host, old = cluster.manager, cluster.manager.manager_pid()
-        host.extra_flags = [*host.extra_flags, "--manager-clock-offset", f"{ahead.total_seconds():.3f}s"]
-        host.kill_agent()
-        host.start()
-        cluster.close_feed()
-        wait_for(lambda: cluster.ctl("service", "ls", check=False).returncode == 0 and host.manager_pid() != old,
-                 "the manager to be replaced")
+        cluster.restart_manager([*cluster.manager.extra_flags, "--manager-clock-offset", f"{ahead.total_seconds():.3f}s"])
 
     @staticmethod
     def time_of(text):

@@ -74,6 +74,43 @@ class SurviveTest(ClusterTest):
         cluster.ctl("service", "scale", "--detach", "web=9")
         cluster.wait_running("web", 9)
 
+    def test_f20_a_service_that_crashes_the_manager_is_quarantined_and_the_manager_lives(self):
+        cluster = self.cluster(workers=1)
+        self.service(cluster, "web", 2)
+        self.service(cluster, "poison", 2)
+        before = cluster.workers[0].container_pids()
+        [poison] = json.loads(cluster.ctl("service", "inspect", "poison").stdout)
+        host = cluster.manager
+        well = list(host.extra_flags)
+        cluster.restart_manager([*well, "--manager-crash-over", poison["ID"]])
+        # Twice it goes down over that service; the third one leaves it alone.
+        quarantine = cluster.until(lambda: self.quarantine_of(cluster, "poison"), "the quarantine")
+        self.assertEqual(quarantine["Crashes"], 2)
+        self.assertIn("crashed while it decided about this service", quarantine["Reason"])
+        pid = host.manager_pid()
+        cluster.ctl("service", "scale", "--detach", "web=3")
+        cluster.wait_running("web", 3)
+        shown = cluster.ctl("service", "inspect", "--pretty", "poison").stdout
+        self.assertIn("in quarantine", shown)
+        self.assertEqual(host.manager_pid(), pid, "it lives")
+        after = cluster.workers[0].container_pids()
+        self.assertEqual({c: p for c, p in after.items() if c in before}, before, "no container was touched")
+        # The cause is gone (here: the rehearsal is over): the user lets it out.
+        cluster.restart_manager(well)
+        self.assertTrue(self.quarantine_of(cluster, "poison"), "a restart alone forgives nothing")
+        cluster.ctl("service", "update", "--detach", "--force", "poison")
+        cluster.until(lambda: len({t["ID"] for t in cluster.running("poison")}) == 2 and not self.quarantine_of(cluster, "poison"),
+                      "two new tasks")
+        cluster.ctl("service", "rm", "poison")
+
+    @staticmethod
+    def quarantine_of(cluster, service):
+        found = cluster.ctl("service", "inspect", service, check=False)
+        if found.returncode != 0:
+            return None
+        quarantine = json.loads(found.stdout)[0].get("Quarantine")
+        return quarantine if quarantine and quarantine["Crashes"] >= 2 else None
+
     def test_a_dead_nodes_tasks_are_elsewhere_soon_after_it_is_down_and_it_comes_back_empty(self):
         cluster = self.cluster(heartbeat="2s")
         before = {t["ID"] for t in self.service(cluster, "web", 6)}
