@@ -138,6 +138,19 @@ TEST_F(SlotsTest, RemovesUnassignedThenFromTheFullestNodeTheNonRunningFirst) {
   EXPECT_THAT(PlanScale(census_, 0).remove, UnorderedElementsAre(1, 2, 3, 4, 5));
 }
 
+TEST_F(SlotsTest, ASlotThatIsBeingChangedOverCountsByItsTaskThatRuns) {
+  Add(1, 1, TaskState::kRunning);
+  Add(1, 0, TaskState::kPending);  // its successor has no node yet
+  Add(2, 2, TaskState::kStarting);
+  Add(3, 3, TaskState::kFailed);  // and one whose successor is about to be placed
+  Add(3, 0, TaskState::kPending);
+  Add(4, 4, TaskState::kRunning);
+  Add(4, 1, TaskState::kStarting, TaskState::kReady);  // counts on node 4
+  EXPECT_THAT(PlanScale(census_, 3).remove, ElementsAre(3));
+  EXPECT_THAT(PlanScale(census_, 2).remove, ElementsAre(3, 2));
+  EXPECT_THAT(PlanScale(census_, 1).remove, ElementsAre(3, 2, 4));
+}
+
 // ---------------------------------------------------------------------------------- revisions
 
 Revision MakeRevision(const std::string& id) {

@@ -8,9 +8,18 @@
 namespace swarm::manager {
 namespace {
 
+// On a node and not finished.
+bool IsPlaced(const Task& task) { return !task.node_id.IsZero() && !IsTerminal(task.state); }
+
+// What losing the slot would lose: a task that runs, one that is on its way, nothing yet.
+int HowFar(const Task& task) {
+  if (!IsPlaced(task)) return 0;
+  return task.state == TaskState::kRunning ? 2 : 1;
+}
+
 struct Candidate {
   Slot slot;
-  bool placed;  // has a task on a node that is not finished
+  bool placed;
   bool running;
   Id node;
   uint32_t index_on_node = 0;
@@ -20,8 +29,8 @@ std::vector<Candidate> Candidates(const Census& census) {
   std::vector<Candidate> all;
   for (const auto& [slot, entry] : census) {
     if (!entry.in_service) continue;
-    const Task* task = entry.active.get();
-    const bool placed = task != nullptr && !task->node_id.IsZero() && !IsTerminal(task->state);
+    const Task* task = entry.furthest.get();
+    const bool placed = task != nullptr && IsPlaced(*task);
     all.push_back({slot, placed, placed && task->state == TaskState::kRunning,
                    placed ? task->node_id : Id{}});
   }
@@ -96,6 +105,8 @@ void CountTask(const Ref<Task>& task, Census& census) {
   if (!IsActive(*task)) return;
   ++entry.actives;
   if (entry.active == nullptr || IsNewer(*task, *entry.active)) entry.active = task;
+  const int further = entry.furthest == nullptr ? 1 : HowFar(*task) - HowFar(*entry.furthest);
+  if (further > 0 || (further == 0 && IsNewer(*task, *entry.furthest))) entry.furthest = task;
 }
 
 ScalePlan PlanScale(const Census& census, uint64_t replicas) {

@@ -49,8 +49,9 @@ class SlotTasks {
 // One slot as a look at the whole service finds it.
 struct SlotCensus {
   bool in_service = false;
-  Ref<Task> active;  // newest active, or null
-  Ref<Task> newest;  // newest in service, or null
+  Ref<Task> active;    // newest active, or null
+  Ref<Task> furthest;  // active: running rather than placed rather than neither, or null
+  Ref<Task> newest;    // newest in service, or null
   size_t actives = 0;
   size_t history = 0;
   Ref<Task> oldest;  // oldest in service, or null
@@ -65,7 +66,8 @@ struct ScalePlan {
   std::vector<Slot> remove;
 };
 // Removes unassigned and finished slots first, then from the node with most slots of the service,
-// non-running before running, higher numbers before lower.
+// non-running before running, higher numbers before lower. A slot with two tasks counts by the one
+// that is further.
 ScalePlan PlanScale(const Census& census, uint64_t replicas);
 
 // Tasks of the slot's history over `limit`, oldest first. The last task that keeps a slot in
