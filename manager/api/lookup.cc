@@ -96,6 +96,15 @@ absl::StatusOr<Ref<Service>> FindService(const View& view, std::string_view ref)
       [](const Service& s) { return s.id(); });
 }
 
+absl::Status CheckVersionRead(const Service& service, uint64_t version) {
+  if (version >= SpecVersion(service) && version <= service.meta().version()) {
+    return absl::OkStatus();
+  }
+  return absl::AbortedError(StrCat("service \"", service.spec().name(),
+                                   "\" was changed meanwhile: version ", SpecVersion(service),
+                                   ", you read ", version, "; read it again"));
+}
+
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref) {
   if (absl::Status s = CheckRef(ref, "node"); !s.ok()) return s;
   if (auto id = Id::Parse(ref); id.ok()) {

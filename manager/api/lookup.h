@@ -3,10 +3,12 @@
 //   ASSIGN_OR_RETURN(Ref<Service> service, FindService(store.view(), request.ref()));
 //
 // Loop thread. NotFound: "service \"web\" not found"; InvalidArgument when the ref is empty or a
-// prefix fits several ("prefix \"ab\" is ambiguous: 3 services").
+// prefix fits several ("prefix \"ab\" is ambiguous: 3 services"). And whether what an update has
+// read of it is still true.
 #ifndef SWARM_MANAGER_API_LOOKUP_H_
 #define SWARM_MANAGER_API_LOOKUP_H_
 
+#include <cstdint>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -16,6 +18,8 @@ namespace swarm::manager {
 
 // Also finds services that are being removed.
 absl::StatusOr<Ref<Service>> FindService(const View& view, std::string_view ref);
+// Aborted when who read `version` of the service does not know what it asks for now.
+absl::Status CheckVersionRead(const Service& service, uint64_t version);
 // The name of a node is its host name; when several have it, that is ambiguous.
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref);
 // "web.3" (the newest task of that slot) and "web.3.<id>" are a task's names.

@@ -107,11 +107,7 @@ void ServiceHistory::RollBack(const v1::RollbackServiceRequest& request,
 
 absl::Status ServiceHistory::WriteRollBack(WriteTx& tx, const v1::RollbackServiceRequest& request,
                                            const Service& service) {
-  if (request.version() != 0 && service.meta().version() != request.version()) {
-    return absl::AbortedError(StrCat("service \"", service.spec().name(),
-                                     "\" was changed meanwhile: version ", service.meta().version(),
-                                     ", you read ", request.version(), "; read it again"));
-  }
+  if (request.version() != 0) RETURN_IF_ERROR(CheckVersionRead(service, request.version()));
   if (IsJob(service.spec())) {
     return absl::FailedPreconditionError(
         StrCat("service \"", service.spec().name(),

@@ -302,11 +302,7 @@ absl::Status Services::WriteNew(WriteTx& tx, Id id, const v1::CreateServiceReque
 absl::StatusOr<Ref<Service>> Services::Updatable(const v1::UpdateServiceRequest& request) const {
   ASSIGN_OR_RETURN(Ref<Service> service, FindService(store_.view(), request.ref()));
   if (service->removing()) return BeingRemoved(service->spec().name());
-  if (service->meta().version() != request.version()) {
-    return absl::AbortedError(
-        StrCat("service \"", service->spec().name(), "\" was changed meanwhile: version ",
-               service->meta().version(), ", you read ", request.version(), "; read it again"));
-  }
+  RETURN_IF_ERROR(CheckVersionRead(*service, request.version()));
   if (service->spec().mode_case() != request.spec().mode_case()) {
     return absl::InvalidArgumentError(
         "mode: a service keeps its mode; remove it and create it anew");

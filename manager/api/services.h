@@ -3,9 +3,9 @@
 //   services.Create(request, [](absl::StatusOr<v1::CreateServiceResponse> answer) { … });
 //
 // Loop thread only. Every reply runs once, on the loop, and only when what it says is durable.
-// Errors are InvalidArgument (with the field's path), NotFound, AlreadyExists (name), Aborted
-// (stale version: read again), ResourceExhausted (too many writes under way). After an error
-// nothing was changed.
+// Errors are InvalidArgument (with the field's path), NotFound, AlreadyExists (name), Aborted (its
+// spec was changed after the version that was read: read again), ResourceExhausted (too many writes
+// under way). After an error nothing was changed.
 //
 // What an update does: a changed TaskSpec makes a new revision (number + 1), which the orchestrator
 // rolls out; anything else (replicas, labels) changes the service alone and restarts nothing. The

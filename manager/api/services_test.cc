@@ -11,6 +11,7 @@
 namespace swarm::manager {
 namespace {
 
+using ::testing::_;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -262,6 +263,42 @@ TEST_F(ServicesTest, RefusesAStaleVersionWithBothNumbers) {
                        StrCat("service \"web\" was changed meanwhile: version ",
                               updated->service().meta().version(), ", you read ",
                               read.meta().version(), "; read it again")));
+}
+
+TEST_F(ServicesTest, AJobsProgressIsNoConflictForAnUpdateAnotherUsersIs) {
+  v1::ServiceSpec spec = SpecOf("job", "nginx");
+  spec.mutable_replicated_job()->set_total_completions(9);
+  const v1::Service read = MustCreate(spec);
+  const auto progress = [&](uint64_t completed) {
+    EXPECT_OK(store->Update([&](WriteTx& tx) {
+      Service service = *tx.view().GetServiceByName("job");
+      service.clear_runs();
+      service.add_runs()->set_completed(completed);
+      return tx.Put(std::move(service));
+    }));
+    loop.RunUntilIdle();
+  };
+  progress(1);
+  progress(2);
+  ASSERT_GT(Get("job")->meta().version(), read.meta().version());
+  spec.mutable_replicated_job()->set_max_concurrent(3);
+  const auto updated = Update(read, spec);
+  ASSERT_OK(updated);
+  EXPECT_EQ(2u, store->view().GetServiceByName("job")->runs(0).completed());
+  progress(3);
+  spec.mutable_replicated_job()->set_max_concurrent(4);
+  EXPECT_THAT(Update(read, spec),
+              StatusIs(absl::StatusCode::kAborted,
+                       StrCat("service \"job\" was changed meanwhile: version ",
+                              updated->service().meta().version(), ", you read ",
+                              read.meta().version(), "; read it again")));
+  EXPECT_OK(Update(updated->service(), spec));
+}
+
+TEST_F(ServicesTest, AVersionThatNobodyCanHaveReadIsRefused) {
+  v1::Service read = MustCreate(SpecOf("web", "nginx"));
+  read.mutable_meta()->set_version(read.meta().version() + 1);
+  EXPECT_THAT(Update(read, SpecOf("web", "nginx", 2)), StatusIs(absl::StatusCode::kAborted, _));
 }
 
 TEST_F(ServicesTest, RequiresAVersionForAnUpdate) {

@@ -25,6 +25,11 @@ using Revision = storage::v1::RevisionRecord;
 using RestartHistory = storage::v1::RestartRecord;
 using Request = storage::v1::RequestRecord;
 
+// Since when the service asks what it asks: its spec and revision are those of this version.
+inline uint64_t SpecVersion(const Service& service) {
+  return service.spec_version() != 0 ? service.spec_version() : service.meta().version();
+}
+
 // The numbers of SEMANTICS, on disk and on the wire.
 enum class TaskState : uint16_t {
   kNew = 0,

@@ -127,7 +127,8 @@ class WriteTx {
 
   // Creates or replaces; sets meta.version (Task::version) to this transaction's version,
   // created_at on create and updated_at. A service name that another service has is AlreadyExists
-  // at once, from Put.
+  // at once, from Put. Of a service spec_version is set too, when the spec or the revision is
+  // another than before; what the caller has in it does not count.
   virtual absl::Status Put(Cluster cluster) = 0;
   virtual absl::Status Put(Node node) = 0;
   virtual absl::Status Put(Service service) = 0;

@@ -232,6 +232,27 @@ TEST_F(StoreTest, AStaleTransactionLeavesNothing) {
   });
 }
 
+TEST_F(StoreTest, KnowsSinceWhenAServiceAsksWhatItAsks) {
+  Service service = MakeService("web");
+  const Id id = Id::ParseOrZero(service.id());
+  const auto put = [&] {
+    EXPECT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(service); }));
+    return store_->view().GetService(id)->spec_version();
+  };
+  const uint64_t created = put();
+  EXPECT_EQ(created, store_->version());
+  service.add_runs()->set_completed(3);
+  service.mutable_update_status()->set_state(v1::UpdateStatus::STATE_UPDATING);
+  EXPECT_EQ(put(), created);
+  service.set_revision_id(Id{9, 9}.ToString());
+  const uint64_t changed_over = put();
+  EXPECT_EQ(changed_over, store_->version());
+  (*service.mutable_spec()->mutable_labels())["a"] = "b";
+  const uint64_t labelled = put();
+  EXPECT_EQ(labelled, store_->version());
+  EXPECT_GT(labelled, changed_over);
+}
+
 TEST_F(StoreTest, ANameBelongsToOneService) {
   Service a = MakeService("a"), b = MakeService("b");
   ASSERT_OK(store_->Update([&](WriteTx& tx) -> absl::Status {

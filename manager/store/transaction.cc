@@ -1,5 +1,6 @@
 #include "manager/store/transaction.h"
 
+#include <google/protobuf/util/message_differencer.h>
 #include <google/protobuf/util/time_util.h>
 
 #include <algorithm>
@@ -19,6 +20,12 @@ absl::StatusOr<Id> RecordId(const std::string& text, std::string_view what) {
   absl::StatusOr<Id> id = Id::Parse(text);
   if (id.ok()) return id;
   return absl::InvalidArgumentError(StrCat(what, " id: ", id.status().message()));
+}
+
+// A user's update conflicts with others by it. Equals: that a field is set may matter.
+bool AsksTheSame(const Service& a, const Service& b) {
+  return a.revision_id() == b.revision_id() &&
+         google::protobuf::util::MessageDifferencer::Equals(a.spec(), b.spec());
 }
 
 }  // namespace
@@ -82,6 +89,8 @@ absl::Status Transaction::Put(Service service) {
   }
   const Ref<Service> before = tables_.GetService(*id);
   SetMeta(*service.mutable_meta(), before == nullptr ? nullptr : &before->meta());
+  const bool same = before != nullptr && AsksTheSame(*before, service);
+  service.set_spec_version(same ? SpecVersion(*before) : version_);
   auto after = std::make_shared<const Service>(std::move(service));
   tables_.SetService(*id, after);
   Note(JournalTable::kService, *id, before, std::move(after), true);
