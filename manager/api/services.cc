@@ -8,6 +8,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "manager/api/dependency_circle.h"
 #include "manager/api/lookup.h"
 #include "manager/api/mode_validation.h"
 #include "manager/api/paging.h"
@@ -130,6 +131,12 @@ bool IsBetweenRevisions(const Service& service) {
 bool SameRules(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
   return MessageDifferencer::Equals(a.update(), b.update()) &&
          MessageDifferencer::Equals(a.rollback(), b.rollback());
+}
+
+bool SameDependencies(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
+  return std::equal(a.depends_on().begin(), a.depends_on().end(), b.depends_on().begin(),
+                    b.depends_on().end(),
+                    [](const auto& x, const auto& y) { return MessageDifferencer::Equals(x, y); });
 }
 
 // What its first tasks wait for is looked at by the orchestrator; until then, this.
@@ -287,6 +294,7 @@ absl::Status Services::WriteNew(WriteTx& tx, Id id, const v1::CreateServiceReque
   if (tx.view().GetServiceByName(request.spec().name()) != nullptr) {
     return NameTaken(request.spec().name());
   }
+  RETURN_IF_ERROR(CheckNoDependencyCircle(tx.view(), request.spec()));
   const Id revision = Id::Make(env_.random);
   Service service;
   service.set_id(id.ToString());
@@ -310,6 +318,10 @@ absl::StatusOr<Ref<Service>> Services::Updatable(const v1::UpdateServiceRequest&
   if (service->spec().name() != request.spec().name()) {
     return absl::InvalidArgumentError(
         StrCat("name: a service cannot be renamed (it is \"", service->spec().name(), "\")"));
+  }
+  // A circle that was there before is no reason to refuse a change of something else.
+  if (!SameDependencies(service->spec(), request.spec())) {
+    RETURN_IF_ERROR(CheckNoDependencyCircle(store_.view(), request.spec()));
   }
   return service;
 }

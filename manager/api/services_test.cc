@@ -301,6 +301,42 @@ TEST_F(ServicesTest, AVersionThatNobodyCanHaveReadIsRefused) {
   EXPECT_THAT(Update(read, SpecOf("web", "nginx", 2)), StatusIs(absl::StatusCode::kAborted, _));
 }
 
+TEST_F(ServicesTest, RefusesCirclesOfDependenciesBetweenRequests) {
+  v1::ServiceSpec api = SpecOf("api", "nginx");
+  api.add_depends_on()->set_service("db");
+  v1::ServiceSpec db = SpecOf("db", "nginx");
+  const v1::Service created_api = MustCreate(api);
+  const v1::Service created_db = MustCreate(db);
+  db.add_depends_on()->set_service("api");
+  const std::string circle =
+      "depends_on[0].service: none of them would ever start: db -> api -> db";
+  EXPECT_THAT(Update(created_db, db), StatusIs(absl::StatusCode::kInvalidArgument, circle));
+  v1::ServiceSpec cache = SpecOf("cache", "nginx");
+  cache.add_depends_on()->set_service("web");
+  MustCreate(cache);
+  v1::ServiceSpec web = SpecOf("web", "nginx");
+  web.add_depends_on()->set_service("cache");
+  EXPECT_THAT(Create(web),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("web -> cache -> web")));
+  EXPECT_EQ(store->view().GetServiceByName("web"), nullptr);
+}
+
+TEST_F(ServicesTest, ACircleThatIsThereAlreadyHoldsUpNoOtherChangeOfItsServices) {
+  v1::ServiceSpec api = SpecOf("api", "nginx");
+  api.add_depends_on()->set_service("db");
+  MustCreate(api);
+  MustCreate(SpecOf("db", "nginx"));
+  EXPECT_OK(store->Update([&](WriteTx& tx) {  // as an earlier version let it in
+    Service db = *tx.view().GetServiceByName("db");
+    db.mutable_spec()->add_depends_on()->set_service("api");
+    return tx.Put(std::move(db));
+  }));
+  loop.RunUntilIdle();
+  v1::Service db = *Get("db");
+  db.mutable_spec()->mutable_replicated()->set_replicas(2);
+  EXPECT_OK(Update(db, db.spec()));
+}
+
 TEST_F(ServicesTest, RequiresAVersionForAnUpdate) {
   v1::Service read = MustCreate(SpecOf("web", "nginx"));
   read.mutable_meta()->set_version(0);
