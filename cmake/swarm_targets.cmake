@@ -10,6 +10,14 @@ if(SWARM_SANITIZE STREQUAL "address")
   set(SWARM_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -O1 -g1 -UNDEBUG)
 elseif(SWARM_SANITIZE STREQUAL "thread")
   set(SWARM_SANITIZE_FLAGS -fsanitize=thread -O1 -g1 -UNDEBUG)
+elseif(SWARM_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "SWARM_FUZZ: libFuzzer comes with clang, and this is ${CMAKE_CXX_COMPILER_ID}: "
+                        "give -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++, or use deploy/fuzz")
+  endif()
+  # What g++ is content with may be worth a word of clang: it is not said here.
+  list(REMOVE_ITEM SWARM_WARNINGS -Werror)
+  set(SWARM_SANITIZE_FLAGS -fsanitize=fuzzer-no-link,address -fno-omit-frame-pointer -O1 -g1 -UNDEBUG)
 endif()
 
 function(swarm_library name)

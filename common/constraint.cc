@@ -47,7 +47,8 @@ std::optional<std::string_view> ValueOf(std::string_view key, const ConstraintSu
 
 absl::StatusOr<Constraint> Constraint::Parse(std::string_view text) {
   const auto refuse = [text](std::string_view reason) {
-    return absl::InvalidArgumentError(StrCat("constraint \"", text.substr(0, 128), "\": ", reason));
+    return absl::InvalidArgumentError(
+        OneLine(StrCat("constraint \"", text.substr(0, 128), "\": ", reason)));
   };
   size_t at = 0;
   while (at + 1 < text.size() && !((text[at] == '=' || text[at] == '!') && text[at + 1] == '=')) {

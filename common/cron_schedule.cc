@@ -50,7 +50,7 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kMacros =
 
 template <typename... Args>
 absl::Status Refuse(const Args&... args) {
-  return absl::InvalidArgumentError(StrCat(args...));
+  return absl::InvalidArgumentError(OneLine(StrCat(args...)));
 }
 
 bool Has(uint64_t bits, int value) { return (bits >> value & 1) != 0; }

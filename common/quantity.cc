@@ -14,11 +14,11 @@ namespace {
 using Wide = __int128;
 constexpr int kMaxDecimals = 9;
 constexpr int64_t kBillion = 1'000'000'000;
-// Ten times this still fits, and times the largest unit fits a Wide.
-constexpr int64_t kMaxWhole = INT64_MAX / 10 - 1;
+// Ten times this and a digit still fit; a Wide takes that times the largest unit.
+constexpr int64_t kMaxWhole = (INT64_MAX - 9) / 10;
 
 absl::Status Refuse(std::string_view text, std::string_view reason) {
-  return absl::InvalidArgumentError(StrCat("\"", text.substr(0, 64), "\": ", reason));
+  return absl::InvalidArgumentError(OneLine(StrCat("\"", text.substr(0, 64), "\": ", reason)));
 }
 
 // A number without sign: `whole` and billionths.
@@ -33,8 +33,8 @@ std::optional<std::string_view> TakeDecimal(std::string_view& text, Decimal& out
   bool digits = false;
   for (; at < text.size() && absl::ascii_isdigit(text[at]); ++at) {
     digits = true;
-    out.whole = out.whole * 10 + (text[at] - '0');
     if (out.whole > kMaxWhole) return "too large";
+    out.whole = out.whole * 10 + (text[at] - '0');
   }
   if (at < text.size() && text[at] == '.') {
     ++at;

@@ -22,6 +22,7 @@ TEST(ParseBytesTest, ReadsWhatDockerReads) {
   EXPECT_THAT(ParseBytes(".5k"), IsOkAndHolds(512));
   EXPECT_THAT(ParseBytes("0"), IsOkAndHolds(0));
   EXPECT_THAT(ParseBytes("4096p"), IsOkAndHolds(int64_t{1} << 62));
+  EXPECT_THAT(ParseBytes("4611686018427387904"), IsOkAndHolds(int64_t{1} << 62));
 }
 
 TEST(ParseBytesTest, RefusesWithTheReason) {
@@ -31,6 +32,7 @@ TEST(ParseBytesTest, RefusesWithTheReason) {
   EXPECT_THAT(ParseBytes("1  m"), StatusIs(kInvalid, HasSubstr("unit")));
   EXPECT_THAT(ParseBytes("1ibm"), StatusIs(kInvalid, HasSubstr("unit")));
   EXPECT_THAT(ParseBytes("1."), StatusIs(kInvalid, HasSubstr("point")));
+  EXPECT_THAT(ParseBytes("4611686018427387905"), StatusIs(kInvalid, HasSubstr("too large")));
   EXPECT_THAT(ParseBytes("4097p"), StatusIs(kInvalid, HasSubstr("too large")));
   EXPECT_THAT(ParseBytes("99999999999999999999999"), StatusIs(kInvalid, HasSubstr("too large")));
 }

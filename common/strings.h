@@ -4,6 +4,8 @@
 //   StrCat("task ", name)                       takes std::string_view too (absl::StrCat does not)
 //   absl::StartsWith(ToAbsl(text), "sha256:")   for the rest of Abseil
 //   ToStd(status.message())                     for what Abseil returns
+//
+// And a stranger's words in a message of ours: OneLine.
 #ifndef SWARM_COMMON_STRINGS_H_
 #define SWARM_COMMON_STRINGS_H_
 
@@ -39,6 +41,11 @@ template <typename... Args>
 void StrAppend(std::string* out, const Args&... args) {
   absl::StrAppend(out, internal::CatArgument(args)...);
 }
+
+// `text` as a message may show it: control characters as \n or \x1b, and of more than 1,000 bytes
+// the beginning and the end. For what repeats other people's words: a terminal obeys none of them,
+// and gRPC carries a message of a few KiB at most.
+std::string OneLine(std::string_view text);
 
 }  // namespace swarm
 

@@ -95,7 +95,8 @@ class TreeBuilder : public YAML::EventHandler {
   };
 
   [[noreturn]] void Refuse(const YAML::Mark& mark, std::string_view why) const {
-    throw Refused{absl::InvalidArgumentError(StrCat(*file_, ":", mark.line + 1, ": ", why))};
+    throw Refused{
+        absl::InvalidArgumentError(StrCat(*file_, ":", mark.line + 1, ": ", OneLine(why)))};
   }
 
   void CheckTag(const std::string& tag, const YAML::Mark& mark) const {
@@ -263,9 +264,9 @@ absl::StatusOr<Value> ParseYaml(std::string_view text, std::string_view file,
     return refused.status;
   } catch (const YAML::Exception& e) {
     return absl::InvalidArgumentError(
-        StrCat(file, ":", e.mark.line + 1, ": malformed YAML: ", e.msg));
+        StrCat(file, ":", e.mark.line + 1, ": malformed YAML: ", OneLine(e.msg)));
   } catch (const std::exception& e) {
-    return absl::InvalidArgumentError(StrCat(file, ": malformed YAML: ", e.what()));
+    return absl::InvalidArgumentError(StrCat(file, ": malformed YAML: ", OneLine(e.what())));
   }
   return builder.Take();
 }

@@ -85,7 +85,7 @@ class Interpolator {
 
   absl::StatusOr<std::string> Braced(std::string_view inside, int depth) {
     if (inside.empty() || !StartsName(inside[0])) {
-      return absl::InvalidArgumentError(StrCat("${", inside, "} names no variable"));
+      return absl::InvalidArgumentError(StrCat("${", OneLine(inside), "} names no variable"));
     }
     std::string_view rest = inside;
     const std::string_view name = TakeName(rest);
@@ -95,7 +95,7 @@ class Interpolator {
     const char op = rest.empty() ? '\0' : rest[0];
     if (op != '-' && op != '?' && op != '+') {
       return absl::InvalidArgumentError(
-          StrCat("${", inside, "}: only :- - :? ? :+ + may follow the name"));
+          StrCat("${", OneLine(inside), "}: only :- - :? ? :+ + may follow the name"));
     }
     rest.remove_prefix(1);
     const std::optional<std::string> value = lookup_(name);
@@ -105,8 +105,8 @@ class Interpolator {
     if (op == '-') return Run(rest, depth + 1);
     ASSIGN_OR_RETURN(const std::string message, Run(rest, depth + 1));
     return absl::InvalidArgumentError(
-        StrCat("the variable ", name, " is required",
-               message.empty() ? std::string() : StrCat(": ", message)));
+        StrCat("the variable ", OneLine(name), " is required",
+               message.empty() ? std::string() : StrCat(": ", OneLine(message))));
   }
 
   std::string Get(std::string_view name) {

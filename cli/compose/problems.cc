@@ -7,15 +7,15 @@
 namespace swarm::cli::compose {
 
 void Problems::Invalid(std::string_view where, std::string_view path, std::string_view why) {
-  invalid_.push_back(StrCat(where, ": ", path, ": ", why));
+  invalid_.push_back(OneLine(StrCat(where, ": ", path, ": ", why)));
 }
 
 void Problems::NotBuilt(std::string_view where, std::string_view path) {
-  not_built_.push_back({std::string(where), std::string(path)});
+  not_built_.push_back({std::string(where), OneLine(path)});
 }
 
 void Problems::Warn(std::string_view where, std::string_view path, std::string_view what) {
-  warnings_.push_back(StrCat(where, ": ", path, " ", what));
+  warnings_.push_back(OneLine(StrCat(where, ": ", path, " ", what)));
 }
 
 absl::Status Problems::ToStatus(bool not_built_passes) const {

@@ -31,7 +31,7 @@ std::vector<std::string_view> Lines(std::string_view text) {
 }
 
 absl::Status AtLine(size_t line, std::string_view why) {
-  return absl::InvalidArgumentError(StrCat("line ", line, ": ", why));
+  return absl::InvalidArgumentError(StrCat("line ", line, ": ", OneLine(why)));
 }
 
 absl::Status CheckName(std::string_view name) {
@@ -86,7 +86,7 @@ absl::StatusOr<std::vector<std::string>> SplitWords(std::string_view text) {
       }
       if (i == text.size()) {
         return absl::InvalidArgumentError(
-            StrCat("a ", std::string(1, c), " is never closed in: ", text));
+            StrCat("a ", std::string(1, c), " is never closed in: ", OneLine(text)));
       }
     } else if (c == '\\' && i + 1 < text.size()) {
       in_word = true;
