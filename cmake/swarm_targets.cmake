@@ -13,7 +13,7 @@ elseif(SWARM_SANITIZE STREQUAL "thread")
 elseif(SWARM_FUZZ)
   if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
     message(FATAL_ERROR "SWARM_FUZZ: libFuzzer comes with clang, and this is ${CMAKE_CXX_COMPILER_ID}: "
-                        "give -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++, or use deploy/fuzz")
+                        "give -DCMAKE_C_COMPILER=clang-14 -DCMAKE_CXX_COMPILER=clang++-14, or use deploy/fuzz")
   endif()
   # What g++ is content with may be worth a word of clang: it is not said here.
   list(REMOVE_ITEM SWARM_WARNINGS -Werror)

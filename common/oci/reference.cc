@@ -111,14 +111,20 @@ absl::Status CheckTag(std::string_view tag) {
   return absl::OkStatus();
 }
 
+// Of "first/rest": a user's name has no dot and no port.
+bool ReadsAsHost(std::string_view first) {
+  return first == "localhost" || first.find_first_of(".:") != std::string_view::npos;
+}
+
+bool ReadsAsId(std::string_view name) {
+  return name.size() == 64 && CheckDigest(StrCat("sha256:", name)).ok();
+}
+
 // Splits "host/repository"; a first component is a host only when it cannot be a user's name.
 void SplitName(std::string_view name, Reference* out) {
   const size_t slash = name.find('/');
   const std::string_view first = name.substr(0, slash);
-  const bool has_host =
-      slash != std::string_view::npos &&
-      (first == "localhost" || first.find_first_of(".:") != std::string_view::npos);
-  if (has_host) {
+  if (slash != std::string_view::npos && ReadsAsHost(first)) {
     out->host = std::string(first == "index.docker.io" ? kDefaultHost : first);
     out->repository = std::string(name.substr(slash + 1));
   } else {
@@ -148,7 +154,7 @@ absl::Status ParseInto(std::string_view text, Reference* out) {
     out->tag = "latest";
   }
   if (text.empty()) return absl::InvalidArgumentError("the name is empty");
-  if (text.size() == 64 && CheckDigest(StrCat("sha256:", text)).ok()) {
+  if (ReadsAsId(text)) {
     return absl::InvalidArgumentError("64 hex digits are an id, not a name");
   }
   SplitName(text, out);
@@ -191,6 +197,11 @@ std::string Reference::Familiar() const {
              name.find('/', kOfficial.size()) == std::string::npos) {
     name = name.substr(kOfficial.size());
   }
+  // Shorter, these would be read as another image, or as none.
+  const size_t slash = name.find('/');
+  const bool other_host = host == kDefaultHost && slash != std::string::npos &&
+                          ReadsAsHost(std::string_view(name).substr(0, slash));
+  if (other_host || ReadsAsId(name)) name = StrCat(host, "/", repository);
   if (!tag.empty()) return StrCat(name, ":", tag);
   return StrCat(name, "@", digest);
 }

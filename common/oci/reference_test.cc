@@ -55,6 +55,13 @@ TEST(ReferenceTest, FamiliarLeavesOutWhatPeopleDoNotType) {
   EXPECT_EQ(FamiliarOf("nginx@" + kDigest), "nginx@" + kDigest);
 }
 
+TEST(ReferenceTest, FamiliarIsNeverAnotherImage) {
+  EXPECT_EQ(FamiliarOf("index.docker.io/a.b/c"), "docker.io/a.b/c:latest");
+  EXPECT_EQ(FamiliarOf("docker.io/localhost/c:1"), "docker.io/localhost/c:1");
+  const std::string hex(64, 'a');
+  EXPECT_EQ(FamiliarOf("docker.io/" + hex), "docker.io/library/" + hex + ":latest");
+}
+
 TEST(ReferenceTest, WhatIsRefusedSaysWhy) {
   EXPECT_THAT(NameOf(""), HasSubstr("empty"));
   EXPECT_THAT(NameOf("Nginx"), HasSubstr("lower case"));

@@ -50,7 +50,7 @@ absl::Status Bad(JournalTable table, std::string_view key, std::string_view reas
   const Id id = Id::FromBytes(key);
   return absl::DataLossError(StrCat("journal, ", TableName(table), ", key ",
                                     id.IsZero() ? absl::CHexEscape(ToAbsl(key)) : id.ToString(),
-                                    ": ", reason));
+                                    ": ", OneLine(reason)));
 }
 
 bool IsTaskState(uint32_t state) {

@@ -251,6 +251,7 @@ int main(int count, char** arguments) {
   const std::string name = std::filesystem::path(arguments[0]).filename().string();
   snprintf(swarm::fuzz::current.file.data(), swarm::fuzz::current.file.size(), "%s.failure",
            name.c_str());
+  LLVMFuzzerInitialize(&count, &arguments);
   swarm::fuzz::CatchCrashes();
   return swarm::fuzz::Run(options, arguments[0]);
 }

@@ -4,7 +4,9 @@
 
 #include "absl/strings/ascii.h"
 #include "common/check.h"
+#include "common/log.h"
 #include "common/strings.h"
+#include "google/protobuf/stubs/logging.h"
 
 namespace swarm::fuzz {
 namespace {
@@ -46,3 +48,10 @@ int CheckRefusal(const absl::Status& status, std::initializer_list<absl::StatusC
 }
 
 }  // namespace swarm::fuzz
+
+// Who calls it: libFuzzer, and the driver. A log of what is wrong with every input helps nobody.
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  swarm::InitLog("fuzz", swarm::LogLevel::kOff);
+  google::protobuf::SetLogHandler(nullptr);
+  return 0;
+}

@@ -23,6 +23,7 @@
 #include "absl/status/status.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
+extern "C" int LLVMFuzzerInitialize(int* count, char*** arguments);  // of this room: no log
 
 namespace swarm::fuzz {
 
