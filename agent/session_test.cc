@@ -4,6 +4,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -176,6 +177,24 @@ TEST_F(SessionTest, BeatsInThePeriodThatTheManagerSays) {
   loop_.Advance(absl::Seconds(20));
   EXPECT_GE(Heartbeats(), 9u);
   EXPECT_LE(Heartbeats(), 13u);
+}
+
+// So that ten thousand agents that lost their manager together do not beat together.
+TEST_F(SessionTest, BeatsUpToATenthEarlierOrLaterThanThePeriod) {
+  Welcome();
+  const absl::Duration step = absl::Milliseconds(1);
+  std::set<absl::Duration> gaps;
+  absl::Duration gap;
+  for (size_t seen = Heartbeats(); gaps.size() < 10; gap += step) {
+    ASSERT_LT(gap, absl::Seconds(3));
+    if (const size_t now = Heartbeats(); now > seen) {
+      seen = now;
+      gaps.insert(std::exchange(gap, absl::ZeroDuration()));
+    }
+    loop_.Advance(step);
+  }
+  EXPECT_GE(*gaps.begin(), absl::Milliseconds(1'800));
+  EXPECT_LE(*gaps.rbegin(), absl::Milliseconds(2'201));
 }
 
 TEST_F(SessionTest, AnswersAProbeAtOnce) {
