@@ -118,8 +118,9 @@ std::string Piece(Random& random, const std::string& text) {
 }
 
 char Special(Random& random) {
-  static constexpr std::string_view kSpecials(
-      "\0\n\r\t \"'\\/*-+,.:;=!#$%&@{}[]()<>|?~09azAZ\x7f\xff", 47);
+  using std::literals::operator""sv;  // counts the zero too
+  static constexpr std::string_view kSpecials =
+      "\0\n\r\t \"'\\/*-+,.:;=!#$%&@{}[]()<>|?~09azAZ\x7f\xff"sv;
   return kSpecials[random.Below(kSpecials.size())];
 }
 
