@@ -17,11 +17,12 @@ LoopWatchdog::~LoopWatchdog() {
     stop_ = true;
     stopping_.NotifyAll();
   }
-  if (thread_.joinable()) thread_.join();
+  thread_.reset();
 }
 
 void LoopWatchdog::Start() {
-  thread_ = std::thread([this] { Run(); });
+  thread_ = MakeThreadPool("watchdog", 1, 1);
+  thread_->Submit([this] { Run(); }).IgnoreError();  // it has room for one
 }
 
 void LoopWatchdog::Run() {

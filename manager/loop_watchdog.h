@@ -12,11 +12,11 @@
 
 #include <functional>
 #include <memory>
-#include <thread>
 
 #include "absl/time/time.h"
 #include "common/event_loop.h"
 #include "common/mutex.h"
+#include "common/worker_pool.h"
 
 namespace swarm::manager {
 
@@ -59,7 +59,7 @@ class LoopWatchdog {
   Mutex mu_;
   CondVar stopping_;
   bool stop_ ABSL_GUARDED_BY(mu_) = false;
-  std::thread thread_;
+  std::unique_ptr<WorkerPool> thread_;  // null before Start
 };
 
 }  // namespace swarm::manager
