@@ -29,7 +29,8 @@ IpAddress WithRest(IpAddress address, int length, bool to) {
 }  // namespace
 
 absl::StatusOr<IpAddress> IpAddress::Parse(std::string_view text) {
-  const std::string copy(text);
+  // A zero inside would end it for inet_pton.
+  const std::string copy(text.find('\0') == std::string_view::npos ? text : std::string_view());
   IpAddress address;
   if (::inet_pton(AF_INET, copy.c_str(), address.bytes.data()) == 1) {
     address.family = Family::kV4;

@@ -29,6 +29,10 @@ TEST(IpAddressTest, RefusesWhatIsNoAddressAndShowsIt) {
   }
 }
 
+TEST(IpAddressTest, RefusesAZeroInside) {
+  EXPECT_FALSE(IpAddress::Parse(std::string_view("10.0.0.1\0junk", 13)).ok());
+}
+
 TEST(IpAddressTest, CountsUpAndBackAcrossBytes) {
   EXPECT_EQ(Address("10.0.0.255").Plus(1), Address("10.0.1.0"));
   EXPECT_EQ(Address("255.255.255.255").Plus(2), Address("0.0.0.1"));

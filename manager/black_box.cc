@@ -21,12 +21,19 @@ namespace swarm::manager {
 
 // On disk, in the machine's own byte order: only the next process on this machine reads it.
 struct BlackBox::Note {
-  static constexpr uint64_t kMagic = 0x31746f6e67756c62;  // reads "blugnot1"
+  static constexpr uint64_t kMagic = 0x32746f6e67756c62;  // reads "blugnot2"
   uint64_t magic;
   volatile int32_t crashed_by;  // a signal; 0: none
-  volatile uint32_t deciding;   // 1 while the rest says about what
-  char room[32];
-  char service[16];
+  volatile uint32_t deciding;   // 1 while `about` says about what
+  struct About {
+    uint64_t high, low;  // of the service's id
+    char room[32];
+  };
+  About about;
+  // Crashes that nobody has written down yet (Forget).
+  About blamed;
+  uint32_t crashes;
+  int32_t signal;
 };
 
 namespace {
@@ -53,15 +60,25 @@ absl::StatusOr<std::unique_ptr<BlackBox>> BlackBox::Open(const std::string& path
   void* page = ::mmap(nullptr, kBytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (page == MAP_FAILED) return ErrnoStatus(errno, path);
   Note* note = static_cast<Note*>(page);
-  std::optional<Crash> crash;
-  if (note->magic == Note::kMagic && note->crashed_by != 0 && note->deciding == 1) {
-    crash.emplace();
-    crash->room.assign(note->room, ::strnlen(note->room, sizeof note->room));
-    crash->service = Id::FromBytes({note->service, sizeof note->service});
-    crash->signal = note->crashed_by;
-  }
-  std::memset(page, 0, kBytes);
+  if (note->magic != Note::kMagic) std::memset(page, 0, kBytes);
   note->magic = Note::kMagic;
+  if (note->crashed_by != 0 && note->deciding == 1) {
+    const bool again = note->crashes > 0 && note->blamed.high == note->about.high &&
+                       note->blamed.low == note->about.low;
+    note->blamed = note->about;
+    note->crashes = again ? note->crashes + 1 : 1;
+    note->signal = note->crashed_by;
+  }
+  note->deciding = 0;
+  note->crashed_by = 0;
+  std::optional<Crash> crash;
+  if (note->crashes > 0) {
+    const char* room = note->blamed.room;
+    crash = Crash{{room, ::strnlen(room, sizeof note->blamed.room)},
+                  {note->blamed.high, note->blamed.low},
+                  note->signal,
+                  note->crashes};
+  }
   return std::unique_ptr<BlackBox>(new BlackBox(note, options, std::move(crash)));
 }
 
@@ -97,6 +114,8 @@ void BlackBox::OnCrash(int signal) {
   ::raise(signal);
 }
 
+void BlackBox::Forget() { note_->crashes = 0; }
+
 void BlackBox::EndLoop() {
   const pid_t loop = caught_thread;
   if (loop == 0) ::abort();
@@ -106,10 +125,8 @@ void BlackBox::EndLoop() {
 void BlackBox::Begin(std::string_view room, Id service) {
   note_->deciding = 0;
   std::atomic_signal_fence(std::memory_order_seq_cst);
-  std::memset(note_->room, 0, sizeof note_->room);
-  std::memcpy(note_->room, room.data(), std::min(room.size(), sizeof note_->room));
-  const std::string bytes = service.ToBytes();
-  std::memcpy(note_->service, bytes.data(), sizeof note_->service);
+  note_->about = {.high = service.high, .low = service.low, .room = {}};
+  std::memcpy(note_->about.room, room.data(), std::min(room.size(), sizeof note_->about.room));
   std::atomic_signal_fence(std::memory_order_seq_cst);
   note_->deciding = 1;
   CHECK(options_.crash_over.IsZero() || options_.crash_over != service)

@@ -1,8 +1,8 @@
 // BlackBox: which service a room is deciding about, where it is still found after the process has
 // crashed over it (F20). One small file, mapped: noting costs two stores to memory and no call.
 //
-//   ASSIGN_OR_RETURN(auto box, BlackBox::Open(state_dir + "/deciding", {}));
-//   if (box->crash()) …                              // what the process before ended over
+//   ASSIGN_OR_RETURN(auto box, BlackBox::Open(run_dir + "/deciding", {}));
+//   if (box->crash()) … box->Forget();               // what the process before ended over
 //   {
 //     Deciding deciding(env, "scheduler", service);  // until the end of the scope
 //     …
@@ -10,7 +10,8 @@
 //
 // Only a crash counts: a signal of the kind that a broken invariant, a bad pointer or an exception
 // that nobody caught sends. A process that is killed or told to stop leaves no crash behind,
-// whatever it was doing. Loop thread only; Open anywhere.
+// whatever it was doing. Belongs on a tmpfs, where a page that is mapped can always be written.
+// Loop thread only; Open anywhere.
 #ifndef SWARM_MANAGER_BLACK_BOX_H_
 #define SWARM_MANAGER_BLACK_BOX_H_
 
@@ -31,7 +32,8 @@ class BlackBox {
   struct Crash {
     std::string room;  // "scheduler"
     Id service;
-    int signal = 0;  // 6: SIGABRT
+    int signal = 0;        // 6: SIGABRT; of the last one
+    uint32_t crashes = 1;  // over it, since one was last forgotten
   };
   struct Options {
     // A rehearsal: deciding about this service fails a CHECK. Zero: none.
@@ -44,8 +46,10 @@ class BlackBox {
   BlackBox(const BlackBox&) = delete;
   BlackBox& operator=(const BlackBox&) = delete;
 
-  // What was found at Open; the file has forgotten it.
+  // What was found at Open. It is found again until it is forgotten, or another service's comes.
   const std::optional<Crash>& crash() const { return crash_; }
+  // It is written down elsewhere.
+  void Forget();
   // From now on a crash of the calling thread, the loop's, is noted, also when its stack is used
   // up. Once in a process.
   void CatchCrashes();

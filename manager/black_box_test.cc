@@ -38,6 +38,7 @@ class BlackBoxTest : public ::testing::Test {
     CHECK(::waitpid(child, &status, 0) == child);
     return status;
   }
+  void Forget() { BlackBox::Open(path_, {}).value()->Forget(); }
   std::optional<BlackBox::Crash> Found() {
     auto box = BlackBox::Open(path_, {});
     EXPECT_THAT(box, testing::IsOk());
@@ -64,7 +65,24 @@ TEST_F(BlackBoxTest, ACrashTellsTheRoomAndTheServiceOnce) {
   EXPECT_EQ(crash->room, "scheduler");
   EXPECT_EQ(crash->service, web_);
   EXPECT_EQ(crash->signal, SIGABRT);
-  EXPECT_FALSE(Found().has_value()) << "it was told already";
+  EXPECT_TRUE(Found().has_value()) << "nobody has written it down yet";
+  Forget();
+  EXPECT_FALSE(Found().has_value());
+}
+
+TEST_F(BlackBoxTest, CrashesThatNobodyWroteDownAddUp) {
+  const auto crash = [&](Id service) {
+    Live([&](const Env& env) {
+      const Deciding deciding(env, "scheduler", service);
+      std::abort();
+    });
+  };
+  crash(web_);
+  crash(web_);
+  EXPECT_EQ(Found()->crashes, 2u);
+  crash(db_);
+  EXPECT_EQ(Found()->service, db_);
+  EXPECT_EQ(Found()->crashes, 1u);
 }
 
 TEST_F(BlackBoxTest, ABadPointerAndAnExceptionAreCrashesToo) {
@@ -73,6 +91,7 @@ TEST_F(BlackBoxTest, ABadPointerAndAnExceptionAreCrashesToo) {
     ::raise(SIGSEGV);
   });
   EXPECT_TRUE(Found().has_value());
+  Forget();
   Live([&](const Env& env) {
     const Deciding deciding(env, "orchestrator", db_);
     // As what a callback of the loop throws: nothing catches it, no scope is left.

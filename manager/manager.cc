@@ -45,10 +45,9 @@ class GrpcManager final : public Manager {
     RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return OpenRooms(std::move(on_fatal)); }));
     RETURN_IF_ERROR(MakeCluster());
     BlameService();
-    RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return StartRooms(); }));
-    RETURN_IF_ERROR(doors_->Serve(env_, *rooms_, tls_));
     if (options_.catch_crashes) WatchLoop();
-    return absl::OkStatus();
+    RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return StartRooms(); }));
+    return doors_->Serve(env_, *rooms_, tls_);
   }
 
   void Stop() override {
@@ -86,7 +85,7 @@ class GrpcManager final : public Manager {
 
   // Without one nothing is quarantined, and all else goes on.
   void OpenBlackBox() {
-    auto box = BlackBox::Open(StrCat(options_.state_dir, "/deciding"), {options_.crash_over});
+    auto box = BlackBox::Open(StrCat(options_.run_dir, "/deciding"), {options_.crash_over});
     if (!box.ok()) {
       return LogWarning("manager", StrCat("crashes will not be noted: ", box.status().message()));
     }
@@ -95,14 +94,18 @@ class GrpcManager final : public Manager {
     if (options_.catch_crashes) black_box_->CatchCrashes();
   }
 
-  // What the process before ended over. Returns once that is durable: the rooms may crash again.
+  // What the process before ended over. Returns once that is durable, as the rooms may crash again,
+  // or when the disk is slow; then the next process finds it still noted.
   void BlameService() {
     if (black_box_ == nullptr || !black_box_->crash().has_value()) return;
     auto noted = std::make_shared<Awaited<absl::Status>>();
     env_.loop.Post([this, noted] {
       const absl::Status status = rooms_->store->Update(
           [this](WriteTx& tx) { return WriteBlame(tx, *black_box_->crash()); },
-          [noted](absl::Status durable) { noted->Set(std::move(durable)); });
+          [this, noted](absl::Status durable) {
+            if (durable.ok()) black_box_->Forget();
+            noted->Set(std::move(durable));
+          });
       if (!status.ok()) noted->Set(status);
       env_.loop.RunAfter(kJournalPatience,
                          [noted] { noted->Set(absl::DeadlineExceededError("the disk is slow")); });
@@ -115,8 +118,11 @@ class GrpcManager final : public Manager {
 
   absl::Status WriteBlame(WriteTx& tx, const BlackBox::Crash& crash) {
     const Ref<Service> service = tx.view().GetService(crash.service);
-    if (service == nullptr) return absl::NotFoundError("the service is gone");
-    Service blamed = Blamed(*service, crash.room, env_.clock.WallNow());
+    if (service == nullptr) {
+      black_box_->Forget();
+      return absl::NotFoundError("the service is gone");
+    }
+    Service blamed = Blamed(*service, crash.room, env_.clock.WallNow(), crash.crashes);
     LogError("manager",
              StrCat("service ", service->spec().name(), ": ", blamed.quarantine().reason(),
                     IsQuarantined(blamed) ? "; it is in quarantine now" : ""));

@@ -94,14 +94,15 @@ UpdateRules CurrentRules(const Service& service) {
 
 std::string QuarantineReason(const Service& service) {
   return StrCat("in quarantine: ", service.quarantine().reason(),
-                "; change its spec, or try again with service update --force");
+                service.removing() ? "; service rm tries again"
+                                   : "; change its spec, or try again with service update --force");
 }
 
-Service Blamed(Service service, std::string_view room, absl::Time now) {
+Service Blamed(Service service, std::string_view room, absl::Time now, uint32_t crashes) {
   v1::Quarantine& quarantine = *service.mutable_quarantine();
   const bool forgotten = now - FromProto(quarantine.since()) > kCrashesForgottenAfter;
   if (forgotten && !IsQuarantined(service)) quarantine.clear_crashes();
-  quarantine.set_crashes(quarantine.crashes() + 1);
+  quarantine.set_crashes(quarantine.crashes() + crashes);
   *quarantine.mutable_since() = swarm::ToProto(now);
   quarantine.set_reason(StrCat("manager/", room, " crashed while it decided about this service, ",
                                quarantine.crashes(),

@@ -71,8 +71,8 @@ inline bool IsQuarantined(const Service& service) {
 }
 // For people: what happened and what would help.
 std::string QuarantineReason(const Service& service);
-// `service` after `room` crashed over it at `now`.
-Service Blamed(Service service, std::string_view room, absl::Time now);
+// `service` after `room` crashed over it, `crashes` times, the last of them at `now`.
+Service Blamed(Service service, std::string_view room, absl::Time now, uint32_t crashes = 1);
 
 // `service` put back to the spec and revision before its last update; the other way round when it
 // is done twice. `reason` is shown until it is completed. FailedPrecondition when there is nothing

@@ -47,8 +47,9 @@ TEST_F(EventTellerTest, WhatWasNeverSeenBeforeTellsNothing) {
 
 TEST_F(EventTellerTest, QuarantineIsToldWhenItBeginsAndEnds) {
   Web("");
-  EXPECT_THAT(Web("quarantine { crashes: 1 reason: 'it ended' }"),
-              ElementsAre("web: it ended; if that happens again, it is put in quarantine"));
+  EXPECT_THAT(
+      Web("quarantine { crashes: 1 reason: 'it ended' }"),
+      ElementsAre("web: it ended; if that happens again within an hour, it is put in quarantine"));
   EXPECT_THAT(Web("quarantine { crashes: 2 reason: 'it ended' }"),
               ElementsAre("web: in quarantine: it ended; change its spec, or try again with "
                           "service update --force"));

@@ -172,10 +172,12 @@ TEST(PrettyServiceTest, QuarantineIsToldWithWhatEndsIt) {
                         "decided about this service; change its spec, or try again with service "
                         "update --force\n"
                         " Since:             1970-01-01T00:16:40Z (3 minutes ago)\n"));
-  EXPECT_THAT(pretty("crashes: 1"),
-              AllOf(HasSubstr("Warning:            manager/scheduler ended while it decided about "
-                              "this service; if that happens again, it is put in quarantine\n"),
-                    Not(HasSubstr("Status:"))));
+  EXPECT_THAT(
+      pretty("crashes: 1"),
+      AllOf(HasSubstr(
+                "Warning:            manager/scheduler ended while it decided about "
+                "this service; if that happens again within an hour, it is put in quarantine\n"),
+            Not(HasSubstr("Status:"))));
 }
 
 TEST(PrettyServiceTest, HealthPlacementAndDependenciesAreTold) {

@@ -220,7 +220,8 @@ std::string QuarantineWords(const v1::Service& service) {
   const v1::Quarantine& quarantine = service.quarantine();
   if (quarantine.crashes() == 0) return "";
   if (!InQuarantine(service)) {
-    return StrCat(quarantine.reason(), "; if that happens again, it is put in quarantine");
+    return StrCat(quarantine.reason(),
+                  "; if that happens again within an hour, it is put in quarantine");
   }
   return StrCat("in quarantine: ", quarantine.reason(),
                 "; change its spec, or try again with service update --force");

@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "manager/black_box.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -35,10 +36,20 @@ class HostNetworkAllocator : public Allocator {
  private:
   void OnChanges(const ChangeSet& set) {
     for (const Change& change : set.changes) {
+      if (change.Is<Service>()) OnService(change.Before<Service>(), change.After<Service>());
       if (change.action != Change::Action::kCreate || !change.Is<Task>()) continue;
       Note(*change.After<Task>());
     }
     WakeUp();
+  }
+
+  void OnService(const Ref<Service>& before, const Ref<Service>& after) {
+    if (before == nullptr || after == nullptr) return;
+    if (!IsQuarantined(*before) || IsQuarantined(*after)) return;
+    store_.view().EachTaskOfService(Id::ParseOrZero(after->id()), [this](const Ref<Task>& task) {
+      Note(*task);
+      return true;
+    });
   }
 
   void Note(const Task& task) {
@@ -61,6 +72,8 @@ class HostNetworkAllocator : public Allocator {
       for (; moved.size() < kTasksPerUpdate && !new_tasks_.empty(); new_tasks_.pop_front()) {
         const Ref<Task> task = tx.view().GetTask(new_tasks_.front());
         if (task == nullptr || task->state != TaskState::kNew || !IsRunnable(*task)) continue;
+        const Ref<Service> service = tx.view().GetService(task->service_id);
+        if (service != nullptr && IsQuarantined(*service)) continue;  // noted when it is let out
         const Deciding deciding(env_, "allocator", task->service_id);
         Task pending = *task;
         pending.state = TaskState::kPending;
@@ -83,7 +96,8 @@ class HostNetworkAllocator : public Allocator {
   const Env env_;
   Store& store_;
   std::unique_ptr<WatchHandle> watch_;
-  // Bounded by the tasks of the store: each is here at most once, when it was created.
+  // Bounded by the tasks of the store: each is here once, when it was created, and again when its
+  // service was let out of quarantine.
   std::deque<Id> new_tasks_;
   bool awake_ = false;  // a turn is on its way
   TimerId retry_timer_ = 0;

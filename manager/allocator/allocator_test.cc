@@ -2,6 +2,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "manager/service_rules.h"
 #include "tests/support/store_world.h"
 
 namespace swarm::manager {
@@ -40,6 +41,27 @@ TEST(AllocatorTest, LeavesTasksAloneThatAreNotWantedAnyMore) {
   allocator->Start();
   world.loop().RunUntilIdle();
   EXPECT_EQ(world.view().GetTask(task)->state, TaskState::kNew);
+}
+
+TEST(AllocatorTest, F20TasksOfAServiceInQuarantineStayNewUntilItIsLetOut) {
+  StoreWorld world;
+  const Id service = world.AddService("web", 1);
+  const auto set_crashes = [&](uint32_t crashes) {
+    world.MustWrite([&](WriteTx& tx) {
+      Service changed = *tx.view().GetService(service);
+      changed.mutable_quarantine()->set_crashes(crashes);
+      return tx.Put(std::move(changed));
+    });
+  };
+  set_crashes(kCrashesToQuarantine);
+  const Id task = AddTask(world, service);
+  auto allocator = MakeAllocator(world.env(), world.store());
+  allocator->Start();
+  world.loop().RunUntilIdle();
+  EXPECT_EQ(world.view().GetTask(task)->state, TaskState::kNew);
+  set_crashes(0);
+  world.loop().RunUntilIdle();
+  EXPECT_EQ(world.view().GetTask(task)->state, TaskState::kPending);
 }
 
 TEST(AllocatorTest, MovesMoreTasksThanOneUpdateTakesInSeveral) {

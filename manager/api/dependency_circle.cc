@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/strings.h"
+#include "google/protobuf/util/message_differencer.h"
 #include "manager/api/container_validation.h"
 
 namespace swarm::manager {
@@ -65,10 +66,18 @@ absl::Status CheckNoDependencyCircle(const View& view, const v1::ServiceSpec& sp
   for (int i = 0; i < spec.depends_on_size(); ++i) {
     const std::vector<std::string> way = search.WayFrom(spec.depends_on(i).service());
     if (way.empty()) continue;
-    return FieldError(StrCat("depends_on[", i, "].service"),
-                      StrCat("none of them would ever start: ", Show(spec.name(), way)));
+    return FieldError(
+        StrCat("depends_on[", i, "].service"),
+        StrCat("created anew, none of them would ever start: ", Show(spec.name(), way)));
   }
   return absl::OkStatus();
+}
+
+bool SameDependencies(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
+  return std::equal(a.depends_on().begin(), a.depends_on().end(), b.depends_on().begin(),
+                    b.depends_on().end(), [](const auto& x, const auto& y) {
+                      return google::protobuf::util::MessageDifferencer::Equals(x, y);
+                    });
 }
 
 }  // namespace swarm::manager

@@ -100,6 +100,11 @@ absl::Status CheckVersionRead(const Service& service, uint64_t version) {
   if (version >= SpecVersion(service) && version <= service.meta().version()) {
     return absl::OkStatus();
   }
+  if (version > service.meta().version()) {
+    return absl::AbortedError(StrCat("service \"", service.spec().name(), "\" has version ",
+                                     service.meta().version(), ", and never had ", version,
+                                     "; read it again"));
+  }
   return absl::AbortedError(StrCat("service \"", service.spec().name(),
                                    "\" was changed meanwhile: version ", SpecVersion(service),
                                    ", you read ", version, "; read it again"));

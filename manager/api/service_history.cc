@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "manager/api/dependency_circle.h"
 #include "manager/api/lookup.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
@@ -116,6 +117,9 @@ absl::Status ServiceHistory::WriteRollBack(WriteTx& tx, const v1::RollbackServic
   ASSIGN_OR_RETURN(Service back, request.to_revision() == 0
                                      ? RolledBack(service, "")
                                      : BackTo(tx.view(), service, request.to_revision()));
+  if (!SameDependencies(service.spec(), back.spec())) {
+    RETURN_IF_ERROR(CheckNoDependencyCircle(tx.view(), back.spec()));
+  }
   back.clear_quarantine();
   return tx.Put(std::move(back));
 }
@@ -146,6 +150,10 @@ void ServiceHistory::Rebalance(const v1::RebalanceServiceRequest& request,
       return absl::FailedPreconditionError(
           StrCat("service \"", found->spec().name(),
                  "\" is not replicated: its tasks have nowhere else to go"));
+    }
+    if (IsQuarantined(*found)) {
+      return absl::FailedPreconditionError(
+          StrCat("service \"", found->spec().name(), "\" is ", QuarantineReason(*found)));
     }
     moves = MovesToBalance(tx.view(), *found).size();
     if (moves == 0) return absl::CancelledError("balanced");

@@ -14,6 +14,7 @@
 #include "manager/api/paging.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -36,6 +37,7 @@ absl::Status StillBeingRemoved(const View& view, std::string_view name) {
   std::string message = StrCat("service \"", name, "\" is still being removed");
   std::string waits_for;
   if (const Ref<Service> service = view.GetServiceByName(name); service != nullptr) {
+    if (IsQuarantined(*service)) StrAppend(&message, ": ", QuarantineReason(*service));
     view.EachTaskOfService(Id::ParseOrZero(service->id()), [&](const Ref<Task>& task) {
       const Ref<Node> node = view.GetNode(task->node_id);
       const bool is_down = node != nullptr && node->status().state() == v1::NodeStatus::STATE_DOWN;
@@ -131,12 +133,6 @@ bool IsBetweenRevisions(const Service& service) {
 bool SameRules(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
   return MessageDifferencer::Equals(a.update(), b.update()) &&
          MessageDifferencer::Equals(a.rollback(), b.rollback());
-}
-
-bool SameDependencies(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
-  return std::equal(a.depends_on().begin(), a.depends_on().end(), b.depends_on().begin(),
-                    b.depends_on().end(),
-                    [](const auto& x, const auto& y) { return MessageDifferencer::Equals(x, y); });
 }
 
 // What its first tasks wait for is looked at by the orchestrator; until then, this.
@@ -435,7 +431,8 @@ void Services::Delete(const v1::DeleteServiceRequest& request,
   DCHECK(env_.loop.InLoop());
   absl::StatusOr<Ref<Service>> service = FindService(store_.view(), request.ref());
   absl::Status result = service.status();
-  if (result.ok() && !(*service)->removing()) {
+  // Asked again, a removal that is in quarantine is tried again.
+  if (result.ok() && (!(*service)->removing() || IsQuarantined(**service))) {
     result = store_.Update([&](WriteTx& tx) {
       Service removing = **service;
       removing.clear_quarantine();

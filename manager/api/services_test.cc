@@ -309,7 +309,7 @@ TEST_F(ServicesTest, RefusesCirclesOfDependenciesBetweenRequests) {
   const v1::Service created_db = MustCreate(db);
   db.add_depends_on()->set_service("api");
   const std::string circle =
-      "depends_on[0].service: none of them would ever start: db -> api -> db";
+      "depends_on[0].service: created anew, none of them would ever start: db -> api -> db";
   EXPECT_THAT(Update(created_db, db), StatusIs(absl::StatusCode::kInvalidArgument, circle));
   v1::ServiceSpec cache = SpecOf("cache", "nginx");
   cache.add_depends_on()->set_service("web");

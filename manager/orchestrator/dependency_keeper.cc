@@ -42,11 +42,14 @@ bool IsCompleted(const Service& service, const Count& count) {
   return run != nullptr && run->state() == v1::JobRun::STATE_COMPLETE;
 }
 
-std::string WhyUnmet(const View& view, const v1::Dependency& dependency) {
+std::string WhyUnmet(const Env& env, const View& view, const v1::Dependency& dependency) {
   const std::string waiting = StrCat("waiting for service ", dependency.service());
   const Ref<Service> service = view.GetServiceByName(dependency.service());
   if (service == nullptr) return StrCat(waiting, ", which does not exist yet");
-  const Count count = CountTasks(view, Id::ParseOrZero(service->id()));
+  if (IsQuarantined(*service)) return StrCat(waiting, ", which is in quarantine");
+  const Id id = Id::ParseOrZero(service->id());
+  const Deciding deciding(env, "orchestrator", id);  // about that one's tasks and runs
+  const Count count = CountTasks(view, id);
   switch (dependency.condition()) {
     case v1::Dependency::CONDITION_HEALTHY:
       return IsHealthy(*service, count) ? "" : StrCat(waiting, " to be healthy");
@@ -64,9 +67,9 @@ bool SaysTheSame(const Task& a, const Task& b) {
 
 }  // namespace
 
-std::string UnmetDependency(const View& view, const v1::ServiceSpec& service) {
+std::string UnmetDependency(const Env& env, const View& view, const v1::ServiceSpec& service) {
   for (const v1::Dependency& dependency : service.depends_on()) {
-    std::string why = WhyUnmet(view, dependency);
+    std::string why = WhyUnmet(env, view, dependency);
     if (!why.empty()) return why;
   }
   return "";
@@ -115,7 +118,7 @@ void DependencyKeeper::Check(Turn& turn) {
     if (service == nullptr || service->removing() || service->waiting_for().empty()) continue;
     if (IsQuarantined(*service)) continue;
     const Deciding deciding(turn.env(), "orchestrator", *to_check_.begin());
-    std::string why = UnmetDependency(turn.view(), service->spec());
+    std::string why = UnmetDependency(turn.env(), turn.view(), service->spec());
     if (why == service->waiting_for()) continue;
     Service changed = *service;
     changed.set_dependencies_met(why.empty());

@@ -38,7 +38,7 @@ class DependencyKeeper {
 };
 
 // The first dependency of `service` that is not met, in words; empty when all are.
-std::string UnmetDependency(const View& view, const v1::ServiceSpec& service);
+std::string UnmetDependency(const Env& env, const View& view, const v1::ServiceSpec& service);
 
 }  // namespace swarm::manager
 

@@ -6,6 +6,7 @@
 
 #include "common/log.h"
 #include "common/strings.h"
+#include "manager/black_box.h"
 #include "manager/heartbeat.h"
 #include "manager/orchestrator/slots.h"
 
@@ -184,10 +185,18 @@ bool NodeKeeper::SweepNode(Turn& turn, Id id, size_t& moves) {
                               : "its node has been down for 24 hours");
     return true;
   }
+  std::erase_if(tasks, [&](const Ref<Task>& task) {
+    const Ref<Service> service = turn.view().GetService(task->service_id);
+    return service != nullptr && IsQuarantined(*service);  // looked at once it is let out
+  });
   std::vector<Misfit> leaving;
   if (!IsDown(*node) && !IsDrained(*node)) {
     RulesByService rules(turn.view());
-    leaving = FindMisfits(*node, std::move(tasks), [&](const Task& task) { return rules(task); });
+    std::optional<Deciding> deciding;
+    leaving = FindMisfits(*node, std::move(tasks), [&](const Task& task) {
+      deciding.emplace(turn.env(), "orchestrator", task.service_id);
+      return rules(task);
+    });
   } else {
     const std::string reason =
         StrCat("node ", NameOf(*node), IsDrained(*node) ? " is drained" : " is down");

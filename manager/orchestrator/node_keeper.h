@@ -1,16 +1,13 @@
 // NodeKeeper: what nodes mean for the tasks on them. Sweeps a node when something about it changed:
 //
-//   removed, or DOWN for 24 h     its tasks are ORPHANED and those that have ended gone: nobody
-//   will
-//                                 report about them
-//   drained                       its tasks move
-//   DOWN                          its tasks are replaced; the old ones stay in its books, to be
-//   stopped
-//                                 when it returns
-//   labels, resources changed     tasks that break a constraint of their service, or for which
-//   there is
-//                                 no room any more (newest first), move
-//   paused, UNKNOWN               nothing
+//   removed, DOWN for 24 h      its tasks are ORPHANED and those that have ended gone: nobody will
+//                               report about them
+//   drained                     its tasks move
+//   DOWN                        its tasks are replaced; the old ones stay in its books, to be
+//                               stopped when it returns
+//   labels, resources changed   tasks that break a constraint of their service, or for which there
+//                               is no room any more (newest first), move
+//   paused, UNKNOWN             nothing
 //
 // F13: at most kMovesPerSweep tasks are moved per kSweepPause, and while the NodeLossGate is closed
 // the tasks of DOWN nodes wait. Loop thread only.

@@ -12,6 +12,7 @@
 #include "manager/orchestrator/revision_keeper.h"
 #include "manager/orchestrator/service_keeper.h"
 #include "manager/orchestrator/turn.h"
+#include "manager/service_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -85,9 +86,13 @@ class ReplicatedOrchestrator : public Orchestrator {
     services_.OnService(before, after);
     dependencies_.OnService(before, after);
     rebalancer_.OnService(before, after);
-    if (before != nullptr && after != nullptr && before->revision_id() != after->revision_id()) {
+    if (before == nullptr || after == nullptr) return;
+    const bool let_out = IsQuarantined(*before) && !IsQuarantined(*after);
+    if (let_out || before->revision_id() != after->revision_id()) {
       revisions_.Check(Id::ParseOrZero(after->id()));
     }
+    // Its tasks were passed over when their nodes changed.
+    if (let_out) nodes_.SweepAll(store_.view());
   }
 
   void OnNode(const Ref<Node>& before, const Ref<Node>& after) {

@@ -63,6 +63,42 @@ TEST_F(QuarantineTest, F20ItsTasksStayWhereADrainedNodeHasThem) {
   EXPECT_TRUE(world_.AllRunning(web));
 }
 
+TEST_F(QuarantineTest, F20LetOutItsTasksLeaveTheNodeThatWasDrainedMeanwhile) {
+  const Id web = RunningService(3);
+  Quarantine(web);
+  world_.SetAvailability(nodes_[0], v1::NodeSpec::AVAILABILITY_DRAIN);
+  world_.SetNodeState(nodes_[1], v1::NodeStatus::STATE_DOWN);
+  world_.Pass(absl::Seconds(10));
+  LetOut(web);
+  world_.Pass(absl::Seconds(10));
+  for (const Task& task : world_.Active(web)) EXPECT_EQ(task.node_id, nodes_[2]);
+  EXPECT_THAT(world_.Active(web), SizeIs(3));
+}
+
+TEST_F(QuarantineTest, F20OthersLeaveADrainedNodeThatIsFullOfItsTasks) {
+  const Id web = RunningService(3'000);
+  const Id db = world_.AddService("db", 3);
+  world_.Settle();
+  Quarantine(web);
+  world_.SetAvailability(nodes_[0], v1::NodeSpec::AVAILABILITY_DRAIN);
+  world_.Pass(absl::Seconds(10));
+  for (const Task& task : world_.Active(db)) EXPECT_NE(task.node_id, nodes_[0]);
+}
+
+TEST_F(QuarantineTest, F20ARemovalThatIsLetOutGoesOn) {
+  const Id web = RunningService(2);
+  world_.MustWrite([&](WriteTx& tx) {
+    Service service = *tx.view().GetService(web);
+    service.set_removing(true);
+    return tx.Put(Blamed(std::move(service), "orchestrator", world_.loop().WallNow(), 2));
+  });
+  world_.Pass(absl::Seconds(5));
+  EXPECT_THAT(world_.TasksOf(web), SizeIs(2));
+  LetOut(web);
+  world_.Settle();
+  EXPECT_EQ(world_.view().GetService(web), nullptr);
+}
+
 TEST_F(QuarantineTest, F20LetOutItCatchesUp) {
   const Id web = RunningService(3);
   Quarantine(web);

@@ -29,11 +29,11 @@ std::shared_ptr<const TaskExtras> WithGeneric(const std::shared_ptr<const TaskEx
 }  // namespace
 
 bool Pass::Schedule(const GroupKey& key, Group& group) {
-  const Deciding deciding(env_, "scheduler", key.service);
   const Ref<Service> service = tx_.view().GetService(key.service);
   if (service != nullptr && IsQuarantined(*service)) {
     return ExplainAll(group, QuarantineReason(*service));
   }
+  const Deciding deciding(env_, "scheduler", key.service);
   if (service != nullptr && !service->waiting_for().empty()) {
     return ExplainAll(group, service->waiting_for());
   }

@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/log.h"
 #include "common/strings.h"
+#include "manager/black_box.h"
 #include "manager/scheduler/node_books.h"
 #include "manager/scheduler/pass.h"
 #include "manager/scheduler/pending_groups.h"
@@ -49,6 +50,7 @@ class StoreScheduler : public Scheduler {
     groups_ = PendingGroups();
     books_.PutAllNodes(store_.view());
     store_.view().EachTask([this](const Ref<Task>& task) {
+      const Deciding deciding(env_, "scheduler", task->service_id);
       books_.Add(*task);
       if (IsPending(*task)) groups_.Add(KeyOf(*task), *task);
       return true;
