@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <deque>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -50,7 +51,12 @@ class StoreScheduler : public Scheduler {
     groups_ = PendingGroups();
     books_.PutAllNodes(store_.view());
     store_.view().EachTask([this](const Ref<Task>& task) {
-      const Deciding deciding(env_, "scheduler", task->service_id);
+      // One in quarantine still counts; what it holds was read when it was placed.
+      const Ref<Service> service = store_.view().GetService(task->service_id);
+      std::optional<Deciding> deciding;
+      if (service != nullptr && !IsQuarantined(*service)) {
+        deciding.emplace(env_, "scheduler", task->service_id);
+      }
       books_.Add(*task);
       if (IsPending(*task)) groups_.Add(KeyOf(*task), *task);
       return true;
