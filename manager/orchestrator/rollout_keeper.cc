@@ -46,6 +46,17 @@ bool IsPinnedWhereNothingStarts(const View& view, const Task& task) {
   return node == nullptr || !TakesNewTasks(*node);
 }
 
+// A slot whose newest task will do and that is not changed over yet: of an update that a restart of
+// the manager cut in two, or a revision that changes nothing but constraints. A move is none.
+bool IsHalfDone(const View& view, Id service, Slot slot, const SlotCensus& entry,
+                RevisionJudge& judge) {
+  if (entry.active == nullptr) return false;
+  if (entry.actives == 1) {
+    return entry.active->state < TaskState::kRunning && !judge.RunsWanted(*entry.oldest);
+  }
+  return !judge.IsClean(view, *SlotTasks(view, service, slot).Predecessor());
+}
+
 bool PassesRatio(const Service& service, const UpdateRules& rules) {
   const double total = static_cast<double>(std::max<uint64_t>(1, service.rollout().total()));
   const double failed = static_cast<double>(service.rollout().failed());
@@ -67,7 +78,7 @@ void RolloutKeeper::Plan(Turn& turn, const ServiceView& view, const Census& cens
   const UpdateState state = CurrentUpdate(*view.service);
   const bool is_new = state == v1::UpdateStatus::STATE_UNSPECIFIED;
   const bool updating = IsUnderWay(state) || (is_new && ChangesSomething(*view.service));
-  Rollout rollout = CarriedOver(view, census, gone, judge);
+  Rollout rollout = CarriedOver(turn, view, census, gone, judge);
   std::vector<std::pair<bool, Slot>> dirty;
   for (const auto& [slot, entry] : census) {
     if (!entry.in_service || gone.contains(slot) || rollout.Knows(slot)) continue;
@@ -77,11 +88,7 @@ void RolloutKeeper::Plan(Turn& turn, const ServiceView& view, const Census& cens
       if (!IsPinnedWhereNothingStarts(turn.view(), current)) dirty.emplace_back(running, slot);
       continue;
     }
-    // Of an update that a restart of the manager cut in two.
-    const bool half_done = updating && entry.active != nullptr && judge.IsWanted(*entry.active) &&
-                           (entry.actives > 1 || (entry.active->state < TaskState::kRunning &&
-                                                  !judge.RunsWanted(*entry.oldest)));
-    if (half_done) {
+    if (updating && IsHalfDone(turn.view(), view.id, slot, entry, judge)) {
       rollout.flights[slot] = {turn.now(), std::nullopt};
       rollout.look.insert(slot);
     }
@@ -111,7 +118,7 @@ void RolloutKeeper::Plan(Turn& turn, const ServiceView& view, const Census& cens
 
 // What another look at the service, because of its scale, say, must not forget: times, and what was
 // given up. Of the same revision only.
-Rollout RolloutKeeper::CarriedOver(const ServiceView& view, const Census& census,
+Rollout RolloutKeeper::CarriedOver(const Turn& turn, const ServiceView& view, const Census& census,
                                    const absl::btree_set<Slot>& gone, RevisionJudge& judge) {
   Rollout carried;
   if (!view.book.rollout.has_value() || !IsUnderWay(CurrentUpdate(*view.service))) return carried;
@@ -122,7 +129,7 @@ Rollout RolloutKeeper::CarriedOver(const ServiceView& view, const Census& census
   for (const auto& [slot, flight] : before.flights) {
     if (!stays(slot)) continue;
     const Ref<Task>& active = census.at(slot).active;
-    if (active == nullptr || !judge.IsWanted(*active)) continue;
+    if (active == nullptr || !judge.IsClean(turn.view(), *active)) continue;
     carried.flights[slot] = flight;
     carried.look.insert(slot);
   }
@@ -245,11 +252,13 @@ bool RolloutKeeper::BeginNext(Turn& turn, const ServiceView& view, const UpdateR
 }
 
 void RolloutKeeper::OnEnded(Turn& turn, const ServiceView& view, const SlotKeeper::Ended& ended,
-                            const RevisionJudge& judge) {
-  if (!view.book.rollout.has_value() || !judge.IsWanted(*ended.task)) return;
-  if (!IsFailedEnd(*ended.task)) return;
-  if (ended.lived.has_value() && *ended.lived > CurrentRules(*view.service).monitor) return;
+                            RevisionJudge& judge) {
+  if (!view.book.rollout.has_value() || !IsFailedEnd(*ended.task)) return;
   const Slot slot = ended.task->slot;
+  const bool is_new = judge.IsWanted(*ended.task) ||
+                      (view.book.rollout->flights.contains(slot) && judge.RunsWanted(*ended.task));
+  if (!is_new) return;
+  if (ended.lived.has_value() && *ended.lived > CurrentRules(*view.service).monitor) return;
   // Its place is free for the next slot.
   view.book.rollout->flights.erase(slot);
   Fail(turn, view, WhyFailed(*ended.task));

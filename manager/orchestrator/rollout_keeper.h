@@ -41,10 +41,10 @@ class RolloutKeeper {
   void Advance(Turn& turn, const ServiceView& view, RevisionJudge& judge);
   // A slot's task ended and that was dealt with.
   void OnEnded(Turn& turn, const ServiceView& view, const SlotKeeper::Ended& ended,
-               const RevisionJudge& judge);
+               RevisionJudge& judge);
 
  private:
-  static Rollout CarriedOver(const ServiceView& view, const Census& census,
+  static Rollout CarriedOver(const Turn& turn, const ServiceView& view, const Census& census,
                              const absl::btree_set<Slot>& gone, RevisionJudge& judge);
   void LookAtFlights(Turn& turn, const ServiceView& view, const UpdateRules& rules,
                      RevisionJudge& judge);

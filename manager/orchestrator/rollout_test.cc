@@ -11,6 +11,7 @@
 namespace swarm::manager {
 namespace {
 
+using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -50,6 +51,26 @@ class RolloutTest : public OrchestratorTest {
     size_t running = 0;
     for (const Task& task : world_.Active(service)) running += task.state == TaskState::kRunning;
     return running;
+  }
+  // The new task of every slot that is being changed over comes to the node of the old one, and
+  // gets no further; then only the constraints change, so that it is as good as one of the next
+  // revision.
+  void PlaceNewBesideOldAndConstrain(Id service) {
+    world_.loop().RunUntilIdle();
+    world_.MustWrite([&](WriteTx& tx) {
+      for (const Task& task : world_.Active(service)) {
+        if (!task.node_id.IsZero()) continue;
+        Task placed = task;
+        placed.node_id = world_.ActiveIn(service, task.slot).node_id;
+        placed.state = TaskState::kPreparing;
+        tx.Put(std::move(placed));
+      }
+      return absl::OkStatus();
+    });
+    world_.ChangeService(service, [](v1::ServiceSpec& spec) {
+      spec.mutable_task()->mutable_placement()->add_constraints("node.hostname!=elsewhere");
+    });
+    world_.loop().RunUntilIdle();
   }
   std::string Message(Id service) { return world_.UpdateOf(service).message(); }
   void RollBack(Id service) {
@@ -149,6 +170,34 @@ TEST_F(RolloutTest, ANewerRevisionTakesThePlaceOfAnUnfinishedChange) {
   EXPECT_EQ(Images(web), (Names{"app:1", "app:3"}));
   world_.Pass(absl::Seconds(10));
   EXPECT_EQ(Images(web), Names{"app:3"});
+}
+
+TEST_F(RolloutTest, AnUnfinishedChangeStaysTheUpdatesWhenTheNextRevisionChangesConstraintsAlone) {
+  const Id web = RunningService(1);
+  UpdateTo(web, "app:2");
+  PlaceNewBesideOldAndConstrain(web);
+  const Id fresh = FirstOf(web, "app:2");
+  world_.loop().Advance(absl::Seconds(30));
+  EXPECT_EQ(UpdateState(web), Update::STATE_UPDATING);
+  world_.Scale(web, 2);  // another look at the service
+  world_.loop().Advance(absl::Seconds(30));
+  EXPECT_EQ(world_.view().GetTask(fresh)->desired, TaskState::kReady);
+  world_.Report(fresh, TaskState::kRejected, "no such image");
+  world_.Pass(absl::Seconds(30));
+  EXPECT_EQ(UpdateState(web), Update::STATE_PAUSED);
+  EXPECT_THAT(Message(web), HasSubstr("no such image"));
+}
+
+TEST_F(RolloutTest, AnUnfinishedChangeWhoseTasksBothLeaveALostNodeIsBegunAgain) {
+  const Id web = RunningService(9);
+  UpdateTo(web, "app:2", [](Config& config) { config.set_parallelism(0); });
+  PlaceNewBesideOldAndConstrain(web);
+  world_.SetNodeState(nodes_[0], v1::NodeStatus::STATE_DOWN);
+  world_.Pass(absl::Minutes(2));
+  EXPECT_THAT(Images(web), SizeIs(9));
+  EXPECT_THAT(Images(web), Each("app:2"));
+  EXPECT_TRUE(world_.AllRunning(web));
+  EXPECT_EQ(UpdateState(web), Update::STATE_COMPLETED);
 }
 
 TEST_F(RolloutTest, ADrainDuringAnUpdateLosesNoSlot) {
