@@ -49,9 +49,9 @@ class ReplicatedOrchestrator : public Orchestrator {
       services_.OnService(nullptr, service);
       dependencies_.OnService(nullptr, service);
       rebalancer_.OnService(nullptr, service);
-      revisions_.Check(Id::ParseOrZero(service->id()));
       return true;
     });
+    revisions_.CheckAll(view);
     view.EachTask([&](const Ref<Task>& task) {
       revisions_.OnTask(nullptr, task);
       return true;
@@ -153,6 +153,7 @@ class ReplicatedOrchestrator : public Orchestrator {
     nodes_.SweepAll(store_.view());
     dependencies_.StartOver();
     rebalancer_.StartOver(store_.view());
+    revisions_.CheckAll(store_.view());
     awake_ = true;
     retry_timer_ = env_.loop.RunAfter(kRetryPause, [this] { TakeTurn(); });
   }

@@ -359,6 +359,21 @@ TEST_F(OrchestratorTest, KeepsTheFiveNewestRevisionsThatNothingUses) {
   EXPECT_GE(RevisionsOf(web), RevisionKeeper::kKept);
 }
 
+TEST_F(OrchestratorTest, ARefusedWriteForgetsNoRevisionThatHasToGo) {
+  const Id web = world_.AddService("web", 0);
+  for (int i = 2; i < 10; ++i) {
+    world_.SetImage(web, "app:" + std::to_string(i));
+    world_.Settle();
+  }
+  ASSERT_EQ(RevisionsOf(web), 2 + RevisionKeeper::kKept);
+  world_.SetImage(web, "app:10");
+  world_.journal().Stall(absl::ResourceExhaustedError("disk full"));
+  world_.loop().RunUntilIdle();
+  world_.journal().Stall(absl::OkStatus());
+  world_.Pass(absl::Seconds(10));
+  EXPECT_EQ(RevisionsOf(web), 2 + RevisionKeeper::kKept);
+}
+
 // --------------------------------------------------------------------------------------- nodes
 
 TEST_F(OrchestratorTest, ReplacesTasksOfADownNodeAtOnceAndKeepsTheOldOnesInItsBooks) {

@@ -26,6 +26,13 @@ void RevisionKeeper::OnTask(const Ref<Task>& before, const Ref<Task>& after) {
   Check(before->service_id);
 }
 
+void RevisionKeeper::CheckAll(const View& view) {
+  view.EachService([this](const Ref<Service>& service) {
+    Check(Id::ParseOrZero(service->id()));
+    return true;
+  });
+}
+
 void RevisionKeeper::Collect(Turn& turn) {
   for (; !to_check_.empty() && !turn.Exhausted(); to_check_.erase(to_check_.begin())) {
     const Id id = *to_check_.begin();

@@ -18,6 +18,7 @@ class RevisionKeeper {
   // Either may be null.
   void OnTask(const Ref<Task>& before, const Ref<Task>& after);
   void Check(Id service) { to_check_.insert(service); }
+  void CheckAll(const View& view);
   bool HasWork() const { return !to_check_.empty(); }
   // First thing in a turn, when every change of the store was told: the counts must be true.
   void Collect(Turn& turn);
