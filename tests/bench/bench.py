@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Benchmarks with their peers beside them in the same run.
 
-    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, autoscale; default: all
+    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, autoscale, net-node, net-overlay, vip; default: all
 """
 import argparse
 import contextlib
 import json
+import os
 import statistics
+import subprocess
 import sys
 
 import autoscale
@@ -49,6 +51,14 @@ def footprint(peer, runs):
     return [row]
 
 
+def network(name, runs):
+    """The router in network namespaces; the peer is what the kernel does without it, in the same program."""
+    binary = os.path.join(os.environ["SWARM_BIN"], "../tests/network_bench")
+    out = subprocess.run([binary, name, str(runs)], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+NETWORK = ("net-node", "net-overlay", "vip")
 BENCHES = {"footprint": footprint, "converge": converge}
 # Without a peer that could be run here (README.md says why), on a cluster of their own.
 ALONE = {"autoscale": autoscale.autoscale}
@@ -61,12 +71,19 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="without the peers")
     options = parser.parse_args()
-    known = [*BENCHES, *ALONE]
+    known = [*BENCHES, *ALONE, *NETWORK]
     names = options.names or known
     for name in names:
         if name not in known:
             parser.error(f"no benchmark {name}: there are {', '.join(known)}")
     rows, failures = [], []
+    for name in NETWORK:
+        if name in names:
+            say(name)
+            try:
+                rows += network(name, options.runs)
+            except Exception as error:
+                failures.append(f"{name}: {error}")
     compared = [name for name in BENCHES if name in names]
     for kind in [peers.Ours] + ([] if options.alone else [peers.DockerSwarm]) if compared else []:
         try:

@@ -1,0 +1,132 @@
+#include "agent/network/attachment.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "common/file_system.h"
+#include "common/status_macros.h"
+
+namespace swarm::agent {
+namespace {
+
+constexpr char kRouterFile[] = "router";
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Attachments>> Attachments::Open(Router& router) {
+  ASSIGN_OR_RETURN(KernelNamespace kernel, KernelNamespace::Open(router.router_namespace()));
+  return std::unique_ptr<Attachments>(new Attachments(router, std::move(kernel)));
+}
+
+std::string Attachments::PathOf(const std::string& task_id) const {
+  return absl::StrCat(router_.netns_dir(), "/", task_id);
+}
+
+absl::StatusOr<std::string> Attachments::Attach(const Attachment& attachment) {
+  const std::string& id = attachment.task_id;
+  if (id.empty() || id == kRouterFile || id.find('/') != std::string::npos || id[0] == '.') {
+    return absl::InvalidArgumentError(absl::StrCat("\"", id, "\" is no task's id"));
+  }
+  const std::string path = PathOf(id);
+  absl::StatusOr<NetworkNamespace> space = NetworkNamespace::Open(path);
+  const bool made = !space.ok();
+  if (made) space = NetworkNamespace::Make(path);
+  RETURN_IF_ERROR(space.status());
+  const absl::Status wired = Wire(attachment, *space, made);
+  if (!wired.ok()) {
+    if (made) Detach(id).IgnoreError();
+    return Annotate(wired, absl::StrCat("attach task ", id));
+  }
+  MutexLock lock(mu_);
+  attached_[id] = attachment;
+  return path;
+}
+
+absl::Status Attachments::Wire(const Attachment& attachment, const NetworkNamespace& space,
+                               bool made) {
+  ASSIGN_OR_RETURN(KernelNamespace container, KernelNamespace::Open(space));
+  if (made) {
+    // Before the link: it must not give itself addresses of its own.
+    const absl::Status quiet = space.SetSysctl("ipv6/conf/default/addr_gen_mode", "1");
+    if (!quiet.ok() && !absl::IsNotFound(quiet)) return quiet;
+    RETURN_IF_ERROR(container.SetUp("lo"));
+  }
+  if (attachment.addresses.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const NamespaceState before, WireLink(attachment, space, &container, made));
+  const NamespaceDifference difference = Difference(before, PlanContainer(attachment));
+  RETURN_IF_ERROR(container.Remove(difference.remove));
+  RETURN_IF_ERROR(container.Put(difference.put, nullptr));
+  RETURN_IF_ERROR(router_.AddContainer(attachment));
+  MutexLock lock(mu_);
+  return router_kernel_.AwaitActive(ContainerLinkName(attachment.task_id));
+}
+
+absl::StatusOr<NamespaceState> Attachments::WireLink(const Attachment& attachment,
+                                                     const NetworkNamespace& space,
+                                                     KernelNamespace* container, bool made) {
+  const int mtu = attachment.tunnelled ? router_.overlay_mtu() : router_.plain_mtu();
+  const std::string name = ContainerLinkName(attachment.task_id);
+  const KernelNamespace::VethEnd ours{.name = name, .mac = kRouterMac};
+  const KernelNamespace::VethEnd theirs{
+      .name = kContainerLink, .mac = attachment.mac, .space = space.fd()};
+  if (!made) {
+    ASSIGN_OR_RETURN(const auto links, container->Links());
+    if (const auto link = links.find(kContainerLink); link != links.end()) {
+      if (link->second.mac != attachment.mac || link->second.mtu != mtu) {
+        RETURN_IF_ERROR(container->ChangeLink(kContainerLink, attachment.mac, mtu));
+        MutexLock lock(mu_);
+        RETURN_IF_ERROR(router_kernel_.ChangeLink(name, kRouterMac, mtu));
+      }
+      RETURN_IF_ERROR(container->SetUp(kContainerLink));
+      return container->Read(kContainerLink, true);
+    }
+  }
+  MutexLock lock(mu_);
+  router_kernel_.Forget(name);
+  absl::Status linked = router_kernel_.MakeVeth(ours, attachment.task_id, theirs, mtu);
+  if (absl::IsAlreadyExists(linked)) {
+    // Left of a container whose namespace has ended.
+    RETURN_IF_ERROR(router_kernel_.RemoveLink(name));
+    linked = router_kernel_.MakeVeth(ours, attachment.task_id, theirs, mtu);
+  }
+  RETURN_IF_ERROR(linked);
+  RETURN_IF_ERROR(container->SetUp(kContainerLink));
+  return NamespaceState();
+}
+
+// The link by a socket of its own: the kernel takes its time, and others may attach meanwhile.
+absl::Status Attachments::Detach(const std::string& task_id) {
+  absl::Status first = router_.RemoveContainer(task_id);
+  {
+    MutexLock lock(mu_);
+    attached_.erase(task_id);
+  }
+  auto kernel = KernelNamespace::Open(router_.router_namespace());
+  first.Update(kernel.ok() ? kernel->RemoveLink(ContainerLinkName(task_id)) : kernel.status());
+  first.Update(NetworkNamespace::Remove(PathOf(task_id)));
+  return Annotate(first, absl::StrCat("detach task ", task_id));
+}
+
+absl::StatusOr<std::vector<std::string>> Attachments::ListAttached() const {
+  absl::StatusOr<std::vector<std::string>> names = ListDirectory(router_.netns_dir());
+  if (absl::IsNotFound(names.status())) return std::vector<std::string>();
+  if (names.ok()) std::erase(*names, kRouterFile);
+  return names;
+}
+
+absl::Status Attachments::Resync() {
+  std::vector<Attachment> lost;
+  {
+    MutexLock lock(mu_);
+    ASSIGN_OR_RETURN(const auto links, router_kernel_.Links());
+    for (const auto& [id, attachment] : attached_) {
+      if (attachment.addresses.empty()) continue;
+      if (!links.contains(ContainerLinkName(id))) lost.push_back(attachment);
+    }
+  }
+  absl::Status first;
+  for (const Attachment& attachment : lost) first.Update(Attach(attachment).status());
+  return first;
+}
+
+}  // namespace swarm::agent

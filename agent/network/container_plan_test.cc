@@ -1,0 +1,83 @@
+#include "agent/network/container_plan.h"
+
+#include "agent/network/network_test_world.h"
+#include "gmock/gmock.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::agent {
+namespace {
+
+using ::swarm::testing::StatusIs;
+using ::testing::HasSubstr;
+
+class ContainerPlanTest : public ::testing::Test {
+ protected:
+  ContainerPlanTest() {
+    Network inside = MakeNetwork("inside", 4098, {"10.0.2.0/24"});
+    inside.internal = true;
+    Put(&state_, MakeNetwork("front", 4097, {"10.0.1.0/24", "fd00:1::/64"}));
+    Put(&state_, inside);
+    Put(&state_, MakeNetwork("local", 0, {"10.0.3.0/24"}));
+    Put(&state_, MakeTask("front", "web", "t1", "n1", {"10.0.1.5", "fd00:1::5"}));
+    Put(&state_, MakeTask("inside", "web", "t1", "n1", {"10.0.2.5"}));
+    Put(&state_, MakeTask("local", "web", "t1", "n1", {"10.0.3.5"}));
+  }
+  NetworkState state_;
+};
+
+TEST_F(ContainerPlanTest, EverythingGoesToTheGatewayOfItsNetworkWithTheRightSource) {
+  const Attachment attachment = PlanAttachment(state_, "t1", {"front"}).value();
+  EXPECT_TRUE(attachment.tunnelled);
+  const NamespaceState plan = PlanContainer(attachment);
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("10.0.1.0/24")}),
+            (Route{"eth0", Ip("10.0.1.1"), Ip("10.0.1.5")}));
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("fd00:1::/64")}),
+            (Route{"eth0", Ip("fd00:1::1"), Ip("fd00:1::5")}));
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("10.0.1.1/32")}), (Route{"eth0", {}, {}}));
+  EXPECT_EQ(plan.neighbours.at({"eth0", Ip("10.0.1.1")}), kRouterMac);
+  EXPECT_EQ(plan.neighbours.at({"eth0", Ip("fd00:1::1")}), kRouterMac);
+  EXPECT_TRUE(plan.addresses.contains({"eth0", Ip("10.0.1.5"), 24}));
+  EXPECT_EQ(attachment.mac.ToString(), "02:42:0a:00:01:05");
+}
+
+TEST_F(ContainerPlanTest, TheWayOutIsTheFirstNetworkThatIsNotInternal) {
+  const Attachment attachment = PlanAttachment(state_, "t1", {"inside", "local", "front"}).value();
+  const NamespaceState plan = PlanContainer(attachment);
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("0.0.0.0/0")}),
+            (Route{"eth0", Ip("10.0.3.1"), Ip("10.0.3.5")}));
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("::/0")}),
+            (Route{"eth0", Ip("fd00:1::1"), Ip("fd00:1::5")}));
+}
+
+TEST_F(ContainerPlanTest, AnInternalNetworkHasNoWayOut) {
+  const Attachment attachment = PlanAttachment(state_, "t1", {"inside"}).value();
+  EXPECT_FALSE(PlanContainer(attachment).routes.contains({kMainTable, Prefix("0.0.0.0/0")}));
+}
+
+TEST_F(ContainerPlanTest, ABridgeNetworkNeedsNoRoomForAnotherHeader) {
+  const Attachment attachment = PlanAttachment(state_, "t1", {"local"}).value();
+  EXPECT_FALSE(attachment.tunnelled);
+}
+
+TEST_F(ContainerPlanTest, AnEncryptedNetworkIsRefusedInWordsAndNeverInClear) {
+  state_.networks["front"].encrypted = true;
+  EXPECT_THAT(PlanAttachment(state_, "t1", {"front"}),
+              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("never goes in clear")));
+}
+
+TEST_F(ContainerPlanTest, SaysWhichNetworkOrAddressIsMissing) {
+  EXPECT_THAT(PlanAttachment(state_, "t1", {"back"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("not told of network back")));
+  EXPECT_THAT(PlanAttachment(state_, "t2", {"front"}),
+              StatusIs(absl::StatusCode::kNotFound, HasSubstr("t2 has no address in network")));
+}
+
+TEST(MacAddressTest, LinkNamesFitTheKernel) {
+  EXPECT_EQ(ContainerLinkName("0123456789abcdefghijklmno").size(), 15u);
+  EXPECT_NE(ContainerLinkName("a"), ContainerLinkName("b"));
+  EXPECT_EQ(VxlanLinkName(16777215), "vx16777215");
+  EXPECT_EQ(MacAddress::Of(Ip("10.0.1.5")).LinkLocal().ToString(), "fe80::242:a00:105");
+}
+
+}  // namespace
+}  // namespace swarm::agent
