@@ -51,8 +51,11 @@ std::string HostsFile(const OciSpec& oci) {
       "::1\tlocalhost ip6-localhost ip6-loopback\n"
       "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-"
       "allrouters\n";
-  if (!oci.hostname.empty()) absl::StrAppend(&out, "127.0.0.1\t", oci.hostname, "\n");
-  return out;
+  // In a network of its own the name stands for the address there, which is among these lines.
+  if (!oci.hostname.empty() && oci.network_path.empty()) {
+    absl::StrAppend(&out, "127.0.0.1\t", oci.hostname, "\n");
+  }
+  return absl::StrCat(out, oci.extra_hosts);
 }
 
 absl::Status WriteOwnFile(const std::string& dir, absl::string_view name, const OciSpec& oci) {
@@ -63,7 +66,9 @@ absl::Status WriteOwnFile(const std::string& dir, absl::string_view name, const 
     content = absl::StrCat(oci.hostname, "\n");
   } else if (name == "resolv.conf") {
     // A container with only a loopback has nobody to ask.
-    content = oci.host_network ? HostFile("/etc/resolv.conf") : "# no network, no name servers\n";
+    content = oci.host_network           ? HostFile("/etc/resolv.conf")
+              : !oci.resolv_conf.empty() ? oci.resolv_conf
+                                         : "# no network, no name servers\n";
   } else {
     return absl::InvalidArgumentError(absl::StrCat("no generated file is called \"", name, "\""));
   }

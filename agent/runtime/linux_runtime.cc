@@ -76,6 +76,7 @@ class LinuxRuntime : public Runtime {
   absl::StatusOr<RuntimeContainer> State(const std::string& id) override;
   absl::StatusOr<ExecResult> Exec(const std::string& id, const ExecSpec& spec) override;
   absl::StatusOr<UniqueFd> OpenSocket(const std::string& id, int domain, int type) override;
+  absl::StatusOr<UniqueFd> KeptFd(const std::string& id, int index) override;
   absl::StatusOr<RuntimeUsage> Usage(const std::string& id) override;
   absl::Status Signal(const std::string& id, int signal) override;
   absl::Status Kill(const std::string& id) override;
@@ -165,8 +166,13 @@ absl::Status LinuxRuntime::Launch(const RuntimeContainerSpec& spec, const OciSpe
   input.open_files = options_.open_files;
   input.cgroup = cgroups_.Paths(spec.id);
   input.hierarchies = cgroups_.hierarchies();
+  if (spec.kept_fds.size() > static_cast<size_t>(shim::kMostKeptFds)) {
+    return absl::InvalidArgumentError("more than four descriptors to keep");
+  }
+  input.kept_fds = static_cast<uint32_t>(spec.kept_fds.size());
   ASSIGN_OR_RETURN(const std::string plan, CompilePlan(oci, input));
-  ASSIGN_OR_RETURN(SpawnedShim spawned, SpawnShim(options_.shim_path, spec.id, plan));
+  ASSIGN_OR_RETURN(SpawnedShim spawned,
+                   SpawnShim(options_.shim_path, spec.id, plan, spec.kept_fds));
   return AwaitReady(spec.id, {spawned.pid, std::move(spawned.control)});
 }
 
@@ -516,6 +522,17 @@ absl::StatusOr<UniqueFd> LinuxRuntime::OpenSocket(const std::string& id, int dom
   }
   if (!socket_fd.valid()) return ErrnoStatus(error, "open a socket in the container");
   return socket_fd;
+}
+
+absl::StatusOr<UniqueFd> LinuxRuntime::KeptFd(const std::string& id, int index) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const shim::StateRecord state, ReadState(folders_.RunDir(id)));
+  ASSIGN_OR_RETURN(const UniqueFd shim,
+                   OpenShim(id, {state.shim_pid, static_cast<uint64_t>(state.shim_ticks)}));
+  UniqueFd fd(
+      static_cast<int>(syscall(SYS_pidfd_getfd, shim.get(), shim::kFirstKeptFd + index, 0)));
+  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("take descriptor ", index, " of ", id));
+  return fd;
 }
 
 absl::StatusOr<RuntimeUsage> LinuxRuntime::Usage(const std::string& id) {

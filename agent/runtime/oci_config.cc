@@ -313,10 +313,25 @@ absl::StatusOr<Json> Sysctls(const v1::ContainerSpec& container, bool host_netwo
   return out;
 }
 
-Json Namespaces(bool host_network) {
+Json Namespaces(bool host_network, const std::string& network_path) {
   Json out = Json::array();
   for (const char* type : {"mount", "pid", "ipc", "uts", "cgroup"}) out.push_back({{"type", type}});
-  if (!host_network) out.push_back({{"type", "network"}});
+  if (host_network) return out;
+  Json network = {{"type", "network"}};
+  if (!network_path.empty()) network["path"] = network_path;
+  out.push_back(std::move(network));
+  return out;
+}
+
+// The end of /etc/hosts: its own name, then what the service asks for ("10.0.0.9 db db.example").
+std::string HostsLines(const OciConfigInput& input, const std::string& hostname) {
+  std::string out;
+  for (const std::string& address : input.addresses) {
+    absl::StrAppend(&out, address, "\t", hostname, "\n");
+  }
+  for (const std::string& line : input.revision->task().container().hosts()) {
+    absl::StrAppend(&out, line, "\n");
+  }
   return out;
 }
 
@@ -354,7 +369,9 @@ absl::StatusOr<Json> Process(const OciConfigInput& input, const ImageConfig& ima
               {"oomScoreAdj", container.oom_score_adj()}};
 }
 
-absl::StatusOr<Json> Annotations(const v1::ContainerSpec& container, const ImageConfig& image) {
+absl::StatusOr<Json> Annotations(const OciConfigInput& input, const ImageConfig& image,
+                                 const std::string& hostname) {
+  const v1::ContainerSpec& container = input.revision->task().container();
   Json out = {{"swarm.seccomp", "default"}};
   const std::string& user = container.user().empty() ? image.user : container.user();
   RETURN_IF_ERROR(CheckUser(user));
@@ -363,6 +380,9 @@ absl::StatusOr<Json> Annotations(const v1::ContainerSpec& container, const Image
     if (group.empty()) return absl::InvalidArgumentError("groups: a name is empty");
     RETURN_IF_ERROR(CheckId(group, "groups"));
   }
+  std::string hosts = HostsLines(input, hostname);
+  if (!hosts.empty()) out["swarm.hosts"] = std::move(hosts);
+  if (!input.resolv_conf.empty()) out["swarm.resolv_conf"] = input.resolv_conf;
   if (container.groups_size() > 0) out["swarm.groups"] = absl::StrJoin(container.groups(), ",");
   return out;
 }
@@ -425,9 +445,10 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   if (container.tty()) return absl::InvalidArgumentError("tty: is not built yet");
   if (container.init()) return absl::InvalidArgumentError("init: is not built yet");
   for (const auto& network : task.networks()) {
-    if (network.target() != "host") {
+    if (network.target() == "host" || network.target() == "none") continue;
+    if (input.network_path.empty()) {
       return absl::InvalidArgumentError(
-          absl::StrCat("networks: only \"host\" is built, not \"", network.target(), "\""));
+          absl::StrCat("networks: the task was not attached to \"", network.target(), "\""));
     }
   }
   ASSIGN_OR_RETURN(const ImageConfig image, ParseImageConfig(input.image_config_json));
@@ -436,7 +457,7 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   ASSIGN_OR_RETURN(const std::string hostname, HostName(input, values, host_network));
   ASSIGN_OR_RETURN(Json process, Process(input, image, values, hostname));
   ASSIGN_OR_RETURN(Json sysctls, Sysctls(container, host_network));
-  ASSIGN_OR_RETURN(Json annotations, Annotations(container, image));
+  ASSIGN_OR_RETURN(Json annotations, Annotations(input, image, hostname));
   const Json config = {{"ociVersion", "1.0.2"},
                        {"root", {{"path", "rootfs"}, {"readonly", container.read_only()}}},
                        {"hostname", hostname},
@@ -444,7 +465,7 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
                        {"mounts", DefaultMounts(host_network)},
                        {"annotations", std::move(annotations)},
                        {"linux",
-                        {{"namespaces", Namespaces(host_network)},
+                        {{"namespaces", Namespaces(host_network, input.network_path)},
                          {"resources", Resources(task.resources().limits())},
                          {"sysctl", std::move(sysctls)},
                          {"maskedPaths", kMaskedPaths},

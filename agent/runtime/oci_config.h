@@ -22,6 +22,10 @@ struct OciConfigInput {
   v1::Platform node_platform;
   // What it was given of the node's: DOCKER_RESOURCE_<KIND> in its environment.
   std::vector<v1::GenericResource> generic_resources;
+  // The namespace of a task that is on networks; empty: a loopback of its own, or the host's.
+  std::string network_path;
+  std::vector<std::string> addresses;  // its own there: what its host name stands for
+  std::string resolv_conf;             // the file's text; with network_path
 };
 
 // The JSON text. InvalidArgument: nothing to run ("no command specified"), a bad USER, an unknown

@@ -185,7 +185,11 @@ void ReadProcess(const JsonReader& process, OciSpec* spec) {
 void ReadNamespaces(const JsonReader& linux_object, OciSpec* spec) {
   linux_object.Objects("namespaces", [&](const JsonReader& object) {
     const std::string type = object.String("type");
-    if (object.Has("path")) object.Fail("path", "joining a namespace is not built yet");
+    if (object.Has("path")) {
+      if (type != "network") object.Fail("path", "joining is built for network namespaces only");
+      spec->network_path = object.String("path");
+      if (!IsCleanAbsolute(spec->network_path)) object.Fail("path", "must be an absolute path");
+    }
     for (const Namespace& known : kNamespaces) {
       if (type != known.name) continue;
       if ((spec->clone_flags & known.flag) != 0) object.Fail("type", "is given twice");
@@ -300,6 +304,12 @@ void ReadAnnotations(const JsonReader& root, OciSpec* spec) {
   const auto annotations = root.StringMap("annotations");
   if (const auto it = annotations.find("swarm.user"); it != annotations.end()) {
     spec->user_name = it->second;
+  }
+  if (const auto it = annotations.find("swarm.resolv_conf"); it != annotations.end()) {
+    spec->resolv_conf = it->second;
+  }
+  if (const auto it = annotations.find("swarm.hosts"); it != annotations.end()) {
+    spec->extra_hosts = it->second;
   }
   if (const auto it = annotations.find("swarm.groups"); it != annotations.end()) {
     spec->group_names = absl::StrSplit(it->second, ',', absl::SkipEmpty());

@@ -104,8 +104,13 @@ struct OciSpec {
   std::vector<OciRlimit> rlimits;
   int32_t oom_score_adj = 0;
 
-  uint64_t clone_flags = 0;  // CLONE_NEW…
+  uint64_t clone_flags = 0;  // CLONE_NEW…: the namespaces that are not the host's
   bool host_network = false;
+  std::string network_path;  // of the network namespace that is joined; empty: a new one
+  // Annotations: /etc/resolv.conf, and lines for the end of /etc/hosts, where the container has a
+  // network of its own.
+  std::string resolv_conf;
+  std::string extra_hosts;
   std::map<std::string, std::string> sysctls;  // "net.ipv4.…"
   std::vector<std::string> masked_paths, readonly_paths;
   std::vector<OciDevice> devices;

@@ -190,6 +190,8 @@ absl::Status WriteProcess(const OciSpec& spec, const PlanInput& input, PlanWrite
 // Namespaces and cgroups.
 void WritePlace(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) {
   writer->Begin(Tag::kCloneFlags).U64(spec.clone_flags);
+  if (!spec.network_path.empty()) writer->Begin(Tag::kNetworkPath).String(spec.network_path);
+  if (input.kept_fds > 0) writer->Begin(Tag::kKeptFds).U32(input.kept_fds);
   if (!input.cgroup.v2_dir.empty()) writer->Begin(Tag::kCgroupDir).String(input.cgroup.v2_dir);
   for (const std::string& tasks : input.cgroup.v1_tasks) {
     writer->Begin(Tag::kCgroupTasks).String(tasks);

@@ -25,6 +25,7 @@ struct PlanInput {
   bool overlay_in_init = false;        // for kernels before 6.5
   std::optional<uint64_t> open_files;  // soft limit when the configuration has none; unset: ours
   CgroupPaths cgroup;
+  uint32_t kept_fds = 0;                     // that the shim inherits to keep
   std::vector<CgroupHierarchy> hierarchies;  // what a mount of type cgroup shows
 };
 

@@ -53,6 +53,9 @@ struct RuntimeContainerSpec {
   std::string image_digest;             // kept for the record
   ContainerLogOptions log;
   std::string note;  // of the caller's, kept with the container: RuntimeContainer::note
+  // Borrowed for Prepare. The container's shim keeps them open, untouched, for as long as it lives:
+  // KeptFd. At most four.
+  std::vector<int> kept_fds;
 };
 
 struct RuntimeProcess {
@@ -115,6 +118,11 @@ class Runtime {
   virtual absl::StatusOr<UniqueFd> OpenSocket(const std::string& /*id*/, int /*domain*/,
                                               int /*type*/) {
     return absl::UnimplementedError("this runtime has no networks");
+  }
+  // A copy, close-on-exec, of what was kept_fds[index] at Prepare, however many agents ago.
+  // NotFound when its shim has ended.
+  virtual absl::StatusOr<UniqueFd> KeptFd(const std::string& /*id*/, int /*index*/) {
+    return absl::UnimplementedError("this runtime keeps nothing");
   }
   // NotFound when it has no cgroups any more.
   virtual absl::StatusOr<RuntimeUsage> Usage(const std::string& /*id*/) {

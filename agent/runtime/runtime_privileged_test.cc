@@ -292,6 +292,55 @@ TEST_F(RuntimeTest, UsesTheHostsNetworkWhenAsked) {
   EXPECT_THAT(LogText("c", 'o'), StartsWith(absl::StrCat(own, "\nnode-1\n")));
 }
 
+TEST_F(RuntimeTest, JoinsANetworkNamespaceThatIsThere) {
+  UniqueFd network;
+  std::thread([&] {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0);
+    network.Reset(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  }).join();
+  struct stat wanted = {};
+  ASSERT_EQ(fstat(network.get(), &wanted), 0);
+  auto config =
+      Config(Shell("readlink /proc/self/ns/net; cat /etc/resolv.conf; grep db /etc/hosts;"
+                   "cat /sys/class/net/lo/flags; ls /proc/self/fd | wc -l"));
+  for (auto& one : config["linux"]["namespaces"]) {
+    if (one["type"] == "network") {
+      one["path"] = absl::StrCat("/proc/", getpid(), "/fd/", network.get());
+    }
+  }
+  config["annotations"]["swarm.resolv_conf"] = "nameserver 127.0.0.11\n";
+  config["annotations"]["swarm.hosts"] = "10.0.0.9\tdb\n";
+  EXPECT_EQ(Run(config).out, absl::StrCat("net:[", wanted.st_ino,
+                                          "]\nnameserver 127.0.0.11\n10.0.0.9\tdb\n0x9\n4\n"));
+}
+
+TEST_F(RuntimeTest, ItsShimKeepsDescriptorsForTheNextAgent) {
+  int pipe_fds[2];
+  ASSERT_EQ(pipe2(pipe_fds, O_CLOEXEC), 0);
+  const UniqueFd out(pipe_fds[0]);
+  UniqueFd in(pipe_fds[1]);
+  RuntimeContainerSpec spec =
+      Spec("c", Config(Shell("ls /proc/self/fd | wc -l; trap 'exit 0' TERM; sleep 1000 & wait")));
+  spec.kept_fds = {in.get(), in.get()};
+  ASSERT_OK(runtime_->Prepare(spec));
+  ASSERT_OK(runtime_->Start("c"));
+  in.Reset();
+  runtime_.reset();
+  runtime_ = OpenRuntime(Options()).value();
+  {
+    const auto kept = runtime_->KeptFd("c", 1);
+    ASSERT_OK(kept);
+    ASSERT_EQ(write(kept->get(), "x", 1), 1);
+  }
+  char byte = 0;
+  EXPECT_EQ(read(out.get(), &byte, 1), 1);
+  AwaitLog("c", "4");  // the three of every program, and that of ls itself
+  ASSERT_OK(runtime_->Kill("c"));
+  Wait("c");
+  EXPECT_EQ(read(out.get(), &byte, 1), 0) << "nobody has it open any more";
+  EXPECT_THAT(runtime_->KeptFd("c", 0), StatusIs(absl::StatusCode::kNotFound));
+}
+
 TEST_F(RuntimeTest, NoticesOutOfMemory) {
   v1::TaskSpec task;
   task.mutable_resources()->mutable_limits()->set_memory_bytes(16 << 20);

@@ -88,7 +88,7 @@ absl::StatusOr<pid_t> Spawn(const std::string& path, const std::vector<std::stri
 }  // namespace
 
 absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string& id,
-                                      absl::string_view plan) {
+                                      absl::string_view plan, const std::vector<int>& kept) {
   int pair[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
     return ErrnoStatus(errno, "socketpair");
@@ -98,9 +98,16 @@ absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string
   const UniqueFd theirs = Raised(UniqueFd(pair[1]));
   ASSIGN_OR_RETURN(const UniqueFd sealed, SealedPlan(plan));
   if (!theirs.valid() || !sealed.valid()) return ErrnoStatus(errno, "fcntl");
-  ASSIGN_OR_RETURN(out.pid,
-                   Spawn(path, {"swarm-shim", id},
-                         {{theirs.get(), shim::kControlFd}, {sealed.get(), shim::kPlanFd}}));
+  std::vector<InheritedFd> inherited = {{theirs.get(), shim::kControlFd},
+                                        {sealed.get(), shim::kPlanFd}};
+  std::vector<UniqueFd> raised;
+  for (const int fd : kept) {
+    raised.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, kAboveShimFds));
+    if (!raised.back().valid()) return ErrnoStatus(errno, "fcntl");
+    inherited.push_back(
+        {raised.back().get(), shim::kFirstKeptFd + static_cast<int>(inherited.size()) - 2});
+  }
+  ASSIGN_OR_RETURN(out.pid, Spawn(path, {"swarm-shim", id}, inherited));
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 #include "absl/strings/string_view.h"
 
 #include "absl/status/status.h"
@@ -21,9 +22,9 @@ struct SpawnedShim {
   UniqueFd control;
 };
 
-// `plan` goes into a sealed memfd. Nothing but that and the socket is inherited.
+// `plan` goes into a sealed memfd. Nothing but that, the socket and `kept` is inherited.
 absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string& id,
-                                      absl::string_view plan);
+                                      absl::string_view plan, const std::vector<int>& kept);
 
 // The helper of one exec (../shim/init_exec.h), its output and its control socket, of which
 // shutting down our side makes it kill what it started. Both never block a read of ours.

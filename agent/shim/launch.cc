@@ -136,6 +136,17 @@ bool JoinCgroups(const plan::Plan& plan, Failure* failure) {
   return true;
 }
 
+// In the child, so that the shim stays where it is.
+bool JoinNetwork(const plan::Plan& plan, Failure* failure) {
+  const char* path = plan.String(plan::Tag::kNetworkPath);
+  if (path == nullptr) return true;
+  const int fd = sys::Open(path, O_RDONLY);
+  if (fd < 0) return Fail(failure, Step::kNamespaces, fd, path);
+  const long error = sys::Call(SYS_setns, fd, CLONE_NEWNET);
+  sys::Close(fd);
+  return error >= 0 ? true : Fail(failure, Step::kNamespaces, error, path);
+}
+
 bool SetOomScore(const plan::Plan& plan, uint32_t* warnings, Failure* failure) {
   const int32_t score = static_cast<int32_t>(plan.U32(plan::Tag::kOomScoreAdj, 0));
   text::Buffer<16> value;
@@ -191,7 +202,8 @@ bool PlaceFds(Handover* handover, Failure* failure) {
   Message message;
   Failure* failure = &message.failure;
   uint32_t warnings = 0;
-  if (JoinCgroups(plan, failure) && SetOomScore(plan, &warnings, failure)) {
+  if (JoinNetwork(plan, failure) && JoinCgroups(plan, failure) &&
+      SetOomScore(plan, &warnings, failure)) {
     // Signals are blocked in the shim; the container starts with none blocked.
     const uint64_t none = 0;
     sys::Call(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, sys::Arg(&none), 0, sizeof none);
@@ -243,6 +255,7 @@ void CloseHandover(const Handover& handover) {
 bool Clone(const plan::Plan& plan, Handover* handover, Launched* launched, Failure* failure) {
   struct clone_args args = {};
   args.flags = (plan.U64(plan::Tag::kCloneFlags, 0) & ~kNewCgroup) | CLONE_PIDFD;
+  if (plan.Has(plan::Tag::kNetworkPath)) args.flags &= ~static_cast<uint64_t>(CLONE_NEWNET);
   args.pidfd = reinterpret_cast<uint64_t>(&launched->pidfd);
   args.exit_signal = 17;  // SIGCHLD
   int cgroup = -1;

@@ -81,6 +81,8 @@ enum class Tag : uint16_t {
   kCapabilities,   // qqqqq bounding, effective, permitted, inheritable, ambient
   kNoNewPrivs,     //
   kSeccomp,        // ub  flags of seccomp(2), struct sock_filter[]
+  kNetworkPath,    // s   a network namespace that is joined instead of made
+  kKeptFds,        // u   descriptors from kFirstKeptFd on that the shim keeps open for others
   kEnd,            // one past the last
 };
 
@@ -120,6 +122,7 @@ constexpr const char* PayloadFormat(Tag tag) {
     case Tag::kCloneFlags:
       return "q";
     case Tag::kOomScoreAdj:
+    case Tag::kKeptFds:
     case Tag::kGroupId:
     case Tag::kUmask:
       return "u";

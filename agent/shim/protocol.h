@@ -18,6 +18,10 @@ namespace swarm::shim {
 // Descriptors that the shim is started with.
 inline constexpr int kControlFd = 3;
 inline constexpr int kPlanFd = 4;
+// What the shim keeps open for as long as it lives, never looks at and gives to nobody in the
+// container (Tag::kKeptFds): an agent takes copies by pidfd_getfd.
+inline constexpr int kFirstKeptFd = 5;
+inline constexpr int kMostKeptFds = 4;
 
 // Descriptors that init is started with; 0-2 are the container's.
 inline constexpr int kInitSyncFd = 3;

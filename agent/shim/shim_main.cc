@@ -91,8 +91,20 @@ void TellFailure(const Failure& failure) {
   sys::Write(kControlFd, &message, sizeof message);
 }
 
+bool KeepFds(const plan::Plan& plan, Failure* failure) {
+  const uint32_t kept = plan.U32(plan::Tag::kKeptFds, 0);
+  if (kept > static_cast<uint32_t>(kMostKeptFds)) return Fail(failure, Step::kPlan, EINVAL);
+  for (uint32_t i = 0; i < kept; ++i) {
+    const int fd = kFirstKeptFd + static_cast<int>(i);
+    const long error = sys::Fcntl(fd, F_SETFD, FD_CLOEXEC);
+    if (error < 0) return Fail(failure, Step::kPlan, error);
+  }
+  sys::CloseRange(kFirstKeptFd + kept, ~0u, 0);
+  return true;
+}
+
 int Run() {
-  sys::CloseRange(kPlanFd + 1, ~0u, 0);
+  sys::CloseRange(kFirstKeptFd + kMostKeptFds, ~0u, 0);
   sys::Fcntl(kControlFd, F_SETFD, FD_CLOEXEC);
   sys::Fcntl(kPlanFd, F_SETFD, FD_CLOEXEC);
   sys::Prctl(PR_SET_CHILD_SUBREAPER, 1);
@@ -104,7 +116,8 @@ int Run() {
   Failure* failure = &state.failure;
   int state_fd = -1;
   int oom_fd = -1;
-  bool ok = mapped.Map(failure) && OpenFiles(mapped.plan, &state_fd, &oom_fd, failure);
+  bool ok = mapped.Map(failure) && KeepFds(mapped.plan, failure) &&
+            OpenFiles(mapped.plan, &state_fd, &oom_fd, failure);
   if (ok) {
     state.shim_pid = sys::Call(SYS_getpid);
     state.shim_ticks = ReadStartTicks(0);
