@@ -65,10 +65,11 @@ class GrpcDoors final : public Doors {
     const Served ca = {"swarm.v1.CertificateAuthority",
                        add(MakeCertificateAuthorityService(env, *rooms.ca, Admit()))};
     std::vector<Served> all = {
-        {"swarm.v1.Control", add(MakeControlService(env,
-                                                    {*rooms.store, *rooms.clusters, *rooms.nodes,
-                                                     *rooms.services, *rooms.history, *rooms.tasks},
-                                                    Admit(), budget))},
+        {"swarm.v1.Control",
+         add(MakeControlService(env,
+                                {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services,
+                                 *rooms.history, *rooms.networks, *rooms.tasks},
+                                Admit(), budget))},
         {"swarm.v1.Dispatcher", add(MakeDispatcherService(env.loop, *rooms.dispatcher, Admit()))},
         {"swarm.v1.Logs", add(MakeLogsService(env, *rooms.logs, Admit(), budget))},
         {"swarm.v1.LogPublisher", add(MakeLogPublisherService(env, *rooms.logs, Admit()))},

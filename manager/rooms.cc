@@ -30,6 +30,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   nodes = std::make_unique<Nodes>(env, *store);
   services = std::make_unique<Services>(env, *store, *images, *requests);
   history = std::make_unique<ServiceHistory>(env, *store, *requests);
+  networks = std::make_unique<Networks>(env, *store, *requests);
   tasks = std::make_unique<Tasks>(*store);
   logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
   health = std::make_unique<ServiceHealth>(env, *store, std::move(report));
@@ -45,6 +46,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   images->Start();
   requests->Start();
   services->Start();
+  networks->Start();
   logs->Start();
   health->Start();
   roll->Start(*store);

@@ -14,6 +14,7 @@
 #include "manager/api/clusters.h"
 #include "manager/api/image_resolver.h"
 #include "manager/api/log_broker.h"
+#include "manager/api/networks.h"
 #include "manager/api/node_roll.h"
 #include "manager/api/nodes.h"
 #include "manager/api/request_log.h"
@@ -58,6 +59,7 @@ struct Rooms {
   std::unique_ptr<Nodes> nodes;
   std::unique_ptr<Services> services;
   std::unique_ptr<ServiceHistory> history;
+  std::unique_ptr<Networks> networks;
   std::unique_ptr<Tasks> tasks;
   std::unique_ptr<LogBroker> logs;
   std::unique_ptr<ServiceHealth> health;

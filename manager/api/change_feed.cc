@@ -54,18 +54,21 @@ absl::StatusOr<ChangeFeed::Wanted> ChangeFeed::Parse(const v1::WatchRequest& req
       case v1::WatchRequest::KIND_TASK:
         wanted.tasks = true;
         break;
+      case v1::WatchRequest::KIND_NETWORK:
+        wanted.networks = true;
+        break;
       default:
         return absl::InvalidArgumentError(StrCat("kinds: ", kind, " is unknown"));
     }
   }
   if (request.kinds().empty()) {
-    wanted.clusters = wanted.nodes = wanted.services = wanted.tasks = true;
+    wanted.clusters = wanted.nodes = wanted.services = wanted.tasks = wanted.networks = true;
   }
   if (!request.service_id().empty()) {
     auto id = Id::Parse(request.service_id());
     if (!id.ok()) return absl::InvalidArgumentError("service_id: is not a full id");
     wanted.service = *id;
-    wanted.clusters = wanted.nodes = false;
+    wanted.clusters = wanted.nodes = wanted.networks = false;
   }
   return wanted;
 }
@@ -128,6 +131,11 @@ bool ChangeFeed::Describe(const Change& change, v1::WatchEvent& event) const {
   if (change.Is<Node>()) {
     if (!wanted_.nodes) return false;
     *event.mutable_node() = RenderNode(store_.view(), *Newest<Node>(change));
+    return true;
+  }
+  if (change.Is<Network>()) {
+    if (!wanted_.networks) return false;
+    *event.mutable_network() = RenderNetwork(*Newest<Network>(change));
     return true;
   }
   if (!wanted_.clusters) return false;

@@ -37,6 +37,7 @@ class ChangeFeed {
     bool nodes = false;
     bool services = false;
     bool tasks = false;
+    bool networks = false;
     Id service;  // zero: all
   };
   ChangeFeed(const Env& env, Store& store, Wanted wanted, Sink<v1::WatchEvent>& sink)

@@ -13,6 +13,7 @@
 #include "common/oci/reference.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "manager/api/endpoint_validation.h"
 
 namespace swarm::manager {
 namespace {
@@ -285,10 +286,7 @@ absl::Status ValidateContainerSpec(const v1::ContainerSpec& spec) {
     return FieldError("task.container.oom_score_adj",
                       StrCat(spec.oom_score_adj(), " is not between -1000 and 1000"));
   }
-  if (spec.hosts_size() > 0) {
-    return FieldError("task.container.hosts", "extra hosts are not built yet");
-  }
-  if (spec.has_dns()) return FieldError("task.container.dns", "resolvers are not built yet");
+  RETURN_IF_ERROR(ValidateNames(spec));
   if (spec.tty()) return FieldError("task.container.tty", "terminals are not built yet");
   if (spec.init()) return FieldError("task.container.init", "an init process is not built yet");
   return absl::OkStatus();

@@ -108,6 +108,24 @@ class ControlService final : public v1::Control::CallbackService {
     return edge_.Unary("/swarm.v1.Control/RebalanceService", c, q, a,
                        Call(rooms_.history, &ServiceHistory::Rebalance));
   }
+  Unary* CreateNetwork(Context* c, const v1::CreateNetworkRequest* q, v1::Network* a) override {
+    return edge_.Unary("/swarm.v1.Control/CreateNetwork", c, q, a,
+                       Call(rooms_.networks, &Networks::Create));
+  }
+  Unary* GetNetwork(Context* c, const v1::GetNetworkRequest* q, v1::Network* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetNetwork", c, q, a,
+                       Call(rooms_.networks, &Networks::Get));
+  }
+  Unary* ListNetworks(Context* c, const v1::ListNetworksRequest* q,
+                      v1::ListNetworksResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListNetworks", c, q, a,
+                       Call(rooms_.networks, &Networks::List));
+  }
+  Unary* DeleteNetwork(Context* c, const v1::DeleteNetworkRequest* q,
+                       v1::DeleteNetworkResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteNetwork", c, q, a,
+                       Call(rooms_.networks, &Networks::Delete));
+  }
   Unary* GetTask(Context* c, const v1::GetTaskRequest* q, v1::Task* a) override {
     return edge_.Unary("/swarm.v1.Control/GetTask", c, q, a, Call(rooms_.tasks, &Tasks::Get));
   }

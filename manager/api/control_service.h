@@ -10,6 +10,7 @@
 #include "common/grpc/peer.h"
 #include "manager/api/byte_budget.h"
 #include "manager/api/clusters.h"
+#include "manager/api/networks.h"
 #include "manager/api/nodes.h"
 #include "manager/api/service_history.h"
 #include "manager/api/services.h"
@@ -26,6 +27,7 @@ struct ControlRooms {
   Nodes& nodes;
   Services& services;
   ServiceHistory& history;
+  Networks& networks;
   Tasks& tasks;
 };
 

@@ -85,6 +85,14 @@ Ref<Task> FindTaskByName(const View& view, std::string_view ref) {
 
 }  // namespace
 
+bool LabelsFit(const google::protobuf::Map<std::string, std::string>& wanted,
+               const google::protobuf::Map<std::string, std::string>& labels) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& label) {
+    const auto it = labels.find(label.first);
+    return it != labels.end() && (label.second.empty() || label.second == it->second);
+  });
+}
+
 absl::StatusOr<Ref<Service>> FindService(const View& view, std::string_view ref) {
   if (absl::Status s = CheckRef(ref, "service"); !s.ok()) return s;
   if (auto id = Id::Parse(ref); id.ok()) {
@@ -108,6 +116,17 @@ absl::Status CheckVersionRead(const Service& service, uint64_t version) {
   return absl::AbortedError(StrCat("service \"", service.spec().name(),
                                    "\" was changed meanwhile: version ", SpecVersion(service),
                                    ", you read ", version, "; read it again"));
+}
+
+absl::StatusOr<Ref<Network>> FindNetwork(const View& view, std::string_view ref) {
+  if (absl::Status s = CheckRef(ref, "network"); !s.ok()) return s;
+  if (auto id = Id::Parse(ref); id.ok()) {
+    if (Ref<Network> network = view.GetNetwork(*id)) return network;
+  }
+  if (Ref<Network> network = view.GetNetworkByName(ref)) return network;
+  return FindByPrefix<Network>(
+      "network", ref, [&](auto visit, Id first) { view.EachNetwork(visit, first); },
+      [](const Network& n) { return n.id(); });
 }
 
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref) {

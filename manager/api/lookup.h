@@ -9,6 +9,7 @@
 #define SWARM_MANAGER_API_LOOKUP_H_
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "absl/status/statusor.h"
@@ -20,10 +21,16 @@ namespace swarm::manager {
 absl::StatusOr<Ref<Service>> FindService(const View& view, std::string_view ref);
 // Aborted when who read `version` of the service does not know what it asks for now.
 absl::Status CheckVersionRead(const Service& service, uint64_t version);
+// Not the predefined ones, which the store does not have.
+absl::StatusOr<Ref<Network>> FindNetwork(const View& view, std::string_view ref);
 // The name of a node is its host name; when several have it, that is ambiguous.
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref);
 // "web.3" (the newest task of that slot) and "web.3.<id>" are a task's names.
 absl::StatusOr<Ref<Task>> FindTask(const View& view, std::string_view ref);
+
+// All that are wanted are there and equal; an empty value matches any.
+bool LabelsFit(const google::protobuf::Map<std::string, std::string>& wanted,
+               const google::protobuf::Map<std::string, std::string>& labels);
 
 }  // namespace swarm::manager
 

@@ -33,6 +33,17 @@ v1::Node RenderNode(const View& view, const Node& node) {
   return out;
 }
 
+v1::Network RenderNetwork(const Network& network) {
+  v1::Network out;
+  out.set_id(network.id());
+  *out.mutable_meta() = network.meta();
+  *out.mutable_spec() = network.spec();
+  *out.mutable_ipam() = network.ipam();
+  out.set_vni(network.vni());
+  out.set_scope("swarm");
+  return out;
+}
+
 namespace {
 
 // Between the write of a new revision and the orchestrator's first look at it, the status that is
@@ -105,6 +116,7 @@ v1::Service RenderService(const View& view, const Service& service) {
   }
   if (service.has_autoscale()) *out.mutable_autoscale() = service.autoscale();
   out.set_waiting_for(service.waiting_for());
+  if (service.has_endpoint()) *out.mutable_endpoint() = service.endpoint();
   if (service.has_quarantine()) *out.mutable_quarantine() = service.quarantine();
   *out.mutable_status() = CountTasks(view, service);
   return out;

@@ -10,6 +10,7 @@ namespace swarm::manager {
 
 v1::Cluster RenderCluster(const Cluster& cluster);
 v1::Node RenderNode(const View& view, const Node& node);
+v1::Network RenderNetwork(const Network& network);
 // Counts the service's tasks: O(tasks of the service).
 v1::Service RenderService(const View& view, const Service& service);
 

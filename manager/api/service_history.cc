@@ -8,9 +8,11 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/dependency_circle.h"
+#include "manager/api/endpoint_validation.h"
 #include "manager/api/lookup.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
+#include "manager/network_rules.h"
 #include "manager/rebalancing.h"
 #include "manager/service_rules.h"
 
@@ -48,6 +50,27 @@ v1::TaskSpec SpecOf(const Revision& revision) {
   return task;
 }
 
+// The ports that tasks of the revision know of: its own in host mode; in ingress mode those that
+// the service has now, if tasks of the revision can be reached by any.
+absl::Status TakePorts(const v1::Revision& revision, v1::ServiceSpec& spec) {
+  const bool for_host_ports =
+      revision.host_ports_size() > 0 && revision.task().networks_size() == 0;
+  if (revision.joins_ingress() && !for_host_ports && !HasIngressPorts(spec.endpoint())) {
+    return absl::FailedPreconditionError(
+        StrCat("revision ", revision.number(), " of service \"", spec.name(),
+               "\" has ports in ingress mode, which are not kept with revisions: publish them "
+               "first"));
+  }
+  v1::EndpointSpec ports = spec.endpoint();
+  ports.clear_ports();
+  for (const v1::PortConfig& port : spec.endpoint().ports()) {
+    if (!IsHostPort(port) && revision.joins_ingress()) *ports.add_ports() = port;
+  }
+  for (const v1::PortConfig& port : revision.host_ports()) *ports.add_ports() = port;
+  if (spec.has_endpoint() || ports.ports_size() > 0) *spec.mutable_endpoint() = std::move(ports);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<Service> BackTo(const View& view, const Service& service, uint64_t number) {
   const std::vector<Ref<Revision>> revisions = RevisionsOf(view, service);
   auto it = std::find_if(revisions.begin(), revisions.end(), [&](const Ref<Revision>& revision) {
@@ -71,6 +94,7 @@ absl::StatusOr<Service> BackTo(const View& view, const Service& service, uint64_
   *back.mutable_previous_spec() = service.spec();
   back.set_previous_revision_id(service.revision_id());
   back.set_revision_id(revision.revision().id());
+  RETURN_IF_ERROR(TakePorts(revision.revision(), *back.mutable_spec()));
   *back.mutable_spec()->mutable_task() = SpecOf(revision);
   *back.mutable_spec()->mutable_labels() = revision.revision().service_labels();
   back.clear_rollout();
@@ -120,6 +144,7 @@ absl::Status ServiceHistory::WriteRollBack(WriteTx& tx, const v1::RollbackServic
   if (!SameDependencies(service.spec(), back.spec())) {
     RETURN_IF_ERROR(CheckNoDependencyCircle(tx.view(), back.spec()));
   }
+  RETURN_IF_ERROR(CheckReach(tx.view(), back.spec(), Id::ParseOrZero(back.id())));
   back.clear_quarantine();
   return tx.Put(std::move(back));
 }

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "manager/network_rules.h"
 #include "tests/support/api_world.h"
 
 namespace swarm::manager {
@@ -38,6 +39,7 @@ class ServiceHistoryTest : public ::testing::Test, public ApiWorld {
       record.mutable_revision()->set_service_id(service.id());
       record.mutable_revision()->set_number(number);
       *record.mutable_revision()->mutable_task() = service.spec().task();
+      SetPorts(service.spec(), *record.mutable_revision());
       record.mutable_revision()->mutable_task()->mutable_placement()->add_platforms()->set_os(
           "linux");
       service.set_revision_id(record.revision().id());
@@ -133,6 +135,34 @@ TEST_F(ServiceHistoryTest, RebalancingSaysHowManyMovesItTakes) {
       [&](auto reply) { history.Rebalance(request, std::move(reply)); });
   ASSERT_THAT(answer, IsOk());
   EXPECT_EQ(answer->moves(), 0u);
+}
+
+TEST_F(ServiceHistoryTest, GoingBackToARevisionTakesItsPortsAlong) {
+  const auto set_ports = [&](bool host) {
+    EXPECT_OK(store->Update([&](WriteTx& tx) {
+      Service service = *tx.view().GetServiceByName("web");
+      service.mutable_spec()->clear_endpoint();
+      v1::PortConfig& port = *service.mutable_spec()->mutable_endpoint()->add_ports();
+      port.set_target_port(80);
+      port.set_published_port(8080);
+      if (host) port.set_publish_mode(v1::PortConfig::PUBLISH_MODE_HOST);
+      return tx.Put(service);
+    }));
+  };
+  set_ports(/*host=*/true);
+  AddRevision(4, "app:4");
+  set_ports(/*host=*/false);
+  AddRevision(5, "app:5");
+  ASSERT_THAT(RollBack(4), IsOk());
+  const auto ports = [&] {
+    return store->view().GetServiceByName("web")->spec().endpoint().ports();
+  };
+  ASSERT_EQ(ports().size(), 1);
+  EXPECT_TRUE(IsHostPort(ports()[0]));
+  EXPECT_THAT(RollBack(5), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                    HasSubstr("has ports in ingress mode")));
+  ASSERT_THAT(RollBack(1), IsOk());
+  EXPECT_EQ(ports().size(), 0);
 }
 
 }  // namespace

@@ -9,11 +9,14 @@
 #include "common/strings.h"
 #include "google/protobuf/util/message_differencer.h"
 #include "manager/api/dependency_circle.h"
+#include "manager/api/endpoint_validation.h"
 #include "manager/api/lookup.h"
 #include "manager/api/mode_validation.h"
+#include "manager/api/network_filter.h"
 #include "manager/api/paging.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
+#include "manager/network_rules.h"
 #include "manager/service_rules.h"
 
 namespace swarm::manager {
@@ -93,6 +96,7 @@ Revision MakeRevision(Id id, Id service, const v1::ServiceSpec& spec, uint64_t n
   }
   revision.set_image_reference(reference.Name());
   revision.set_image_digest(image.digest);
+  SetPorts(spec, revision);
   record.set_pending_reason(image.pending_reason);
   return record;
 }
@@ -139,13 +143,6 @@ bool SameRules(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
 std::string InitialWait(const v1::ServiceSpec& spec) {
   if (spec.depends_on_size() == 0) return "";
   return StrCat("waiting for service ", spec.depends_on(0).service());
-}
-
-bool LabelsFit(const v1::ListServicesRequest& request, const v1::ServiceSpec& spec) {
-  return std::all_of(request.labels().begin(), request.labels().end(), [&](const auto& wanted) {
-    auto it = spec.labels().find(wanted.first);
-    return it != spec.labels().end() && (wanted.second.empty() || wanted.second == it->second);
-  });
 }
 
 }  // namespace
@@ -291,6 +288,7 @@ absl::Status Services::WriteNew(WriteTx& tx, Id id, const v1::CreateServiceReque
     return NameTaken(request.spec().name());
   }
   RETURN_IF_ERROR(CheckNoDependencyCircle(tx.view(), request.spec()));
+  RETURN_IF_ERROR(CheckReach(tx.view(), request.spec(), id));
   const Id revision = Id::Make(env_.random);
   Service service;
   service.set_id(id.ToString());
@@ -393,13 +391,17 @@ absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& 
                                    const ResolvedImage& pinned) {
   Ref<Revision> before = tx.view().GetRevision(Id::ParseOrZero(current.revision_id()));
   if (before == nullptr) return NoRevision(current);
+  const Id id = Id::ParseOrZero(current.id());
+  RETURN_IF_ERROR(CheckReach(tx.view(), request.spec(), id));
+  v1::Revision ports;
+  SetPorts(request.spec(), ports);
   // Equals, not Equivalent: a duration that is set to zero is not one that is not set.
   const bool same_task = MessageDifferencer::Equals(current.spec().task(), request.spec().task()) &&
-                         pinned.digest == before->revision().image_digest();
+                         pinned.digest == before->revision().image_digest() &&
+                         SamePorts(ports, before->revision());
   if (same_task && MessageDifferencer::Equals(current.spec(), request.spec())) {
     return tx.Put(Resumed(current));
   }
-  const Id id = Id::ParseOrZero(current.id());
   Service service = current;
   service.clear_quarantine();
   *service.mutable_spec() = request.spec();
@@ -459,6 +461,10 @@ void Services::List(const v1::ListServicesRequest& request, Reply<v1::ListServic
   DCHECK(env_.loop.InLoop());
   absl::StatusOr<Page> page = Page::Parse(request.page_size(), request.page_token());
   if (!page.ok()) return reply(page.status());
+  const auto network = NetworkFilter::Parse(store_.view(), request.network_ref());
+  if (!network.ok()) {
+    return ReplyRead<v1::ListServicesResponse>(store_, network.status(), std::move(reply));
+  }
   v1::ListServicesResponse response;
   PageFill fill(*page);
   size_t visited = 0;
@@ -468,8 +474,9 @@ void Services::List(const v1::ListServicesRequest& request, Reply<v1::ListServic
           response.set_next_page_token(service->id());
           return false;
         }
-        if (!service->removing() && LabelsFit(request, service->spec()) &&
-            absl::StartsWith(service->spec().name(), request.name_prefix())) {
+        if (!service->removing() && LabelsFit(request.labels(), service->spec().labels()) &&
+            absl::StartsWith(service->spec().name(), request.name_prefix()) &&
+            network->Fits(service->spec().task(), JoinsIngress(service->spec()))) {
           *response.add_services() = RenderService(store_.view(), *service);
           fill.Add(response.services().rbegin()->ByteSizeLong());
         }

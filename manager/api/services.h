@@ -8,7 +8,8 @@
 // under way). After an error nothing was changed.
 //
 // What an update does: a changed TaskSpec makes a new revision (number + 1), which the orchestrator
-// rolls out; anything else (replicas, labels) changes the service alone and restarts nothing. The
+// rolls out, and so do other host ports, or that there are ingress ports at all; anything else
+// (replicas, labels, the rest of the endpoint) changes the service alone and restarts nothing. The
 // image is resolved again when its text changed or `resolve_image` asks for it: then another digest
 // alone makes a new revision, and a registry that does not answer leaves the pinned digest, with a
 // warning. --force keeps the pinned digest.

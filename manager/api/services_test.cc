@@ -1,5 +1,6 @@
 #include "manager/api/services.h"
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -365,6 +366,53 @@ TEST_F(ServicesTest, MakesARevisionOfAChangedTaskAndRemembersTheOneBefore) {
   Ref<Service> record = store->view().GetServiceByName("web");
   EXPECT_EQ(read.revision_id(), record->previous_revision_id());
   EXPECT_EQ(v1::UpdateStatus::STATE_UPDATING, updated->service().update_status().state());
+}
+
+TEST_F(ServicesTest, OnlyHostPortsAndWhetherThereAreIngressPortsMakeARevision) {
+  v1::Service web = MustCreate(SpecOf("web", "nginx"));
+  v1::ServiceSpec spec = web.spec();
+  const auto number_after = [&](const std::function<void(v1::EndpointSpec&)>& change) {
+    change(*spec.mutable_endpoint());
+    const auto updated = Update(*Get("web"), spec);
+    EXPECT_THAT(updated, IsOk());
+    return updated.ok() ? RevisionOf(updated->service()).revision().number() : 0;
+  };
+  EXPECT_EQ(number_after([](auto& e) { e.set_mode(v1::EndpointSpec::MODE_DNSRR); }), 1u);
+  EXPECT_EQ(number_after([](auto& e) { e.set_mode(v1::EndpointSpec::MODE_VIP); }), 1u);
+  EXPECT_EQ(number_after([](auto& e) { e.add_ports()->set_target_port(80); }), 2u);
+  EXPECT_TRUE(RevisionOf(*Get("web")).revision().joins_ingress());
+  EXPECT_EQ(number_after([](auto& e) {
+              e.mutable_ports(0)->set_published_port(8080);
+              e.add_ports()->set_target_port(81);
+            }),
+            2u);
+  EXPECT_EQ(number_after([](auto& e) {
+              e.mutable_ports(1)->set_publish_mode(v1::PortConfig::PUBLISH_MODE_HOST);
+              e.mutable_ports(1)->set_published_port(81);
+            }),
+            3u);
+  EXPECT_EQ(RevisionOf(*Get("web")).revision().host_ports_size(), 1);
+  EXPECT_EQ(number_after([](auto& e) { e.mutable_ports(1)->set_name("admin"); }), 3u);
+  EXPECT_EQ(number_after([](auto& e) { e.mutable_ports(1)->set_published_port(82); }), 4u);
+  EXPECT_EQ(number_after([](auto& e) { e.mutable_ports()->DeleteSubrange(0, 1); }), 5u);
+}
+
+TEST_F(ServicesTest, RefusesWhatCannotBeReachedAtTheWrite) {
+  v1::ServiceSpec spec = SpecOf("web", "nginx");
+  spec.mutable_task()->add_networks()->set_target("front");
+  EXPECT_THAT(Create(spec), StatusIs(absl::StatusCode::kInvalidArgument,
+                                     "task.networks[0]: network \"front\" not found"));
+  spec.mutable_task()->clear_networks();
+  v1::PortConfig& port = *spec.mutable_endpoint()->add_ports();
+  port.set_target_port(80);
+  port.set_published_port(8080);
+  MustCreate(spec);
+  spec.set_name("other");
+  EXPECT_THAT(Create(spec),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("by service \"web\"")));
+  const v1::Service other = MustCreate(SpecOf("other", "nginx"));
+  EXPECT_THAT(Update(other, spec), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_EQ(List().services_size(), 2);
 }
 
 TEST_F(ServicesTest, MakesARevisionWhenADurationThatWasUnsetBecomesZero) {

@@ -6,6 +6,7 @@
 
 #include "common/status_macros.h"
 #include "manager/api/lookup.h"
+#include "manager/api/network_filter.h"
 
 namespace swarm::manager {
 namespace {
@@ -14,12 +15,15 @@ namespace {
 struct TaskFilter {
   Id service;
   Id node;
+  NetworkFilter network;
   bool desired_running_only = false;
 
   bool Fits(const Task& task) const {
     if (!service.IsZero() && task.service_id != service) return false;
     if (!node.IsZero() && task.node_id != node) return false;
-    return !desired_running_only || IsWantedToRun(task);
+    if (desired_running_only && !IsWantedToRun(task)) return false;
+    const v1::Revision& revision = task.revision->revision();
+    return network.Fits(revision.task(), revision.joins_ingress());
   }
 };
 
@@ -80,7 +84,10 @@ void Tasks::List(const v1::ListTasksRequest& request, Reply<v1::ListTasksRespons
 
 absl::StatusOr<v1::ListTasksResponse> Tasks::ListNow(const v1::ListTasksRequest& request) const {
   ASSIGN_OR_RETURN(const Page page, Page::Parse(request.page_size(), request.page_token()));
-  TaskFilter filter{.desired_running_only = request.desired_running_only()};
+  ASSIGN_OR_RETURN(NetworkFilter network,
+                   NetworkFilter::Parse(store_.view(), request.network_ref()));
+  TaskFilter filter{.network = std::move(network),
+                    .desired_running_only = request.desired_running_only()};
   if (!request.service_ref().empty()) {
     ASSIGN_OR_RETURN(Ref<Service> service, FindService(store_.view(), request.service_ref()));
     filter.service = Id::ParseOrZero(service->id());

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <map>
 #include <string>
 
 #include "absl/strings/ascii.h"
@@ -15,6 +14,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/container_validation.h"
+#include "manager/api/endpoint_validation.h"
 #include "manager/api/mode_validation.h"
 #include "manager/heartbeat.h"
 
@@ -120,41 +120,6 @@ absl::Status ValidatePlacement(const v1::Placement& placement) {
   return absl::OkStatus();
 }
 
-absl::Status ValidateNetworks(const v1::TaskSpec& task) {
-  for (int i = 0; i < task.networks_size(); ++i) {
-    const std::string path = StrCat("task.networks[", i, "]");
-    const auto& network = task.networks(i);
-    if (network.target() != "host") {
-      return FieldError(path, StrCat("network \"", network.target(),
-                                     "\" not found: only the predefined external network "
-                                     "\"host\" is built"));
-    }
-    if (i > 0) return FieldError(path, "network \"host\" is given twice");
-    if (network.aliases_size() > 0) {
-      return FieldError(path + ".aliases", "the host's network has no aliases");
-    }
-  }
-  const bool host = task.networks_size() > 0;
-  for (const auto& [key, value] : std::map<std::string, std::string>(
-           task.container().sysctls().begin(), task.container().sysctls().end())) {
-    if (host && key.compare(0, 4, "net.") == 0) {
-      return FieldError(StrCat("task.container.sysctls[", key, "]"),
-                        "would change the host, whose network the service uses");
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::Status ValidateEndpoint(const v1::EndpointSpec& endpoint) {
-  if (endpoint.ports_size() > 0) {
-    return FieldError("endpoint.ports", "published ports are not built yet");
-  }
-  if (endpoint.mode() == v1::EndpointSpec::MODE_DNSRR) {
-    return FieldError("endpoint.mode", "needs a network, and only \"host\" is built");
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ValidateSize(size_t bytes) {
   if (bytes <= kMaxSpecBytes) return absl::OkStatus();
   return FieldError("spec",
@@ -200,8 +165,7 @@ absl::Status ValidateServiceSpec(const v1::ServiceSpec& spec) {
   RETURN_IF_ERROR(ValidateResourceRequirements(spec.task().resources()));
   RETURN_IF_ERROR(ValidateRestart(spec.task().restart()));
   RETURN_IF_ERROR(ValidatePlacement(spec.task().placement()));
-  RETURN_IF_ERROR(ValidateNetworks(spec.task()));
-  return ValidateEndpoint(spec.endpoint());
+  return ValidateReach(spec);
 }
 
 absl::Status ValidateNodeSpec(const v1::NodeSpec& spec) {

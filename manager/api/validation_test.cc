@@ -94,11 +94,6 @@ TEST(ValidationTest, RefusesWhatIsNotBuiltByName) {
               StartsWith("task.container.tty: "));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).set_init(true); }),
               StartsWith("task.container.init: "));
-  EXPECT_EQ(
-      "task.networks[0]: network \"backend\" not found: only the predefined external network "
-      "\"host\" is built",
-      Complaint(
-          [](v1::ServiceSpec& s) { s.mutable_task()->add_networks()->set_target("backend"); }));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).add_env("N={{ .Node.Hostname}}"); }),
               HasSubstr("templates"));
   EXPECT_EQ("", Complaint([](v1::ServiceSpec& s) { Container(s).add_env("GO={{.Field}}"); }));

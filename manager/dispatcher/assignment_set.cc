@@ -6,6 +6,7 @@
 
 #include "common/check.h"
 #include "google/protobuf/util/message_differencer.h"
+#include "manager/network_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -87,16 +88,69 @@ void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunk
     out.mutable_generic_resources()->Assign(task.extras->generic.begin(),
                                             task.extras->generic.end());
   }
+  // What has ended holds no addresses: others may have them by now.
+  if (HoldsAddresses(task)) {
+    for (const TaskAddress& address : task.addresses()) *out.add_networks() = ToApi(address);
+  }
   out.set_desired_state(ToProto(WantedState(task)));
   if (watch != nullptr) *out.mutable_usage() = watch->wishes;
   *chunks.Room(out.ByteSizeLong() + kTagBytes).add_tasks() = std::move(out);
 }
 
+void AssignmentSet::AddNetworks(v1::NetworkChanges& networks, Chunks& chunks) {
+  const auto move = [&](auto& from, auto& (*to)(v1::NetworkChanges&)) {
+    for (auto& piece : from) {
+      v1::Assignment& chunk = chunks.Room(piece.ByteSizeLong() + kTagBytes);
+      *to(*chunk.mutable_networks()).Add() = std::move(piece);
+    }
+  };
+  for (const v1::NodeNetwork& network : networks.networks()) {
+    networks_.insert(Id::ParseOrZero(network.network().id()));
+  }
+  move(
+      *networks.mutable_networks(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_networks(); });
+  move(
+      *networks.mutable_peers(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_peers(); });
+  move(
+      *networks.mutable_removed_peers(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_removed_peers(); });
+  move(
+      *networks.mutable_members(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_members(); });
+  move(
+      *networks.mutable_removed_members(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_removed_members(); });
+  move(
+      *networks.mutable_endpoints(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_endpoints(); });
+  move(
+      *networks.mutable_removed_endpoints(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_removed_endpoints(); });
+  move(
+      *networks.mutable_ports(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_ports(); });
+  move(
+      *networks.mutable_removed_ports(),
+      +[](v1::NetworkChanges & c) -> auto& { return *c.mutable_removed_ports(); });
+}
+
+void AssignmentSet::RemoveNetworks(v1::NetworkChanges& networks, Chunks& chunks) {
+  for (std::string& id : *networks.mutable_removed_networks()) {
+    if (networks_.erase(Id::ParseOrZero(id)) == 0) continue;
+    chunks.Room(kIdBytes).mutable_networks()->add_removed_networks(std::move(id));
+  }
+}
+
 std::deque<v1::Assignment> AssignmentSet::Complete(const std::vector<Ref<Task>>& tasks,
+                                                   v1::NetworkChanges networks,
                                                    const UsageWatches& watches) {
   tasks_.clear();
   revisions_.clear();
+  networks_.clear();
   Chunks chunks(v1::Assignment::KIND_COMPLETE);
+  AddNetworks(networks, chunks);
   for (const Ref<Task>& task : tasks) AddTask(*task, watches, chunks);
   chunks.Room(0);  // an empty node is told so
   std::deque<v1::Assignment> all = chunks.Take();
@@ -110,8 +164,10 @@ std::deque<v1::Assignment> AssignmentSet::Complete(const std::vector<Ref<Task>>&
 
 std::deque<v1::Assignment> AssignmentSet::Increment(
     const absl::btree_map<Id, Ref<Task>>& tasks,
-    const absl::btree_map<Id, Ref<Revision>>& revisions, const UsageWatches& watches) {
+    const absl::btree_map<Id, Ref<Revision>>& revisions, v1::NetworkChanges networks,
+    const UsageWatches& watches) {
   Chunks chunks(v1::Assignment::KIND_INCREMENT);
+  AddNetworks(networks, chunks);
   for (const auto& [id, revision] : revisions) {
     if (!HoldsRevision(id)) continue;
     *chunks.Room(revision->revision().ByteSizeLong() + kIdBytes).add_revisions() =
@@ -142,6 +198,7 @@ std::deque<v1::Assignment> AssignmentSet::Increment(
     tasks_.erase(sent);
   }
   for (const Id& id : unused) chunks.Room(kIdBytes).add_removed_revisions(id.ToString());
+  RemoveNetworks(networks, chunks);
   std::deque<v1::Assignment> all = chunks.Take();
   for (v1::Assignment& part : all) {
     part.set_previous(sequence_);

@@ -1,12 +1,12 @@
 // AssignmentSet: what one session's agent has been told to hold, and the messages that bring it
 // there.
 //
-//   for (v1::Assignment& part : set.Complete(tasks)) …        // everything, chunked
-//   for (v1::Assignment& part : set.Increment(changed, {})) … // the difference, chained
+//   for (v1::Assignment& part : set.Complete(tasks, networks, …)) …   // everything, chunked
+//   for (v1::Assignment& part : set.Increment(changed, {}, news, …)) … // the difference, chained
 //
 // Pure; one per session. Messages are at most about 512 KiB (one revision may make a longer one).
-// Revisions come before the tasks that use them and leave after the last of those; a revision is
-// sent once, not once per task.
+// Revisions and what is new of networks come before the tasks that use them, and leave after the
+// last of those; a revision is sent once, not once per task.
 #ifndef SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
 #define SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
 
@@ -14,6 +14,7 @@
 #include <deque>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
 #include "common/ids.h"
 #include "manager/store/store.h"
 #include "swarm/v1/dispatcher.pb.h"
@@ -46,17 +47,19 @@ class AssignmentSet {
   static constexpr size_t kChunkBytes = 512 << 10;
 
   // Forgets what was sent and begins again. The sequence goes on.
+  // `networks`: all that the node must know of them.
   std::deque<v1::Assignment> Complete(const std::vector<Ref<Task>>& tasks,
-                                      const UsageWatches& watches);
+                                      v1::NetworkChanges networks, const UsageWatches& watches);
 
   // `tasks`: by id, null when it is to leave the node. `revisions`: replaced records; those that
   // the agent does not hold are passed over. Empty when the agent knows it all.
   std::deque<v1::Assignment> Increment(const absl::btree_map<Id, Ref<Task>>& tasks,
                                        const absl::btree_map<Id, Ref<Revision>>& revisions,
-                                       const UsageWatches& watches);
+                                       v1::NetworkChanges networks, const UsageWatches& watches);
 
   bool Holds(Id task) const { return tasks_.contains(task); }
   bool HoldsRevision(Id revision) const { return revisions_.contains(revision); }
+  bool HoldsNetwork(Id network) const { return networks_.contains(network); }
   size_t size() const { return tasks_.size(); }
   uint64_t sequence() const { return sequence_; }
 
@@ -69,10 +72,14 @@ class AssignmentSet {
   class Chunks;
 
   void AddTask(const Task& task, const UsageWatches& watches, Chunks& chunks);
+  // News, and what goes. Moves out of `networks`.
+  void AddNetworks(v1::NetworkChanges& networks, Chunks& chunks);
+  void RemoveNetworks(v1::NetworkChanges& networks, Chunks& chunks);
 
   uint64_t sequence_ = 0;
   absl::btree_map<Id, Sent> tasks_;
   absl::btree_map<Id, uint32_t> revisions_;  // how many of `tasks_` use it
+  absl::btree_set<Id> networks_;
 };
 
 }  // namespace swarm::manager

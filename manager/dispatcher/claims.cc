@@ -207,7 +207,7 @@ void FencingDispatcher::OnConfirm(Session& session) {
   LogInfo("dispatcher", StrCat("node ", session.node.ToString(), " at ", session.peer_addr,
                                " is ready, fence ", session.fence));
   OnHolderLives(session);
-  BuildComplete(session);
+  BeginComplete(session);
 }
 
 }  // namespace swarm::manager

@@ -68,6 +68,12 @@ absl::Status CheckDescription(const v1::NodeDescription& description) {
     RETURN_IF_ERROR(CheckText("description.images.reference", image.reference()));
     RETURN_IF_ERROR(CheckText("description.images.digest", image.digest()));
   }
+  for (const std::string& feature : description.features()) {
+    RETURN_IF_ERROR(CheckText("description.features", feature));
+  }
+  for (const std::string& route : description.routes()) {
+    RETURN_IF_ERROR(CheckText("description.routes", route));
+  }
   return absl::OkStatus();
 }
 

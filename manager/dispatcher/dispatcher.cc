@@ -15,6 +15,12 @@ namespace {
 
 constexpr absl::Duration kHelloTimeout = absl::Seconds(10);
 
+// There is one for each assignment that we send: no more than we ask for.
+bool IsNewlyApplied(const Session& session, const v1::AgentMessage& message) {
+  return message.has_applied() && message.applied().sequence() > session.applied &&
+         message.applied().sequence() <= session.assignment.sequence();
+}
+
 }  // namespace
 
 v1::SessionConfig ConfigOf(const Cluster* cluster) {
@@ -132,7 +138,10 @@ void FencingDispatcher::LetGo(Session& session) {
   session.parts.clear();
   session.changed_tasks.clear();
   session.changed_revisions.clear();
+  session.changed_networks.clear();
+  session.snapshot.clear();
   session.delayed_batches.clear();
+  FinishDrains(drains_.Forget(session.id));
   auto it = claims_.find(session.node);
   if (it == claims_.end()) return;
   Claims& claims = it->second;
@@ -149,7 +158,7 @@ void FencingDispatcher::OnMessage(SessionId id, v1::AgentMessage message) {
   DCHECK(env_.loop.InLoop());
   Session* session = Find(id);
   if (session == nullptr || session->state == SessionState::kClosing) return;
-  if (!session->quota.Take(env_.loop.Now())) {
+  if (!IsNewlyApplied(*session, message) && !session->quota.Take(env_.loop.Now())) {
     return Close(*session, absl::ResourceExhaustedError("the agent sends too many messages"));
   }
   if (message.has_hello()) return OnHello(*session, std::move(*message.mutable_hello()));

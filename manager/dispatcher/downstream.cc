@@ -15,6 +15,7 @@ constexpr size_t kMaxChangedTasks = 100'000;
 void FencingDispatcher::OnChanges(const ChangeSet& set) {
   DCHECK(env_.loop.InLoop());
   for (const Change& change : set.changes) {
+    FollowNetworks(change);
     if (change.Is<Task>()) {
       OnTaskChange(set.version, change);
     } else if (change.Is<Node>()) {
@@ -36,6 +37,12 @@ void FencingDispatcher::OnChanges(const ChangeSet& set) {
       }
     }
   }
+  told_version_ = set.version;
+  while (!awaiting_.empty() && awaiting_.begin()->first <= told_version_) {
+    Session* session = Find(awaiting_.begin()->second);
+    awaiting_.erase(awaiting_.begin());
+    if (session != nullptr && session->state == SessionState::kActive) FinishComplete(*session);
+  }
 }
 
 void FencingDispatcher::OnTaskChange(uint64_t version, const Change& change) {
@@ -43,6 +50,7 @@ void FencingDispatcher::OnTaskChange(uint64_t version, const Change& change) {
   const Ref<Task> after = change.After<Task>();
   const Id was = before == nullptr ? Id{} : before->node_id;
   const Id is = after == nullptr ? Id{} : after->node_id;
+  if (after != nullptr && drains_.Find(after->id) != nullptr) return;
   if (!was.IsZero() && was != is) MarkChanged(version, was, before->id, nullptr);
   if (!is.IsZero()) MarkChanged(version, is, after->id, after->gone ? nullptr : after);
 }
@@ -133,13 +141,9 @@ void FencingDispatcher::FlushAll() {
 void FencingDispatcher::Flush(Session& session) {
   // When the stream is full, OnDrained goes on.
   if (session.state != SessionState::kActive || !SendControl(session)) return;
-  if (!session.complete_durable || !SendParts(session)) return;
-  if (session.needs_complete) return BuildComplete(session);
-  if (session.changed_tasks.empty() && session.changed_revisions.empty()) return;
-  session.parts =
-      session.assignment.Increment(session.changed_tasks, session.changed_revisions, watches_);
-  session.changed_tasks.clear();
-  session.changed_revisions.clear();
+  if (session.awaits_durable || !SendParts(session)) return;
+  if (session.needs_complete) return BeginComplete(session);
+  BuildIncrement(session);
   if (SendParts(session)) return;
   // What did not fit is worth less than a fresh picture once there is room.
   session.parts.clear();
@@ -173,28 +177,44 @@ bool FencingDispatcher::SendParts(Session& session) {
   return true;
 }
 
-void FencingDispatcher::BuildComplete(Session& session) {
-  std::vector<Ref<Task>> tasks;
+void FencingDispatcher::BuildIncrement(Session& session) {
+  if (session.changed_tasks.empty() && session.changed_revisions.empty() &&
+      session.changed_networks.empty()) {
+    return;
+  }
+  session.parts = session.assignment.Increment(std::exchange(session.changed_tasks, {}),
+                                               std::exchange(session.changed_revisions, {}),
+                                               TakeNetworkChanges(session), watches_);
+  FinishDrains(drains_.Sent(session.id, session.assignment.sequence(), session.applied));
+}
+
+// The tasks of now, and of networks what the durable feed says by the time when these are durable:
+// a node then knows the networks of its tasks.
+void FencingDispatcher::BeginComplete(Session& session) {
+  session.snapshot.clear();
   store_.view().EachTaskOfNode(session.node, [&](const Ref<Task>& task) {
-    if (!task->gone) tasks.push_back(task);
+    if (!task->gone) session.snapshot.push_back(task);
     return true;
   });
   session.needs_complete = false;
   session.changed_tasks.clear();
   session.changed_revisions.clear();
-  session.parts = session.assignment.Complete(tasks, watches_);
-  // It rests on changes that may still be on their way to the disk.
+  session.changed_networks.clear();
   session.complete_version = store_.version();
-  session.complete_durable = false;
-  const SessionId id = session.id;
-  const uint64_t version = session.complete_version;
-  store_.WhenDurable(version, [this, id, version, alive = std::weak_ptr<bool>(alive_)] {
-    if (alive.expired()) return;
-    Session* session = Find(id);
-    if (session == nullptr || session->complete_version != version) return;
-    session->complete_durable = true;
-    WantFlush(*session);
-  });
+  session.awaits_durable = true;
+  if (told_version_ >= session.complete_version) return FinishComplete(session);
+  awaiting_.emplace(session.complete_version, session.id);
+}
+
+void FencingDispatcher::FinishComplete(Session& session) {
+  for (Ref<Task>& task : session.snapshot) task = AsTold(task);
+  v1::NetworkChanges networks;
+  networks_.RenderAll(session.node, networks);
+  session.parts = session.assignment.Complete(std::exchange(session.snapshot, {}),
+                                              std::move(networks), watches_);
+  session.awaits_durable = false;
+  FinishDrains(drains_.Sent(session.id, session.assignment.sequence(), session.applied));
+  WantFlush(session);
 }
 
 void FencingDispatcher::OnDrained(SessionId id) {

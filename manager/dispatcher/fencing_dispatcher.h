@@ -1,9 +1,11 @@
-// FencingDispatcher: the one implementation of Dispatcher. Private to the room; four files share
+// FencingDispatcher: the one implementation of Dispatcher. Private to the room; five files share
 // it: `claims.cc` who holds a node, `upstream.cc` what agents say, `downstream.cc` what they are
-// told, `dispatcher.cc` streams and liveness.
+// told, `networks.cc` what of networks that is and what waits for it, `dispatcher.cc` streams and
+// liveness.
 #ifndef SWARM_MANAGER_DISPATCHER_FENCING_DISPATCHER_H_
 #define SWARM_MANAGER_DISPATCHER_FENCING_DISPATCHER_H_
 
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,6 +13,8 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "manager/dispatcher/dispatcher.h"
+#include "manager/dispatcher/drain_book.h"
+#include "manager/dispatcher/network_book.h"
 #include "manager/dispatcher/node_liveness.h"
 #include "manager/dispatcher/session.h"
 #include "manager/heartbeat.h"
@@ -30,7 +34,9 @@ class FencingDispatcher : public Dispatcher {
   FencingDispatcher(const Env& env, Store& store)
       : env_(env),
         store_(store),
-        liveness_(env.loop, [this](Id node, absl::Duration silent) { OnSilent(node, silent); }) {
+        liveness_(env.loop, [this](Id node, absl::Duration silent) { OnSilent(node, silent); }),
+        told_version_(store.version()) {
+    networks_.Load(store.view());
     watch_ = store_.Watch(WatchSpeed::kDurable, [this](const ChangeSet& set) { OnChanges(set); });
   }
   ~FencingDispatcher() override;
@@ -92,6 +98,7 @@ class FencingDispatcher : public Dispatcher {
   void OnDescription(Session& session, v1::NodeDescription description);
   void OnHeartbeat(const Session& session, const v1::Heartbeat& heartbeat);
   void OnLeaving(Session& session);
+  void OnApplied(Session& session, uint64_t sequence);
 
   // Down.
   void OnChanges(const ChangeSet& set);
@@ -103,7 +110,19 @@ class FencingDispatcher : public Dispatcher {
   void WantFlush(Session& session);
   void FlushAll();
   void Flush(Session& session);
-  void BuildComplete(Session& session);
+  void BeginComplete(Session& session);
+  void FinishComplete(Session& session);
+  void BuildIncrement(Session& session);
+
+  // Networks and drains.
+  void FollowNetworks(const Change& change);
+  void OnAddressedTask(const Ref<Task>& before, const Ref<Task>& after);
+  void MarkPiece(Id node, const NetworkPiece& piece);
+  v1::NetworkChanges TakeNetworkChanges(Session& session);
+  void BeginDrain(const Ref<Task>& before, const Ref<Task>& task);
+  void FinishDrains(const std::vector<Id>& tasks);
+  // As the node may know it: what drains is not to stop yet.
+  Ref<Task> AsTold(const Ref<Task>& task);
   bool SendControl(Session& session);
   bool SendParts(Session& session);
 
@@ -118,6 +137,11 @@ class FencingDispatcher : public Dispatcher {
   LogFailureHandler on_log_failure_;
   UsageHandler on_usage_;
   UsageWatches watches_;
+  NetworkBook networks_;  // as the durable feed has them
+  DrainBook drains_;
+  uint64_t told_version_;  // of the durable feed
+  // Sessions whose complete assignment waits for the feed to come there.
+  std::multimap<uint64_t, SessionId> awaiting_;
   SessionId last_session_ = 0;
   absl::btree_map<SessionId, std::unique_ptr<Session>> sessions_;
   absl::btree_map<Id, Claims> claims_;

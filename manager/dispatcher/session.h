@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "common/event_loop.h"
@@ -13,6 +14,7 @@
 #include "common/token_bucket.h"
 #include "manager/dispatcher/assignment_set.h"
 #include "manager/dispatcher/dispatcher.h"
+#include "manager/dispatcher/network_book.h"
 
 namespace swarm::manager {
 
@@ -50,10 +52,15 @@ struct Session {
   AssignmentSet assignment;
   bool needs_complete = false;
   uint64_t complete_version = 0;  // what is older is in the complete assignment
-  bool complete_durable = false;  // …and may leave
+  // A complete assignment waits until all that it rests on is durable: the tasks that will be in
+  // it. Networks are as the durable feed has them by then.
+  bool awaits_durable = false;
+  std::vector<Ref<Task>> snapshot;
   std::deque<v1::Assignment> parts;
   absl::btree_map<Id, Ref<Task>> changed_tasks;
   absl::btree_map<Id, Ref<Revision>> changed_revisions;
+  NetworkPieces changed_networks;
+  uint64_t applied = 0;  // the last sequence whose networks are in the node's kernel
 
   std::deque<uint64_t> acks_due;
   bool config_due = false;

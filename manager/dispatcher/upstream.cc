@@ -57,6 +57,8 @@ void FencingDispatcher::OnActiveMessage(Session& session, v1::AgentMessage messa
       return;
     case v1::AgentMessage::kLeaving:
       return OnLeaving(session);
+    case v1::AgentMessage::kApplied:
+      return OnApplied(session, message.applied().sequence());
     default:
       return;  // a second Confirm; what a newer agent may say
   }

@@ -36,6 +36,7 @@ enum class JournalTable : uint8_t {
   kTask = 5,
   kRestart = 6,
   kRequest = 7,
+  kNetwork = 8,
 };
 
 struct Mutation {

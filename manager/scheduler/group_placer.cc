@@ -38,6 +38,7 @@ std::optional<NodeRank> GroupPlacer::Consider(const NodeInfo& node) {
 void GroupPlacer::Place(const Reservation& held) {
   NodeInfo& node = *Next();
   node.Count(demand_.key.service, held);
+  node.HoldPorts(demand_.host_ports);
   tree_.ReplaceBest(1, Consider(node));
 }
 

@@ -11,6 +11,14 @@ constexpr size_t kFailingGroupsSwept = 256;
 
 }  // namespace
 
+std::vector<Port> HostPortsOf(const Revision& revision) {
+  std::vector<Port> ports;
+  for (const v1::PortConfig& port : revision.revision().host_ports()) {
+    ports.push_back(PublishedOf(port));
+  }
+  return ports;
+}
+
 uint32_t NodeInfo::TasksOf(Id service) const {
   auto it = tasks_of_service_.find(service);
   return it == tasks_of_service_.end() ? 0 : it->second;
@@ -28,6 +36,17 @@ void NodeInfo::Discount(Id service, const Reservation& held) {
   if (--it->second == 0) tasks_of_service_.erase(it);
   --tasks;
   taken -= held;
+}
+
+void NodeInfo::HoldPorts(const std::vector<Port>& ports) {
+  for (const Port& port : ports) ++host_ports_[port];
+}
+
+void NodeInfo::FreePorts(const std::vector<Port>& ports) {
+  for (const Port& port : ports) {
+    const auto found = host_ports_.find(port);
+    if (found != host_ports_.end() && --found->second == 0) host_ports_.erase(found);
+  }
 }
 
 void NodeInfo::NoteFailure(const GroupKey& group, absl::Duration now) {
@@ -88,7 +107,10 @@ void NodeBooks::Add(const Task& task) {
   NodeInfo* node = Find(task.node_id);
   if (node == nullptr) return;
   Reservation held = HeldBy(task);
-  if (Holds(task)) node->taken.generic += held.generic;
+  if (Holds(task)) {
+    node->taken.generic += held.generic;
+    node->HoldPorts(HostPortsOf(*task.revision));
+  }
   held.generic = {};
   if (Counts(task)) node->Count(task.service_id, held);
 }
@@ -97,7 +119,10 @@ void NodeBooks::Subtract(const Task& task) {
   NodeInfo* node = Find(task.node_id);
   if (node == nullptr) return;
   Reservation held = HeldBy(task);
-  if (Holds(task)) node->taken.generic -= held.generic;
+  if (Holds(task)) {
+    node->taken.generic -= held.generic;
+    node->FreePorts(HostPortsOf(*task.revision));
+  }
   held.generic = {};
   if (Counts(task)) node->Discount(task.service_id, held);
 }

@@ -3,7 +3,7 @@
 // tasks, so that a change costs what it changed.
 //
 // A task that is to stop frees its cpu and memory at once, for the one that comes after it, but
-// keeps its generic resources until it has ended: no two containers share a GPU.
+// keeps its generic resources and host ports until it has ended: no two containers share a GPU.
 //
 // Pure; one thread.
 #ifndef SWARM_MANAGER_SCHEDULER_NODE_BOOKS_H_
@@ -13,12 +13,14 @@
 #include <deque>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/time/time.h"
 #include "common/constraint.h"
 #include "common/ids.h"
+#include "manager/network_rules.h"
 #include "manager/placement.h"
 #include "manager/store/store.h"
 
@@ -34,6 +36,9 @@ struct GroupKey {
     return H::combine(std::move(h), key.service, key.revision);
   }
 };
+
+// That tasks of the revision need on their node.
+std::vector<Port> HostPortsOf(const Revision& revision);
 
 class NodeInfo {
  public:
@@ -53,11 +58,15 @@ class NodeInfo {
   uint32_t TasksOf(Id service) const;
   void Count(Id service, const Reservation& held);
   void Discount(Id service, const Reservation& held);
+  void HoldPorts(const std::vector<Port>& ports);
+  void FreePorts(const std::vector<Port>& ports);
+  bool HasPort(const Port& port) const { return host_ports_.contains(port); }
   void NoteFailure(const GroupKey& group, absl::Duration now);
   bool FailsOften(const GroupKey& group, absl::Duration now) const;
 
  private:
   absl::flat_hash_map<Id, uint32_t> tasks_of_service_;
+  absl::btree_map<Port, uint32_t> host_ports_;  // in use, by how many tasks
   // Newest last, at most kFailuresThatMatter of each; looked up, never iterated in order.
   absl::flat_hash_map<GroupKey, std::deque<absl::Duration>> failures_;
 };
@@ -77,9 +86,10 @@ class NodeBooks {
 
   // Assigned and runnable: one of its node's tasks, with its cpu and memory.
   static bool Counts(const Task& task) { return !task.node_id.IsZero() && IsRunnable(task); }
-  // Assigned and not ended, with generic resources.
+  // Assigned and not ended, with generic resources or host ports.
   static bool Holds(const Task& task) {
-    return !task.node_id.IsZero() && !IsTerminal(task.state) && !task.gone && HoldsGeneric(task);
+    return !task.node_id.IsZero() && !IsTerminal(task.state) && !task.gone &&
+           (HoldsGeneric(task) || task.revision->revision().host_ports_size() > 0);
   }
   // What there is of the task on its node: it Counts, Holds, both or neither. Tasks of unknown
   // nodes change nothing.

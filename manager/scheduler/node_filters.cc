@@ -25,6 +25,18 @@ std::string InsufficientResources(std::string_view on, const Names& short_of) {
   return StrCat("insufficient resources", on, " (", absl::StrJoin(short_of, ", "), ")");
 }
 
+void AddPortsInUse(const GroupDemand& demand, const NodeInfo& node, absl::btree_set<Port>& ports) {
+  for (const Port& port : demand.host_ports) {
+    if (node.HasPort(port)) ports.insert(port);
+  }
+}
+
+std::string PortsInUse(std::string_view on, const absl::btree_set<Port>& ports) {
+  const auto name = [](std::string* out, const Port& port) { *out += PortName(port); };
+  return StrCat(ports.size() == 1 ? "host port " : "host ports ", absl::StrJoin(ports, ", ", name),
+                " in use", on);
+}
+
 std::string NameOf(const NodeInfo& node) {
   return node.subject.hostname.empty() ? node.subject.id : node.subject.hostname;
 }
@@ -36,6 +48,9 @@ Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node) {
   if (!Fits(demand.reservation, node.taken, node.capacity)) return Filter::kResources;
   if (!demand.rules.BrokenConstraint(node.subject).empty()) return Filter::kConstraints;
   if (!demand.rules.PlatformMatches(node.node->description().platform())) return Filter::kPlatform;
+  for (const Port& port : demand.host_ports) {
+    if (node.HasPort(port)) return Filter::kHostPorts;
+  }
   const uint64_t limit = demand.rules.max_replicas_per_node();
   if (limit > 0 && node.TasksOf(demand.key.service) >= limit) return Filter::kMaxReplicas;
   return Filter::kNone;
@@ -61,6 +76,12 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
     case Filter::kPlatform:
       why = StrCat("unsupported platform", on);
       break;
+    case Filter::kHostPorts: {
+      absl::btree_set<Port> ports;
+      AddPortsInUse(demand, node, ports);
+      why = PortsInUse(on, ports);
+      break;
+    }
     case Filter::kMaxReplicas:
       why = StrCat("max replicas per node limit reached", on);
       break;
@@ -73,6 +94,7 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
 void Refusals::Add(const GroupDemand& demand, const NodeInfo& node, Filter failed) {
   ++nodes_[static_cast<size_t>(failed)];
   if (failed == Filter::kResources) AddShortages(demand, node, short_of_);
+  if (failed == Filter::kHostPorts) AddPortsInUse(demand, node, ports_in_use_);
 }
 
 std::string Refusals::Words(size_t filter) const {
@@ -87,6 +109,8 @@ std::string Refusals::Words(size_t filter) const {
       return StrCat("scheduling constraints not satisfied", on);
     case Filter::kPlatform:
       return StrCat("unsupported platform", on);
+    case Filter::kHostPorts:
+      return PortsInUse(on, ports_in_use_);
     case Filter::kMaxReplicas:
       return StrCat("max replicas per node limit reached", on);
     case Filter::kNone:

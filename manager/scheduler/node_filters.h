@@ -2,7 +2,7 @@
 // in the words that users of Swarm know.
 //
 // In this order; a node counts for the first that it fails: available, resources, constraints,
-// platform, max replicas per node. Pure.
+// platform, host ports, max replicas per node. Pure.
 #ifndef SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 #define SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 
@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/container/btree_set.h"
 #include "manager/placement.h"
@@ -21,11 +22,13 @@ struct GroupDemand {
   GroupDemand(const GroupKey& group_key, const Revision& revision)
       : key(group_key),
         reservation(ReservationOf(revision)),
-        rules(revision.revision().task().placement()) {}
+        rules(revision.revision().task().placement()),
+        host_ports(HostPortsOf(revision)) {}
 
   GroupKey key;
   Reservation reservation;
   PlacementRules rules;
+  std::vector<Port> host_ports;
 };
 
 enum class Filter : uint8_t {
@@ -33,6 +36,7 @@ enum class Filter : uint8_t {
   kResources,
   kConstraints,
   kPlatform,
+  kHostPorts,
   kMaxReplicas,
   kNone,  // all let it through
 };
@@ -48,7 +52,8 @@ class Refusals {
  public:
   void Add(const GroupDemand& demand, const NodeInfo& node, Filter failed);
   // "no suitable node (2 nodes not available for new tasks; insufficient resources on 1 node
-  // (cpu))": most nodes first. In brackets is whatever was short on one of them.
+  // (cpu))": most nodes first. In brackets is whatever was short on one of them; "host port
+  // 8080/tcp in use on 2 nodes" likewise.
   std::string Explain() const;
 
  private:
@@ -56,6 +61,7 @@ class Refusals {
 
   std::array<uint32_t, static_cast<size_t>(Filter::kNone)> nodes_ = {};
   absl::btree_set<std::string> short_of_;
+  absl::btree_set<Port> ports_in_use_;
 };
 
 }  // namespace swarm::manager

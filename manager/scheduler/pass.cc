@@ -58,6 +58,7 @@ bool Pass::PlacePinned(const GroupDemand& demand, const Ref<Revision>& revision,
     const Filter failed = node == nullptr ? Filter::kAvailable : FirstFailed(demand, *node);
     if (failed == Filter::kNone) {
       node->Count(demand.key.service, Assign(*task, demand, revision, *node));
+      node->HoldPorts(demand.host_ports);
       continue;
     }
     group.pinned_waiting.insert(pending);

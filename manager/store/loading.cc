@@ -42,6 +42,8 @@ std::string TableName(JournalTable table) {
       return "restart histories";
     case JournalTable::kRequest:
       return "requests";
+    case JournalTable::kNetwork:
+      return "networks";
   }
   return StrCat("table ", static_cast<int>(table));
 }
@@ -71,6 +73,19 @@ Ref<TaskDetail> DetailOf(storage::v1::TaskRecord& record) {
   return detail;
 }
 
+Ref<TaskExtras> ExtrasOf(const storage::v1::TaskRecord& record) {
+  if (record.generic_resources_size() == 0 && record.addresses_size() == 0) return nullptr;
+  auto extras = std::make_shared<TaskExtras>();
+  extras->generic.assign(record.generic_resources().begin(), record.generic_resources().end());
+  extras->addresses.reserve(static_cast<size_t>(record.addresses_size()));
+  for (const storage::v1::TaskAddressRecord& address : record.addresses()) {
+    extras->addresses.push_back({Id::FromBytes(address.network_id()),
+                                 IpAddress::FromBytes(address.v4()),
+                                 IpAddress::FromBytes(address.v6())});
+  }
+  return extras;
+}
+
 // Takes records in any order; tasks wait until every revision is there.
 class Loader {
  public:
@@ -94,6 +109,8 @@ class Loader {
         return TakeRestart(record);
       case JournalTable::kRequest:
         return TakeRequest(record);
+      case JournalTable::kNetwork:
+        return TakeNetwork(record);
     }
     return Bad(record.table, record.key, "this program does not know the table");
   }
@@ -209,11 +226,7 @@ class Loader {
     task->desired = static_cast<TaskState>(from.desired_state());
     task->gone = from.acknowledged_gone();
     task->detail = DetailOf(from);
-    if (from.generic_resources_size() > 0) {
-      auto extras = std::make_shared<TaskExtras>();
-      extras->generic.assign(from.generic_resources().begin(), from.generic_resources().end());
-      task->extras = std::move(extras);
-    }
+    task->extras = ExtrasOf(from);
     waiting_.push_back(Waiting{std::move(task), Id::FromBytes(from.revision_id())});
     return absl::OkStatus();
   }
@@ -241,6 +254,18 @@ class Loader {
     return absl::OkStatus();
   }
 
+  absl::Status TakeNetwork(const Mutation& record) {
+    auto network = std::make_shared<Network>();
+    RETURN_IF_ERROR(Parse(record, *network));
+    ASSIGN_OR_RETURN(Id id, KeyId(record, network->id()));
+    if (tables_.GetNetworkByName(network->spec().name()) != nullptr) {
+      return Bad(record.table, record.key,
+                 StrCat("a second network has the name \"", network->spec().name(), "\""));
+    }
+    tables_.SetNetwork(id, std::move(network));
+    return absl::OkStatus();
+  }
+
   Tables& tables_;
   uint64_t reserved_ = 0;
   storage::v1::TaskRecord scratch_;
@@ -253,6 +278,7 @@ std::optional<std::string> Encode(const Ref<Cluster>& cluster) { return EncodeMe
 std::optional<std::string> Encode(const Ref<Node>& node) { return EncodeMessage(node); }
 std::optional<std::string> Encode(const Ref<Service>& service) { return EncodeMessage(service); }
 std::optional<std::string> Encode(const Ref<Revision>& revision) { return EncodeMessage(revision); }
+std::optional<std::string> Encode(const Ref<Network>& network) { return EncodeMessage(network); }
 std::optional<std::string> Encode(const Ref<Task>& task) {
   if (task == nullptr) return std::nullopt;
   return ToRecord(*task).SerializeAsString();

@@ -20,6 +20,7 @@ std::optional<std::string> Encode(const Ref<Node>& node);
 std::optional<std::string> Encode(const Ref<Service>& service);
 std::optional<std::string> Encode(const Ref<Revision>& revision);
 std::optional<std::string> Encode(const Ref<Task>& task);
+std::optional<std::string> Encode(const Ref<Network>& network);
 
 std::string RestartKeyBytes(const Tables::RestartKey& key);
 

@@ -64,6 +64,11 @@ const std::string& Task::error() const {
   return detail == nullptr ? *kNone : detail->error;
 }
 
+const std::vector<TaskAddress>& Task::addresses() const {
+  static const auto* const kNone = new std::vector<TaskAddress>;
+  return extras == nullptr ? *kNone : extras->addresses;
+}
+
 storage::v1::TaskRecord ToRecord(const Task& task) {
   storage::v1::TaskRecord record;
   record.set_id(task.id.ToBytes());
@@ -91,6 +96,12 @@ storage::v1::TaskRecord ToRecord(const Task& task) {
   if (task.extras != nullptr) {
     record.mutable_generic_resources()->Assign(task.extras->generic.begin(),
                                                task.extras->generic.end());
+    for (const TaskAddress& address : task.extras->addresses) {
+      storage::v1::TaskAddressRecord& out = *record.add_addresses();
+      out.set_network_id(address.network.ToBytes());
+      out.set_v4(address.v4.ToBytes());
+      out.set_v6(address.v6.ToBytes());
+    }
   }
   return record;
 }
@@ -111,6 +122,14 @@ v1::TaskStatus StatusToApi(const Task& task) {
     status.mutable_container()->set_exit_code(task.detail->exit_code);
   }
   return status;
+}
+
+v1::TaskNetwork ToApi(const TaskAddress& address) {
+  v1::TaskNetwork out;
+  out.set_network_id(address.network.ToString());
+  out.set_v4(address.v4.ToString());
+  out.set_v6(address.v6.ToString());
+  return out;
 }
 
 v1::Task ToApi(const Task& task) {
@@ -135,6 +154,7 @@ v1::Task ToApi(const Task& task) {
     api.mutable_generic_resources()->Assign(task.extras->generic.begin(),
                                             task.extras->generic.end());
   }
+  for (const TaskAddress& address : task.addresses()) *api.add_networks() = ToApi(address);
   api.set_node_id(task.node_id.ToString());
   api.set_desired_state(ToProto(task.desired));
   *api.mutable_status() = StatusToApi(task);

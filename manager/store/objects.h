@@ -1,8 +1,8 @@
 // What the store holds. Objects are immutable once in the store: shared_ptr<const T>, replaced
 // whole.
 //
-// Clusters, nodes, services and revisions are few and are their storage records as they are. Tasks
-// are many (1,000,000), so they are a compact struct that points at its revision.
+// Clusters, nodes, services, revisions and networks are few and are their storage records as they
+// are. Tasks are many (1,000,000), so they are a compact struct that points at its revision.
 #ifndef SWARM_MANAGER_STORE_OBJECTS_H_
 #define SWARM_MANAGER_STORE_OBJECTS_H_
 
@@ -13,6 +13,7 @@
 
 #include "absl/time/time.h"
 #include "common/ids.h"
+#include "common/ip_address.h"
 #include "swarm/storage/v1/records.pb.h"
 #include "swarm/v1/types.pb.h"
 
@@ -24,6 +25,7 @@ using Service = storage::v1::ServiceRecord;
 using Revision = storage::v1::RevisionRecord;
 using RestartHistory = storage::v1::RestartRecord;
 using Request = storage::v1::RequestRecord;
+using Network = storage::v1::NetworkRecord;
 
 // Since when the service asks what it asks: its spec and revision are those of this version.
 inline uint64_t SpecVersion(const Service& service) {
@@ -70,9 +72,20 @@ struct TaskDetail {
   std::shared_ptr<const v1::Health> health;  // null without a health check; soft
 };
 
+// A task's place in one network.
+struct TaskAddress {
+  Id network;
+  IpAddress v4;  // either may be none
+  IpAddress v6;
+  friend bool operator==(const TaskAddress&, const TaskAddress&) = default;
+};
+
 // What few tasks have.
 struct TaskExtras {
   std::vector<v1::GenericResource> generic;  // given by the scheduler; durable
+  // Given by the allocator, durable from ASSIGNED on: in the order of the spec's networks, the
+  // ingress network last.
+  std::vector<TaskAddress> addresses;
 };
 
 struct Task {
@@ -92,7 +105,8 @@ struct Task {
   std::shared_ptr<const TaskDetail> detail;  // may be null
   std::shared_ptr<const TaskExtras> extras;  // may be null
 
-  const std::string& error() const;  // "" when there is no detail
+  const std::string& error() const;                   // "" when there is no detail
+  const std::vector<TaskAddress>& addresses() const;  // empty when there are no extras
 };
 
 // Desired READY, RUNNING or, of jobs, COMPLETE.
@@ -105,6 +119,7 @@ inline uint64_t PublicSlot(const Task& t) { return t.wanted_node.IsZero() ? Numb
 
 storage::v1::TaskRecord ToRecord(const Task& task);
 v1::Task ToApi(const Task& task);
+v1::TaskNetwork ToApi(const TaskAddress& address);
 v1::TaskStatus StatusToApi(const Task& task);
 
 }  // namespace swarm::manager

@@ -57,9 +57,11 @@ using Ref = std::shared_ptr<const T>;
 struct Change {
   enum class Action : uint8_t { kCreate, kUpdate, kRemove };
   Action action;
+  using Object =
+      std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>, Ref<Network>>;
   // Before (null on create) and after (null on remove); both hold the same alternative.
-  std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>> before;
-  std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>> after;
+  Object before;
+  Object after;
 
   // changes.before/after as T, or null.
   template <typename T>
@@ -96,6 +98,8 @@ class View {
   virtual Ref<Service> GetServiceByName(std::string_view name) const = 0;
   virtual Ref<Revision> GetRevision(Id id) const = 0;
   virtual Ref<Task> GetTask(Id id) const = 0;
+  virtual Ref<Network> GetNetwork(Id id) const = 0;
+  virtual Ref<Network> GetNetworkByName(std::string_view name) const = 0;
   virtual std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
                                                           Slot slot) const = 0;
   virtual std::optional<Request> GetRequest(std::string_view request_id) const = 0;
@@ -106,6 +110,8 @@ class View {
   virtual void EachService(absl::FunctionRef<bool(const Ref<Service>&)> each,
                            Id first = {}) const = 0;
   virtual void EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first = {}) const = 0;
+  virtual void EachNetwork(absl::FunctionRef<bool(const Ref<Network>&)> each,
+                           Id first = {}) const = 0;
   virtual void EachRevisionOfService(Id service,
                                      absl::FunctionRef<bool(const Ref<Revision>&)> each) const = 0;
   // By slot, then by id.
@@ -126,23 +132,26 @@ class WriteTx {
   virtual const View& view() const = 0;
 
   // Creates or replaces; sets meta.version (Task::version) to this transaction's version,
-  // created_at on create and updated_at. A service name that another service has is AlreadyExists
-  // at once, from Put. Of a service spec_version is set too, when the spec or the revision is
-  // another than before; what the caller has in it does not count.
+  // created_at on create and updated_at. A service's or network's name that another one has is
+  // AlreadyExists at once, from Put. Of a service spec_version is set too, when the spec or the
+  // revision is another than before; what the caller has in it does not count.
   virtual absl::Status Put(Cluster cluster) = 0;
   virtual absl::Status Put(Node node) = 0;
   virtual absl::Status Put(Service service) = 0;
   virtual absl::Status Put(Revision revision) = 0;
+  virtual absl::Status Put(Network network) = 0;
   virtual void Put(Task task) = 0;
   // As Put, in memory and to watchers but not to the journal: transient task states, node liveness.
   // The object's version still grows, so that resumed watches see it.
   virtual void PutSoft(Task task) = 0;
   virtual void PutSoft(Node node) = 0;
-  // Unknown ids are fine. Removing a service does not remove its tasks or revisions.
+  // Unknown ids are fine. Removing a service does not remove its tasks or revisions, removing a
+  // network takes no task's address.
   virtual void RemoveNode(Id id) = 0;
   virtual void RemoveService(Id id) = 0;
   virtual void RemoveRevision(Id id) = 0;
   virtual void RemoveTask(Id id) = 0;
+  virtual void RemoveNetwork(Id id) = 0;
   virtual void PutRestartHistory(RestartHistory history) = 0;
   virtual void RemoveRestartHistories(Id service) = 0;
   // Of one slot; of one that has none is fine.

@@ -88,6 +88,12 @@ class StoreTest : public ::testing::Test {
     node.set_id(MakeId().ToString());
     return node;
   }
+  Network MakeNetwork(std::string name) {
+    Network network;
+    network.set_id(MakeId().ToString());
+    network.mutable_spec()->set_name(std::move(name));
+    return network;
+  }
   // A revision that is in the store.
   Ref<Revision> AddRevision(Id service) {
     Revision revision;
@@ -137,6 +143,10 @@ class StoreTest : public ::testing::Test {
       });
       return true;
     });
+    view.EachNetwork([&](const Ref<Network>& network) {
+      EXPECT_EQ(view.GetNetworkByName(network->spec().name()), network);
+      return all += network->SerializeAsString(), true;
+    });
     view.EachTask(
         [&](const Ref<Task>& task) { return all += ToRecord(*task).SerializeAsString(), true; });
     return all;
@@ -151,6 +161,52 @@ class StoreTest : public ::testing::Test {
 };
 
 // ------------------------------------------------------------------------------------- updates
+
+TEST_F(StoreTest, ANetworkIsFoundByIdAndNameAndItsNameIsItsOwn) {
+  Network front = MakeNetwork("front");
+  const Id id = Id::ParseOrZero(front.id());
+  ASSERT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(front); }));
+  EXPECT_THAT(store_->Update([&](WriteTx& tx) { return tx.Put(MakeNetwork("front")); }),
+              StatusIs(absl::StatusCode::kAlreadyExists, HasSubstr(front.id())));
+  std::vector<Action> actions;
+  auto watch = store_->Watch(WatchSpeed::kApplied, [&](const ChangeSet& set) {
+    for (const Change& change : set.changes) {
+      EXPECT_TRUE(change.Is<Network>());
+      actions.push_back(change.action);
+    }
+  });
+  front.mutable_spec()->set_name("back");
+  front.set_vni(4096);
+  ASSERT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(front); }));
+  EXPECT_EQ(store_->view().GetNetworkByName("front"), nullptr);
+  EXPECT_EQ(store_->view().GetNetworkByName("back")->vni(), 4096u);
+  EXPECT_EQ(store_->view().GetNetwork(id)->spec().name(), "back");
+  ASSERT_OK(store_->Update([&](WriteTx& tx) { return tx.RemoveNetwork(id), absl::OkStatus(); }));
+  EXPECT_EQ(store_->view().GetNetwork(id), nullptr);
+  EXPECT_EQ(store_->view().GetNetworkByName("back"), nullptr);
+  loop_.RunUntilIdle();
+  EXPECT_THAT(actions, ElementsAre(Action::kUpdate, Action::kRemove));
+}
+
+TEST_F(StoreTest, ATasksAddressesLiveThroughARestart) {
+  const Ref<Revision> revision = AddRevision(MakeId());
+  Task task = MakeTask(revision, 1);
+  EXPECT_THAT(task.addresses(), IsEmpty());
+  TaskExtras extras;
+  extras.addresses.push_back({MakeId(), *IpAddress::Parse("10.0.1.5"), {}});
+  extras.addresses.push_back(
+      {MakeId(), *IpAddress::Parse("10.0.0.9"), *IpAddress::Parse("fd00::9")});
+  task.extras = std::make_shared<const TaskExtras>(extras);
+  ASSERT_OK(PutTask(task));
+  Restart();
+  EXPECT_EQ(store_->view().GetTask(task.id)->addresses(), extras.addresses);
+  const v1::Task api = ToApi(*store_->view().GetTask(task.id));
+  ASSERT_EQ(api.networks_size(), 2);
+  EXPECT_EQ(api.networks(0).v4(), "10.0.1.5");
+  EXPECT_EQ(api.networks(0).v6(), "");
+  EXPECT_EQ(api.networks(1).network_id(), extras.addresses[1].network.ToString());
+  EXPECT_EQ(api.networks(1).v6(), "fd00::9");
+}
 
 TEST_F(StoreTest, AnUpdateIsSeenAtOnceWithItsVersionAndTimes) {
   Service service = MakeService("web");
@@ -193,6 +249,7 @@ TEST_F(StoreTest, AStaleTransactionLeavesNothing) {
                     EXPECT_OK(tx.Put(cluster));
                     EXPECT_OK(tx.Put(MakeNode()));
                     EXPECT_OK(tx.Put(MakeService("other")));
+                    EXPECT_OK(tx.Put(MakeNetwork("other")));
                     Service renamed = web;
                     renamed.mutable_spec()->set_name("renamed");
                     EXPECT_OK(tx.Put(renamed));
@@ -769,6 +826,7 @@ TEST_F(StoreTest, ReloadFromJournalIsTheSameState) {
     const Node node = MakeNode();
     ASSERT_OK(store_->Update([&](WriteTx& tx) -> absl::Status {
       EXPECT_OK(tx.Put(node));
+      EXPECT_OK(tx.Put(MakeNetwork(StrCat("network", s))));
       return tx.Put(service);
     }));
     const Ref<Revision> revision = AddRevision(Id::ParseOrZero(service.id()));
@@ -777,6 +835,10 @@ TEST_F(StoreTest, ReloadFromJournalIsTheSameState) {
       task.state = slot % 2 == 0 ? TaskState::kRunning : TaskState::kFailed;
       task.desired = TaskState::kShutdown;
       task.gone = slot % 3 == 0;
+      if (slot % 6 == 0) {
+        task.extras = std::make_shared<TaskExtras>(
+            TaskExtras{{}, {{MakeId(), *IpAddress::Parse("10.0.1.5"), {}}}});
+      }
       if (slot % 4 == 0) task.node_id = Id::ParseOrZero(node.id());
       if (slot % 5 == 0) {
         task.detail = std::make_shared<TaskDetail>(TaskDetail{"started", "exit (1)", 77, 1, true});

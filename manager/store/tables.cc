@@ -39,6 +39,17 @@ typename Map::mapped_type Exchange(Map& map, const Id& id, typename Map::mapped_
   return before;
 }
 
+// What is under `name` now that `before` became `after`; either may be null.
+template <typename T, typename Index>
+void Rename(Index& by_name, const Id& id, const Ref<T>& before, const Ref<T>& after) {
+  if (before != nullptr) {
+    // The name may be another's by now, when a transaction that swapped names is undone.
+    const auto named = by_name.find(before->spec().name());
+    if (named != by_name.end() && named->second == id) by_name.erase(named);
+  }
+  if (after != nullptr) by_name[after->spec().name()] = id;
+}
+
 template <typename Map, typename Key>
 std::optional<typename Map::mapped_type> ExchangeValue(
     Map& map, const Key& key, std::optional<typename Map::mapped_type> value) {
@@ -76,12 +87,14 @@ Ref<Node> Tables::SetNode(Id id, Ref<Node> node) {
 Ref<Service> Tables::SetService(Id id, Ref<Service> service) {
   CHECK(readers_ == 0) << "write of a service inside an Each function";
   Ref<Service> before = Exchange(services_, id, service);
-  if (before != nullptr) {
-    // The name may be another's by now, when a transaction that swapped names is undone.
-    const auto named = services_by_name_.find(before->spec().name());
-    if (named != services_by_name_.end() && named->second == id) services_by_name_.erase(named);
-  }
-  if (service != nullptr) services_by_name_[service->spec().name()] = id;
+  Rename(services_by_name_, id, before, service);
+  return before;
+}
+
+Ref<Network> Tables::SetNetwork(Id id, Ref<Network> network) {
+  CHECK(readers_ == 0) << "write of a network inside an Each function";
+  Ref<Network> before = Exchange(networks_, id, network);
+  Rename(networks_by_name_, id, before, network);
   return before;
 }
 
@@ -186,6 +199,12 @@ std::vector<Tables::RestartKey> Tables::RestartKeysOf(Id service) const {
 Ref<Node> Tables::GetNode(Id id) const { return Find(nodes_, id); }
 Ref<Service> Tables::GetService(Id id) const { return Find(services_, id); }
 Ref<Task> Tables::GetTask(Id id) const { return Find(tasks_, id); }
+Ref<Network> Tables::GetNetwork(Id id) const { return Find(networks_, id); }
+
+Ref<Network> Tables::GetNetworkByName(std::string_view name) const {
+  const auto found = networks_by_name_.find(name);
+  return found == networks_by_name_.end() ? nullptr : Find(networks_, found->second);
+}
 
 Ref<Service> Tables::GetServiceByName(std::string_view name) const {
   const auto found = services_by_name_.find(name);
@@ -229,6 +248,11 @@ void Tables::EachService(absl::FunctionRef<bool(const Ref<Service>&)> each, Id f
 void Tables::EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first) const {
   Reading reading(*this);
   EachFrom(tasks_, first, each);
+}
+
+void Tables::EachNetwork(absl::FunctionRef<bool(const Ref<Network>&)> each, Id first) const {
+  Reading reading(*this);
+  EachFrom(networks_, first, each);
 }
 
 void Tables::EachRevisionOfService(Id service,

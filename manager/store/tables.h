@@ -39,6 +39,7 @@ class Tables : public View {
   // Tasks of this revision point at the new record afterwards.
   Ref<Revision> SetRevision(Id id, Ref<Revision> revision);
   Ref<Task> SetTask(Id id, Ref<Task> task);
+  Ref<Network> SetNetwork(Id id, Ref<Network> network);
   std::optional<RestartHistory> SetRestartHistory(const RestartKey& key,
                                                   std::optional<RestartHistory> history);
   std::optional<Request> SetRequest(const std::string& request_id, std::optional<Request> request);
@@ -57,6 +58,8 @@ class Tables : public View {
   Ref<Service> GetServiceByName(std::string_view name) const override;
   Ref<Revision> GetRevision(Id id) const override;
   Ref<Task> GetTask(Id id) const override;
+  Ref<Network> GetNetwork(Id id) const override;
+  Ref<Network> GetNetworkByName(std::string_view name) const override;
   std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
                                                   Slot slot) const override;
   std::optional<Request> GetRequest(std::string_view request_id) const override;
@@ -64,6 +67,7 @@ class Tables : public View {
   void EachNode(absl::FunctionRef<bool(const Ref<Node>&)> each, Id first) const override;
   void EachService(absl::FunctionRef<bool(const Ref<Service>&)> each, Id first) const override;
   void EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first) const override;
+  void EachNetwork(absl::FunctionRef<bool(const Ref<Network>&)> each, Id first) const override;
   void EachRevisionOfService(Id service,
                              absl::FunctionRef<bool(const Ref<Revision>&)> each) const override;
   void EachTaskOfService(Id service, absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
@@ -93,6 +97,7 @@ class Tables : public View {
   struct ById {
     bool operator()(const Ref<Task>& a, const Ref<Task>& b) const { return a->id < b->id; }
   };
+  using NameIndex = absl::btree_map<std::string, Id, std::less<>>;
   struct RevisionEntry {
     Ref<Revision> record;
     Id service;
@@ -108,7 +113,9 @@ class Tables : public View {
   Ref<Cluster> cluster_;
   absl::btree_map<Id, Ref<Node>> nodes_;
   absl::btree_map<Id, Ref<Service>> services_;
-  absl::btree_map<std::string, Id, std::less<>> services_by_name_;
+  NameIndex services_by_name_;
+  absl::btree_map<Id, Ref<Network>> networks_;
+  NameIndex networks_by_name_;
   absl::btree_map<Id, RevisionEntry> revisions_;
   absl::btree_set<std::pair<Id, Id>> revisions_by_service_;
   // The records in the table, so that a task that points at one need not parse its id; and tasks

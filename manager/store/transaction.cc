@@ -110,6 +110,22 @@ absl::Status Transaction::Put(Revision revision) {
   return absl::OkStatus();
 }
 
+absl::Status Transaction::Put(Network network) {
+  absl::StatusOr<Id> id = RecordId(network.id(), "network");
+  if (!id.ok()) return id.status();
+  const Ref<Network> namesake = tables_.GetNetworkByName(network.spec().name());
+  if (namesake != nullptr && namesake->id() != network.id()) {
+    return absl::AlreadyExistsError(
+        StrCat("network ", namesake->id(), " has the name \"", network.spec().name(), "\""));
+  }
+  const Ref<Network> before = tables_.GetNetwork(*id);
+  SetMeta(*network.mutable_meta(), before == nullptr ? nullptr : &before->meta());
+  auto after = std::make_shared<const Network>(std::move(network));
+  tables_.SetNetwork(*id, after);
+  Note(JournalTable::kNetwork, *id, before, std::move(after), true);
+  return absl::OkStatus();
+}
+
 void Transaction::PutTask(Task task, bool durable) {
   CHECK(!task.id.IsZero()) << "a task without id, of service " << task.service_id.ToString();
   CHECK(task.revision != nullptr) << "task " << task.id.ToString() << " without revision";
@@ -146,6 +162,11 @@ void Transaction::RemoveRevision(Id id) {
 void Transaction::RemoveTask(Id id) {
   Ref<Task> before = tables_.SetTask(id, nullptr);
   if (before != nullptr) Note(JournalTable::kTask, id, std::move(before), Ref<Task>(), true);
+}
+
+void Transaction::RemoveNetwork(Id id) {
+  Ref<Network> before = tables_.SetNetwork(id, nullptr);
+  if (before != nullptr) Note(JournalTable::kNetwork, id, std::move(before), Ref<Network>(), true);
 }
 
 void Transaction::PutRestartHistory(RestartHistory history) {
@@ -210,6 +231,9 @@ void Transaction::Undo() {
             tables_.SetRevision(noted->id, std::move(before));
           }
           if constexpr (std::is_same_v<T, Task>) tables_.SetTask(noted->id, std::move(before));
+          if constexpr (std::is_same_v<T, Network>) {
+            tables_.SetNetwork(noted->id, std::move(before));
+          }
         },
         noted->before);
   }

@@ -28,6 +28,7 @@ class Transaction : public WriteTx {
   absl::Status Put(Node node) override { return PutNode(std::move(node), true); }
   absl::Status Put(Service service) override;
   absl::Status Put(Revision revision) override;
+  absl::Status Put(Network network) override;
   void Put(Task task) override { PutTask(std::move(task), true); }
   void PutSoft(Task task) override { PutTask(std::move(task), false); }
   void PutSoft(Node node) override;
@@ -35,6 +36,7 @@ class Transaction : public WriteTx {
   void RemoveService(Id id) override;
   void RemoveRevision(Id id) override;
   void RemoveTask(Id id) override;
+  void RemoveNetwork(Id id) override;
   void PutRestartHistory(RestartHistory history) override;
   void RemoveRestartHistories(Id service) override;
   void RemoveRestartHistory(Id service, Id revision, Slot slot) override;
@@ -52,7 +54,7 @@ class Transaction : public WriteTx {
   bool Empty() const { return noted_.empty() && restarts_.empty() && requests_.empty(); }
 
  private:
-  using Any = std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>>;
+  using Any = Change::Object;
   struct Noted {
     JournalTable table;
     Id id;

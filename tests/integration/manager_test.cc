@@ -562,5 +562,54 @@ TEST_F(ManagerTest, RefusesASecondManagerOverTheSameState) {
   EXPECT_OK(LocalClient(*manager_).Nodes());
 }
 
+TEST_F(ManagerTest, ServicesMeetInANetworkThatOutlivesThem) {
+  FakeAgent* one = AddAgent("n1");
+  FakeAgent* two = AddAgent("n2");
+  ControlClient client = LocalClient(*manager_);
+  v1::CreateNetworkRequest create;
+  create.mutable_spec()->set_name("front");
+  const auto network = client.Call(&v1::Control::Stub::CreateNetwork, create);
+  ASSERT_OK(network);
+  EXPECT_EQ(network->ipam(0).subnet(), "10.0.1.0/24");
+  const auto listed = client.Call(&v1::Control::Stub::ListNetworks, v1::ListNetworksRequest());
+  ASSERT_OK(listed);
+  EXPECT_EQ(listed->networks_size(), 3) << "and host and none";
+
+  v1::ServiceSpec spec = Hello("web", 2);
+  spec.mutable_task()->add_networks()->set_target("front");
+  v1::PortConfig& port = *spec.mutable_endpoint()->add_ports();
+  port.set_target_port(80);
+  port.set_published_port(8080);
+  ASSERT_OK(client.CreateService(spec));
+  ASSERT_OK(WaitForRunning(client, "web", 2));
+  const auto service = client.GetService("web");
+  ASSERT_OK(service);
+  EXPECT_EQ(service->endpoint().virtual_ips_size(), 2);
+  EXPECT_EQ(service->endpoint().ports(0).published_port(), 8080u);
+  const auto tasks = client.TasksOf("web");
+  ASSERT_OK(tasks);
+  for (const v1::Task& task : tasks->tasks()) EXPECT_EQ(task.networks_size(), 2);
+  for (FakeAgent* agent : {one, two}) {
+    EXPECT_TRUE(agent->WaitUntil([](const FakeAgent::State& state) {
+      return state.networks == std::set<std::string>{"front", "ingress"} &&
+             state.serving.size() == 2 &&
+             std::all_of(state.serving.begin(), state.serving.end(),
+                         [](const auto& task) { return task.second; });
+    }));
+  }
+
+  v1::DeleteNetworkRequest remove;
+  remove.set_ref("front");
+  EXPECT_THAT(client.Call(&v1::Control::Stub::DeleteNetwork, remove),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("\"web\"")));
+  ASSERT_OK(client.DeleteService("web"));
+  EXPECT_OK(client.Call(&v1::Control::Stub::DeleteNetwork, remove)) << "it waits for the service";
+  for (FakeAgent* agent : {one, two}) {
+    EXPECT_TRUE(agent->WaitUntil([](const FakeAgent::State& state) {
+      return state.networks == std::set<std::string>{"ingress"} && state.running.empty();
+    }));
+  }
+}
+
 }  // namespace
 }  // namespace swarm::testing

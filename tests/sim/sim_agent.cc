@@ -212,6 +212,8 @@ void SimAgent::Deliver(v1::ManagerMessage message) {
   } else if (message.has_removed()) {
     removed_ = true;
     tasks_.clear();
+    networks_.clear();
+    members_.clear();
   }
 }
 
@@ -220,7 +222,11 @@ void SimAgent::Apply(const v1::Assignment& assignment) {
     service_of_revision_[revision.id()] = Id::ParseOrZero(revision.service_id());
   }
   const bool complete = assignment.kind() == v1::Assignment::KIND_COMPLETE;
-  if (complete && !in_complete_) complete_.clear();
+  if (complete && !in_complete_) {
+    complete_.clear();
+    networks_.clear();
+    members_.clear();
+  }
   for (const v1::TaskAssignment& assigned : assignment.tasks()) {
     const Id id = Id::ParseOrZero(assigned.task_id());
     complete_[id] = true;
@@ -234,10 +240,40 @@ void SimAgent::Apply(const v1::Assignment& assignment) {
   }
   for (const std::string& removed : assignment.removed_tasks())
     tasks_.erase(Id::ParseOrZero(removed));
+  ApplyNetworks(assignment);
   in_complete_ = complete && assignment.more();
   if (complete && !in_complete_) {
     std::erase_if(tasks_, [&](const auto& entry) { return !complete_.contains(entry.first); });
   }
+}
+
+void SimAgent::ApplyNetworks(const v1::Assignment& assignment) {
+  const v1::NetworkChanges& changes = assignment.networks();
+  for (const auto& network : changes.networks()) networks_.insert(network.network().id());
+  for (const auto& member : changes.members()) {
+    members_[Id::ParseOrZero(member.task_id())] = {member.network_id(), member.serving()};
+  }
+  for (const auto& member : changes.removed_members()) members_.erase(Id::ParseOrZero(member.id()));
+  for (const std::string& id : changes.removed_networks()) {
+    networks_.erase(id);
+    std::erase_if(members_, [&](const auto& member) { return member.second.network == id; });
+  }
+  for (const v1::TaskAssignment& task : assignment.tasks()) {
+    for (const v1::TaskNetwork& place : task.networks()) {
+      if (!networks_.contains(place.network_id())) {
+        complaint_ = "task " + task.task_id() + " came before its network";
+      }
+    }
+  }
+  for (const auto& [id, member] : members_) {
+    if (!networks_.contains(member.network)) {
+      complaint_ = "member " + id.ToString() + " points at a network that is not there";
+    }
+  }
+  if (!assignment.has_networks() || assignment.more()) return;
+  v1::AgentMessage message;
+  message.mutable_applied()->set_sequence(assignment.sequence());
+  Send(std::move(message));
 }
 
 void SimAgent::Step(Local& task) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,14 @@ class SimAgent {
 
   Id node() const { return node_; }
   const std::map<Id, Local>& tasks() const { return tasks_; }
+  // A task of a network, on any node, as the manager says.
+  struct Member {
+    std::string network;
+    bool serving = false;
+  };
+  const std::map<Id, Member>& members() const { return members_; }
+  // What the manager sent that makes no sense; empty: nothing.
+  const std::string& complaint() const { return complaint_; }
 
   // The manager's process came up or went away (null).
   void Attach(manager::Dispatcher* dispatcher);
@@ -68,6 +77,7 @@ class SimAgent {
   void SendHello();
   void Deliver(v1::ManagerMessage message);
   void Apply(const v1::Assignment& assignment);
+  void ApplyNetworks(const v1::Assignment& assignment);
   void Step(Local& task);
   void Report();
   void Send(v1::AgentMessage message);
@@ -102,6 +112,9 @@ class SimAgent {
   std::map<Id, manager::TaskState> in_batch_;
   bool in_complete_ = false;
   std::map<Id, bool> complete_;
+  std::set<std::string> networks_;
+  std::map<Id, Member> members_;
+  std::string complaint_;
 };
 
 }  // namespace swarm::testing

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/check.h"
+#include "manager/allocator/network_planner.h"
+#include "manager/network_rules.h"
 #include "tests/sim/delayed_journal.h"
 
 namespace swarm::testing {
@@ -15,6 +18,7 @@ using manager::TaskState;
 constexpr absl::Duration kFaultPhase = absl::Minutes(2);
 constexpr absl::Duration kRestWithin = absl::Minutes(10);
 constexpr char kWriteLabel[] = "write";
+constexpr char kNetwork[] = "net";
 
 double Chance(Random& random, double low, double high) {
   return low + (high - low) * random.Fraction();
@@ -40,6 +44,14 @@ SimCluster::SimCluster(uint64_t seed)
     manager::Cluster cluster;
     cluster.set_id(Id::Make(world_.random()).ToString());
     return tx.Put(std::move(cluster));
+  });
+  world_.MustWrite([&](manager::WriteTx& tx) {
+    v1::NetworkSpec spec;
+    spec.set_name(kNetwork);
+    absl::StatusOr<manager::Network> network = manager::NetworkPlanner().Plan(tx.view(), spec);
+    CHECK(network.ok()) << network.status();
+    network->set_id(Id::Make(world_.random()).ToString());
+    return tx.Put(*std::move(network));
   });
   const size_t nodes = 2 + random_->Below(5);
   for (size_t i = 0; i < nodes; ++i) AddNode();
@@ -165,6 +177,7 @@ void SimCluster::CreateService() {
         if (random_->Below(3) == 0) {
           task.mutable_placement()->add_constraints("node.labels.zone==a");
         }
+        if (random_->Below(2) == 0) task.add_networks()->set_target(kNetwork);
         (*spec.mutable_labels())[kWriteLabel] = std::to_string(write);
       });
   Acknowledge(id, write);
@@ -303,6 +316,7 @@ void SimCluster::CheckTask(const manager::Ref<manager::Task>& before,
     return;
   }
   CheckSlot(task.service_id, task.slot);
+  CheckAddresses(task);
   if (!task.node_id.IsZero() && (before == nullptr || before->node_id.IsZero())) {
     CheckNode(task.node_id);
     const auto node = world_.view().GetNode(task.node_id);
@@ -328,6 +342,37 @@ void SimCluster::CheckSlot(Id service, manager::Slot slot) {
   }
 }
 
+void SimCluster::CheckAddresses(const manager::Task& task) {
+  if (!manager::HoldsAddresses(task)) return;
+  for (const manager::TaskAddress& address : task.addresses()) {
+    const auto other = world_.view().GetTask(std::exchange(holders_[address.v4], task.id));
+    // A restart of the manager takes back what was given to tasks that had no node yet.
+    if (other == nullptr || other->id == task.id || !manager::HoldsAddresses(*other)) continue;
+    if (other->addresses() != task.addresses()) continue;
+    Fail(21,
+         absl::StrCat(address.v4.ToString(), " is held by ", Name(task), " and ", Name(*other)));
+  }
+}
+
+// What a node knows of networks that it has tasks in is what there is.
+void SimCluster::CheckMembers() {
+  std::map<Id, bool> members;
+  std::set<Id> nodes;
+  for (const manager::Task& task : world_.AllTasks()) {
+    if (task.node_id.IsZero() || !manager::HoldsAddresses(task)) continue;
+    members[task.id] = manager::IsServing(task);
+    nodes.insert(task.node_id);
+  }
+  for (const auto& agent : agents_) {
+    std::map<Id, bool> known;
+    for (const auto& [id, member] : agent->members()) known[id] = member.serving;
+    const bool right = nodes.contains(agent->node()) ? known == members : known.empty();
+    if (!right) {
+      Fail(22, absl::StrCat("a node knows ", known.size(), " members of ", members.size()));
+    }
+  }
+}
+
 void SimCluster::CheckNode(Id id) {
   const auto node = world_.view().GetNode(id);
   if (node == nullptr) return;
@@ -342,6 +387,9 @@ void SimCluster::CheckNode(Id id) {
 }
 
 void SimCluster::CheckContainers() {
+  for (const auto& agent : agents_) {
+    if (!agent->complaint().empty()) Fail(22, agent->complaint());
+  }
   std::map<std::pair<Id, manager::Slot>, std::vector<Id>> executing;
   for (const auto& agent : agents_) {
     for (const auto& [id, task] : agent->tasks()) {
@@ -422,6 +470,7 @@ std::string SimCluster::WhyNotAtRest() {
 
 void SimCluster::CheckAtRest() {
   if (const std::string why = WhyNotAtRest(); !why.empty()) Fail(8, why);
+  CheckMembers();
   for (const manager::Task& task : world_.AllTasks()) {
     if (task.desired == TaskState::kRemove) Fail(8, absl::StrCat(Name(task), " is not removed"));
     if (world_.view().GetService(task.service_id) == nullptr) {

@@ -59,6 +59,8 @@ class SimCluster {
   void CheckTask(const manager::Ref<manager::Task>& before,
                  const manager::Ref<manager::Task>& after);
   void CheckSlot(Id service, manager::Slot slot);
+  void CheckAddresses(const manager::Task& task);
+  void CheckMembers();
   void CheckNode(Id node);
   void CheckContainers();
   void CheckAcknowledged();
@@ -80,6 +82,7 @@ class SimCluster {
   std::unique_ptr<manager::Scheduler> scheduler_;
   std::unique_ptr<manager::WatchHandle> watch_;
   std::map<Id, Expected> expected_;
+  std::map<IpAddress, Id> holders_;  // the task that had it last
   uint64_t last_write_ = 0;
   int last_name_ = 0;
 };

@@ -189,10 +189,31 @@ class GrpcFakeAgent final : public FakeAgent {
     }
     for (const auto& task : assignment.tasks()) Obey(task);
     for (const auto& task : assignment.removed_tasks()) state_.running.erase(task);
+    Learn(assignment);
     if (assignment.kind() != v1::Assignment::KIND_COMPLETE || assignment.more()) return;
     std::erase_if(state_.running,
                   [&](const auto& task) { return !complete_.contains(task.first); });
     complete_.clear();
+  }
+
+  void Learn(const v1::Assignment& assignment) {
+    for (const auto& network : assignment.networks().networks()) {
+      state_.networks.insert(network.network().spec().name());
+      network_names_[network.network().id()] = network.network().spec().name();
+    }
+    for (const auto& id : assignment.networks().removed_networks()) {
+      state_.networks.erase(network_names_[id]);
+    }
+    for (const auto& member : assignment.networks().members()) {
+      state_.serving[member.task_id()] = member.serving();
+    }
+    for (const auto& member : assignment.networks().removed_members()) {
+      state_.serving.erase(member.id());
+    }
+    if (!assignment.has_networks() || assignment.more()) return;
+    v1::AgentMessage message;
+    message.mutable_applied()->set_sequence(assignment.sequence());
+    Send(message);
   }
 
   void Obey(const v1::TaskAssignment& task) {
@@ -284,6 +305,7 @@ class GrpcFakeAgent final : public FakeAgent {
   Stream* stream_ = nullptr;  // once it was welcomed
   uint64_t sequence_ = 0;
   std::set<std::string> complete_;  // of a complete assignment that is still coming
+  std::map<std::string, std::string> network_names_;  // by id
   std::set<::grpc::ClientContext*> publishing_;
   std::vector<std::thread> publishers_;
   std::thread sessions_;

@@ -5,7 +5,8 @@
 //   agent->WaitUntil([](const FakeAgent::State& s) { return s.running.size() == 3; });
 //
 // Obeys assignments at once: ACCEPTED … RUNNING, SHUTDOWN when told, REMOVE when told. Keeps one
-// session; when that ends it begins another until Stop. Answers a LogRequest with the line "hello
+// session; when that ends it begins another until Stop. Says of networks that they are applied as
+// soon as it hears of them. Answers a LogRequest with the line "hello
 // from <task id>" for each task and, unless it is followed, the end of it. Any thread.
 #ifndef SWARM_TESTS_SUPPORT_FAKE_AGENT_H_
 #define SWARM_TESTS_SUPPORT_FAKE_AGENT_H_
@@ -14,6 +15,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -47,6 +49,8 @@ class FakeAgent {
     absl::Status last_end;                       // of the last session that ended
     std::map<std::string, std::string> running;  // task id → revision id
     std::map<std::string, std::string> images;   // revision id → image reference with its digest
+    std::set<std::string> networks;              // that it was told of, by name
+    std::map<std::string, bool> serving;         // tasks in them, on any node
     bool removed = false;                        // the manager said so
   };
 

@@ -1,0 +1,84 @@
+#include "manager/network_rules.h"
+
+#include <algorithm>
+
+#include "common/strings.h"
+
+namespace swarm::manager {
+
+std::string_view DriverOf(const v1::NetworkSpec& spec) {
+  return spec.driver().empty() ? kOverlay : std::string_view(spec.driver());
+}
+
+IpPrefix SubnetOf(const Network& network, IpAddress::Family family) {
+  for (const v1::IpamConfig& ipam : network.ipam()) {
+    const absl::StatusOr<IpPrefix> subnet = IpPrefix::Parse(ipam.subnet());
+    if (subnet.ok() && subnet->base.family == family) return *subnet;
+  }
+  return {};
+}
+
+Ref<Network> FindIngress(const View& view) {
+  Ref<Network> found;
+  view.EachNetwork([&](const Ref<Network>& network) {
+    if (network->spec().ingress()) found = network;
+    return found == nullptr;
+  });
+  return found;
+}
+
+Ref<Network> FindTarget(const View& view, std::string_view target) {
+  if (IsPredefinedNetwork(target)) return nullptr;
+  if (Ref<Network> network = view.GetNetwork(Id::ParseOrZero(target))) return network;
+  return view.GetNetworkByName(target);
+}
+
+v1::PortConfig::Protocol ProtocolOf(const v1::PortConfig& port) {
+  return port.protocol() == v1::PortConfig::PROTOCOL_UNSPECIFIED ? v1::PortConfig::PROTOCOL_TCP
+                                                                 : port.protocol();
+}
+
+std::string PortName(const Port& port) {
+  const std::string_view protocol = port.first == v1::PortConfig::PROTOCOL_UDP    ? "udp"
+                                    : port.first == v1::PortConfig::PROTOCOL_SCTP ? "sctp"
+                                                                                  : "tcp";
+  return StrCat(port.second, "/", protocol);
+}
+
+bool HasIngressPorts(const v1::EndpointSpec& endpoint) {
+  return std::any_of(endpoint.ports().begin(), endpoint.ports().end(),
+                     [](const v1::PortConfig& port) { return !IsHostPort(port); });
+}
+
+bool HasHostPorts(const v1::EndpointSpec& endpoint) {
+  return std::any_of(endpoint.ports().begin(), endpoint.ports().end(), IsHostPort);
+}
+
+bool JoinsIngress(const v1::ServiceSpec& spec) {
+  return HasIngressPorts(spec.endpoint()) ||
+         (HasHostPorts(spec.endpoint()) && spec.task().networks_size() == 0);
+}
+
+void SetPorts(const v1::ServiceSpec& spec, v1::Revision& revision) {
+  std::vector<v1::PortConfig> ports;
+  for (const v1::PortConfig& port : spec.endpoint().ports()) {
+    if (!IsHostPort(port)) continue;
+    ports.push_back(port);
+    ports.back().clear_name();
+    ports.back().set_protocol(ProtocolOf(port));
+  }
+  std::sort(ports.begin(), ports.end(),
+            [](const auto& a, const auto& b) { return PublishedOf(a) < PublishedOf(b); });
+  revision.mutable_host_ports()->Assign(ports.begin(), ports.end());
+  revision.set_joins_ingress(JoinsIngress(spec));
+}
+
+bool SamePorts(const v1::Revision& a, const v1::Revision& b) {
+  return a.joins_ingress() == b.joins_ingress() &&
+         std::equal(a.host_ports().begin(), a.host_ports().end(), b.host_ports().begin(),
+                    b.host_ports().end(), [](const auto& x, const auto& y) {
+                      return PublishedOf(x) == PublishedOf(y) && x.target_port() == y.target_port();
+                    });
+}
+
+}  // namespace swarm::manager
