@@ -26,10 +26,10 @@ absl::StatusOr<ManagerAddresses> AddressesFor(const v1::InitClusterRequest& requ
                                               const std::string& default_advertise) {
   ManagerAddresses out;
   out.listen = request.listen_addr().empty() ? kDefaultListen : request.listen_addr();
-  ASSIGN_OR_RETURN(HostPort listen, ParseHostPort(out.listen, "listen address"));
+  ASSIGN_OR_RETURN(HostAndPort listen, ParseHostPort(out.listen, "listen address"));
   if (listen.port == 0) listen.port = 2377;
   out.listen = FormatHostPort(listen);
-  HostPort join{listen.host, listen.port + 1};
+  HostAndPort join{listen.host, listen.port + 1};
   if (!request.join_listen_addr().empty()) {
     ASSIGN_OR_RETURN(join, ParseHostPort(request.join_listen_addr(), "join listen address"));
     if (join.port == 0) join.port = listen.port + 1;
@@ -38,7 +38,7 @@ absl::StatusOr<ManagerAddresses> AddressesFor(const v1::InitClusterRequest& requ
   const std::string& wanted =
       request.advertise_addr().empty() ? default_advertise : request.advertise_addr();
   if (wanted.empty()) return out;
-  ASSIGN_OR_RETURN(HostPort advertise, ParseHostPort(wanted, "advertise address"));
+  ASSIGN_OR_RETURN(HostAndPort advertise, ParseHostPort(wanted, "advertise address"));
   ASSIGN_OR_RETURN(advertise.host, AdvertisedHost(advertise.host, "advertise address"));
   if (advertise.port == 0) advertise.port = listen.port;
   out.advertise = FormatHostPort(advertise);

@@ -39,7 +39,7 @@ absl::Status PullAndUnpack(ImageStore& images, const v1::Revision& revision,
 }
 
 absl::Status PrepareContainer(Runtime& runtime, ImageStore& images, const TaskSpecOnNode& task,
-                              const NodeFacts& facts) {
+                              const NodeFacts& facts, const JoinedNetworks& joined) {
   ASSIGN_OR_RETURN(UnpackedImage image, images.Unpack(task.revision->image_digest()));
   OciConfigInput input;
   input.task_id = task.task_id;
@@ -50,10 +50,16 @@ absl::Status PrepareContainer(Runtime& runtime, ImageStore& images, const TaskSp
   input.node_hostname = facts.hostname;
   input.node_platform = facts.platform;
   input.generic_resources = task.generic_resources;
+  input.network_path = joined.path;
+  input.addresses = joined.addresses;
+  input.resolv_conf = joined.resolv_conf;
   RuntimeContainerSpec spec;
   spec.id = task.task_id;
   ASSIGN_OR_RETURN(spec.config_json, BuildOciConfig(input));
   spec.lower_dirs = std::move(image.lower_dirs);
+  if (joined.resolver_udp.valid()) {
+    spec.kept_fds = {joined.resolver_udp.get(), joined.resolver_tcp.get()};
+  }
   spec.image_digest = task.revision->image_digest();
   ASSIGN_OR_RETURN(const ImageConfig config, ParseImageConfig(input.image_config_json));
   if (const auto check = EffectiveHealthCheck(task.revision->task().container().health_check(),
@@ -182,9 +188,63 @@ bool ContainerExecutor::EndTransferFor(const std::string& task_id) {
 
 void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
   releases_.Withdraw(task.task_id);
-  Run([&runtime = runtime_, &images = images_, task,
-       facts = facts_] { return PrepareContainer(runtime, images, task, facts); },
-      std::move(done));
+  TaskNetworks::Join join = [] { return JoinedNetworks(); };
+  if (!task.networks.empty()) {
+    absl::StatusOr<TaskNetworks::Join> planned =
+        networks_ == nullptr ? absl::UnimplementedError("this node has no networks")
+                             : networks_->PlanJoin(task);
+    if (!planned.ok()) {
+      return env_.loop.Post([done = std::move(done), status = planned.status()]() mutable {
+        done(std::move(status));
+      });
+    }
+    join = *std::move(planned);
+  }
+  OnPool<absl::StatusOr<JoinedNetworks>>(
+      env_.loop, env_.pool,
+      [&runtime = runtime_, &images = images_, task, facts = facts_, join = std::move(join),
+       leave = PlanLeave()]() mutable -> absl::StatusOr<JoinedNetworks> {
+        ASSIGN_OR_RETURN(JoinedNetworks joined, join());
+        const absl::Status prepared = PrepareContainer(runtime, images, task, facts, joined);
+        if (prepared.ok()) return joined;
+        if (!task.networks.empty()) leave(task.task_id).IgnoreError();
+        return prepared;
+      },
+      [this, alive = alive_, task, done = std::move(done)](auto joined) mutable {
+        if (*alive && !joined.ok() && !task.networks.empty()) networks_->StopServing(task.task_id);
+        if (*alive && joined.ok() && !task.networks.empty()) {
+          networks_->Serve(task, std::move(joined->resolver_udp), std::move(joined->resolver_tcp));
+        }
+        done(joined.status());
+      });
+}
+
+TaskNetworks::Leave ContainerExecutor::PlanLeave() const {
+  if (networks_ != nullptr) return networks_->PlanLeave();
+  return [](const std::string&) { return absl::OkStatus(); };
+}
+
+// The resolver's sockets are where the agent before us left them.
+void ContainerExecutor::Adopt(const TaskSpecOnNode& task) {
+  if (task.networks.empty() || networks_ == nullptr) return;
+  OnPool<absl::StatusOr<JoinedNetworks>>(
+      env_.loop, env_.pool,
+      [&runtime = runtime_, id = task.task_id]() -> absl::StatusOr<JoinedNetworks> {
+        JoinedNetworks kept;
+        ASSIGN_OR_RETURN(kept.resolver_udp, runtime.KeptFd(id, 0));
+        ASSIGN_OR_RETURN(kept.resolver_tcp, runtime.KeptFd(id, 1));
+        return kept;
+      },
+      [this, alive = alive_, task](auto kept) {
+        if (!*alive || !watched_.contains(task.task_id)) return;  // it has ended meanwhile
+        if (kept.ok()) {
+          return networks_->Serve(task, std::move(kept->resolver_udp),
+                                  std::move(kept->resolver_tcp));
+        }
+        if (absl::IsNotFound(kept.status())) return;  // it has ended
+        LogError(kComponent, StrCat("task ", task.task_id,
+                                    " has lost its resolver: ", kept.status().message()));
+      });
 }
 
 void ContainerExecutor::Start(const std::string& task_id,
@@ -219,7 +279,13 @@ void ContainerExecutor::Kill(const std::string& task_id, Done done) {
 
 void ContainerExecutor::Remove(const std::string& task_id, Done done) {
   releases_.Withdraw(task_id);
-  Run([&runtime = runtime_, task_id] { return runtime.Remove(task_id); }, std::move(done));
+  if (networks_ != nullptr) networks_->StopServing(task_id);  // also of one that never started
+  Run(
+      [&runtime = runtime_, task_id, leave = PlanLeave()]() -> absl::Status {
+        RETURN_IF_ERROR(runtime.Remove(task_id));
+        return leave(task_id);
+      },
+      std::move(done));
 }
 
 void ContainerExecutor::Inventory(
@@ -285,7 +351,11 @@ void ContainerExecutor::AskForExit(const std::string& task_id) {
 
 void ContainerExecutor::Release(const std::string& task_id) {
   releases_.Add(task_id, [this, task_id] {
-    Run([&runtime = runtime_, task_id] { return runtime.Release(task_id); },
+    Run(
+        [&runtime = runtime_, task_id, leave = PlanLeave()]() -> absl::Status {
+          RETURN_IF_ERROR(runtime.Release(task_id));
+          return leave(task_id);
+        },
         [this, alive = alive_, task_id](absl::Status status) {
           if (!*alive) return;
           releases_.Finished();
@@ -319,6 +389,7 @@ void ContainerExecutor::TellExit(const std::string& task_id,
   }
   auto exited = std::move(it->second.exited);
   watched_.erase(it);
+  if (networks_ != nullptr) networks_->StopServing(task_id);
   if (state.ok()) {
     exited(ExitOf(state->exit));
     if (state->phase == RuntimeContainer::Phase::kExited) Release(task_id);

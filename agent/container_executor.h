@@ -17,6 +17,7 @@
 #include "agent/executor.h"
 #include "agent/image/image_store.h"
 #include "agent/runtime/runtime.h"
+#include "agent/task_networks.h"
 #include "agent/verb_queue.h"
 #include "common/backoff.h"
 #include "common/unique_fd.h"
@@ -36,6 +37,8 @@ class ContainerExecutor : public Executor {
   ContainerExecutor(const Env& env, WorkerPool& transfers, Runtime& runtime, ImageStore& images);
   ~ContainerExecutor() override;
 
+  // Borrowed; before the first task. Without, a task that is on networks is refused.
+  void SetNetworks(TaskNetworks* networks) { networks_ = networks; }
   // For containers prepared from now on.
   void SetNode(NodeFacts facts) { facts_ = std::move(facts); }
   // Called on the loop after each transfer that brought something.
@@ -45,6 +48,7 @@ class ContainerExecutor : public Executor {
   void Prepare(const TaskSpecOnNode& task, Done done) override;
   void Start(const std::string& task_id,
              absl::AnyInvocable<void(absl::StatusOr<RunningContainer>)> done) override;
+  void Adopt(const TaskSpecOnNode& task) override;
   void Wait(const std::string& task_id, absl::AnyInvocable<void(ContainerExit)> exited) override;
   void Stop(const TaskSpecOnNode& task, Done done) override;
   void Kill(const std::string& task_id, Done done) override;
@@ -69,6 +73,7 @@ class ContainerExecutor : public Executor {
   };
 
   void Run(absl::AnyInvocable<absl::Status()> work, Done done);  // on the pool
+  TaskNetworks::Leave PlanLeave() const;
   void FinishTransfer(const std::shared_ptr<Transfer>& transfer, absl::Status status);
   bool EndTransferFor(const std::string& task_id);
   void WatchExit(const std::string& task_id, absl::StatusOr<UniqueFd> fd);
@@ -83,6 +88,7 @@ class ContainerExecutor : public Executor {
   WorkerPool& transfers_pool_;
   Runtime& runtime_;
   ImageStore& images_;
+  TaskNetworks* networks_ = nullptr;
   NodeFacts facts_;
   std::function<void()> images_changed_;
   std::map<std::string, std::shared_ptr<Transfer>> transfers_;  // by digest

@@ -30,6 +30,9 @@ struct TaskSpecOnNode {
   std::shared_ptr<const v1::Revision> revision;
   // What the manager gave it of the node's.
   std::vector<v1::GenericResource> generic_resources;
+  // Its places in the cluster's networks, in the order of its spec. Empty: the host's network, or a
+  // loopback alone.
+  std::vector<v1::TaskNetwork> networks;
 };
 
 // Identifies a process for longer than its pid lives.
@@ -78,6 +81,8 @@ class Executor {
   // Calls `exited` when the container ends; for started and adopted ones. Once per task. From then
   // on, soon, it holds nothing but its logs and how it ended, until Remove.
   virtual void Wait(const std::string& task_id, absl::AnyInvocable<void(ContainerExit)> exited) = 0;
+  // A container of an earlier agent goes on under this one; before Wait.
+  virtual void Adopt(const TaskSpecOnNode& /*task*/) {}
   // The stop signal of the task's spec to its init (SIGTERM when the revision is not known). Done
   // when sent, not when it ended.
   virtual void Stop(const TaskSpecOnNode& task, Done done) = 0;

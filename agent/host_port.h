@@ -5,17 +5,24 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "common/ip_address.h"
 
 namespace swarm::agent {
 
-struct HostPort {
+struct HostAndPort {
   std::string host;  // a name, an IPv4 address, or an IPv6 address in brackets
   int port = 0;      // 0: none was given
 };
 
 // IPv6 may come without brackets when there is no port. InvalidArgument begins with `what`.
-absl::StatusOr<HostPort> ParseHostPort(const std::string& text, const std::string& what);
-std::string FormatHostPort(const HostPort& addr);
+absl::StatusOr<HostAndPort> ParseHostPort(const std::string& text, const std::string& what);
+std::string FormatHostPort(const HostAndPort& addr);
+
+// None when the host is a name.
+IpAddress AddressOf(const HostAndPort& addr);
+// Our own address on the way to `to`, or on the way out of this machine when that is none or a
+// loopback's; none when there is no way. Asks the kernel, sends nothing.
+IpAddress LocalAddressTowards(const IpAddress& to);
 
 // `host` as others can dial it, by Docker's rule: an IP address as it is, or the address of a
 // network interface of this machine (IPv4 before IPv6). Anything else is InvalidArgument, begins

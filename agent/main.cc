@@ -29,6 +29,7 @@
 #include "agent/manager_supervisor.h"
 #include "agent/node.h"
 #include "agent/node_local_service.h"
+#include "agent/node_networks.h"
 #include "agent/process_limits.h"
 #include "agent/session_reactor.h"
 #include "agent/task_database.h"
@@ -80,6 +81,7 @@ struct Flags {
   std::vector<std::string> generic_resources;
   std::string heartbeat_period;
   std::string manager_clock_offset;
+  uint16_t vxlan_port = 4789;
   std::string manager_crash_over;
   std::string log_level = "info";
 };
@@ -119,6 +121,9 @@ void Declare(CLI::App& app, Flags& flags) {
                  "Rehearsal: the manager crashes whenever it decides about the service of this id");
   app.add_option("--manager-clock-offset", flags.manager_clock_offset,
                  "For tests and rehearsals: --clock-offset of a manager on this node, such as 5m");
+  app.add_option("--vxlan-port", flags.vxlan_port,
+                 "UDP port of overlay networks, the same on every node")
+      ->capture_default_str();
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
       ->capture_default_str();
   app.set_version_flag("--version", std::string(kVersion));
@@ -252,9 +257,11 @@ struct Rooms {
         prober(env, probes, runtime),
         worker(env, executor, *database, WithProber(prober)),
         usage(env, probes, runtime),
+        networks(env, {.netns_dir = flags.run_dir + "/netns", .vxlan_port = flags.vxlan_port}),
         sessions(MakeGrpcSessionConnector(env.loop, tls)),
         logs(MakeGrpcLogConnector(env.loop, tls, [this] { return node.current_manager(); })),
-        node(env, {runtime, images, executor, worker, *sessions, *logs, identities, &usage},
+        node(env,
+             {runtime, images, executor, worker, *sessions, *logs, identities, &usage, &networks},
              std::move(options)),
         supervisor(env, ManagerOptions(flags)),
         renewal(
@@ -265,7 +272,9 @@ struct Rooms {
                       UseCertificate(identity);
                       renewal.Start(identity);
                     },
-                    [this] { renewal.Stop(); }}) {}
+                    [this] { renewal.Stop(); }}) {
+    executor.SetNetworks(&networks);
+  }
 
   static WorkerOptions WithProber(Prober& prober) {
     WorkerOptions options;
@@ -283,6 +292,7 @@ struct Rooms {
   ContainerProber prober;
   Worker worker;
   UsageSampler usage;
+  NodeNetworks networks;
   std::unique_ptr<SessionConnector> sessions;
   std::unique_ptr<LogConnector> logs;
   Node node;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "agent/host_port.h"
 #include "agent/on_pool.h"
 #include "common/log.h"
 #include "common/proto_time.h"
@@ -62,6 +63,9 @@ void Node::Enter(const NodeIdentity& identity, std::function<void()> removed) {
   options.instance = options_.instance;
   options.advertise_addr = identity.advertise_addr;
   options.held_fence = identity.fence;
+  if (parts_.networks != nullptr) {
+    parts_.networks->Enter({identity.node_id, [this] { return Underlay(); }});
+  }
   session_ = std::make_unique<Session>(env_, parts_.sessions, static_cast<SessionHost&>(*this),
                                        std::move(options));
   session_->Start(identity.managers);
@@ -73,7 +77,10 @@ void Node::Exit(bool goodbye, absl::AnyInvocable<void(absl::AnyInvocable<void()>
     session_.reset();
     identity_.reset();
     parts_.executor.SetNode({"", options_.hostname, options_.platform});
-    parts_.worker.RemoveAll(std::move(done));
+    parts_.worker.RemoveAll([this, done = std::move(done)]() mutable {
+      if (parts_.networks == nullptr) return done();
+      parts_.networks->Exit(std::move(done));
+    });
   };
   auto then = [this, forget = std::move(forget), remove = std::move(remove)]() mutable {
     publisher_.StopAll();
@@ -176,8 +183,47 @@ void Node::StoreFence(uint64_t fence, absl::AnyInvocable<void(absl::Status)> don
       std::move(done));
 }
 
+void Node::ApplyNetworks(const v1::Assignment& assignment) {
+  const bool complete = assignment.kind() == v1::Assignment::KIND_COMPLETE;
+  if (parts_.networks == nullptr) return;
+  // Of a node that is in networks every assignment is answered: the manager may wait for the last.
+  if (!complete && !assignment.has_networks() && !parts_.networks->is_in_any()) return;
+  parts_.networks->Apply(assignment.networks(), complete,
+                         [this, alive = alive_, sequence = assignment.sequence(),
+                          generation = session_->generation()](const absl::Status& status) {
+                           if (!*alive || !status.ok() || session_ == nullptr) return;
+                           if (session_->generation() == generation) {
+                             session_->SendApplied(sequence);
+                           }
+                         });
+}
+
+// As the manager was told, else the one by which we reach the manager.
+IpAddress Node::Underlay() const {
+  if (!identity_.has_value()) return {};
+  if (auto told = ParseHostPort(identity_->advertise_addr, ""); told.ok()) {
+    if (const IpAddress address = AddressOf(*told); !address.empty()) return address;
+  }
+  // Before there is a session the one that it will be with is as good.
+  std::string to = current_manager();
+  if (to.empty() && !identity_->managers.empty()) to = identity_->managers.front();
+  auto manager = ParseHostPort(to, "");
+  return LocalAddressTowards(manager.ok() ? AddressOf(*manager) : IpAddress());
+}
+
+void Node::SweepNetworks() {
+  if (parts_.networks == nullptr) return;
+  std::set<std::string> living;
+  for (const v1::TaskReport& report : parts_.worker.Reports()) {
+    if (!IsTerminal(report.status().state())) living.insert(report.task_id());
+  }
+  parts_.networks->Sweep(std::move(living));
+}
+
 absl::Status Node::Apply(const v1::Assignment& assignment) {
+  ApplyNetworks(assignment);
   absl::Status applied = parts_.worker.Apply(assignment);
+  if (assignment.kind() == v1::Assignment::KIND_COMPLETE) SweepNetworks();
   if (applied.ok()) TellAssigned(absl::OkStatus());
   return applied;
 }

@@ -19,6 +19,7 @@
 #include "agent/identity.h"
 #include "agent/image/image_store.h"
 #include "agent/logs/log_publisher.h"
+#include "agent/node_networks.h"
 #include "agent/runtime/runtime.h"
 #include "agent/session.h"
 #include "agent/usage/usage_sampler.h"
@@ -46,7 +47,8 @@ struct NodeParts {
   SessionConnector& sessions;
   LogConnector& logs;
   IdentityStore& identities;
-  UsageSampler* usage = nullptr;  // null: heartbeats say nothing of it
+  UsageSampler* usage = nullptr;     // null: heartbeats say nothing of it
+  NodeNetworks* networks = nullptr;  // null: this node has none
 };
 
 class Node : private SessionHost, private LogHost {
@@ -99,6 +101,10 @@ class Node : private SessionHost, private LogHost {
   std::string node_hostname() override { return options_.hostname; }
   void OnLogFailure(const std::string& subscription_id, const std::string& error) override;
 
+  // Before the tasks that use them.
+  void ApplyNetworks(const v1::Assignment& assignment);
+  void SweepNetworks();
+  IpAddress Underlay() const;
   void OnReport(const v1::TaskReport& report);
   void TellAssigned(absl::Status status);
 

@@ -330,6 +330,13 @@ void Session::Report(const v1::TaskReport& report) {
   FlushSoon();
 }
 
+void Session::SendApplied(uint64_t sequence) {
+  if (!confirmed_) return;
+  v1::AgentMessage message;
+  message.mutable_applied()->set_sequence(sequence);
+  Send(std::move(message));
+}
+
 void Session::FlushSoon() {
   if (!confirmed_ || pending_.empty() || !in_flight_.empty() || flush_timer_ != 0) return;
   const absl::Duration wait = last_flush_ + options_.coalescing - env_.loop.Now();

@@ -101,6 +101,10 @@ class Session : private SessionStreamListener {
   void Leave(absl::AnyInvocable<void()> done);
 
   void Report(const v1::TaskReport& report);
+  // Of the stream that there is now: what came by another need not be said.
+  uint64_t generation() const { return generation_; }
+  // The network changes up to this assignment are in the kernel.
+  void SendApplied(uint64_t sequence);
   void DescriptionChanged();
   void SendLogFailure(const std::string& subscription_id, const std::string& error);
 

@@ -77,11 +77,12 @@ absl::Status Statements::Apply(const TaskDatabaseBatch& batch) {
     put_task.BindInt64(5, task.unassigned);
     put_task.BindBlob(6, task.status.SerializeAsString());
     RETURN_IF_ERROR(put_task.Run());
-    if (task.generic_resources.empty()) continue;
+    if (task.generic_resources.empty() && task.networks.empty()) continue;
     v1::TaskAssignment assignment;
     for (const auto& resource : task.generic_resources) {
       *assignment.add_generic_resources() = resource;
     }
+    for (const auto& network : task.networks) *assignment.add_networks() = network;
     put_assignment.BindText(1, task.task_id);
     put_assignment.BindBlob(2, assignment.SerializeAsString());
     RETURN_IF_ERROR(put_assignment.Run());
@@ -145,6 +146,7 @@ absl::StatusOr<TaskDatabaseContents> ReadAll(SqliteDatabase& db) {
     }
     task.generic_resources.assign(assignment.generic_resources().begin(),
                                   assignment.generic_resources().end());
+    task.networks.assign(assignment.networks().begin(), assignment.networks().end());
   }
   return contents;
 }

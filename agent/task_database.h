@@ -28,6 +28,7 @@ struct TaskRecord {
   bool unassigned = false;  // the manager does not want it any more: forgotten once it is removed
   v1::TaskStatus status;
   std::vector<v1::GenericResource> generic_resources;
+  std::vector<v1::TaskNetwork> networks;
 };
 
 struct TaskDatabaseContents {

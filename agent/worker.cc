@@ -116,15 +116,17 @@ absl::Status Worker::ApplyTask(const v1::TaskAssignment& assignment) {
   if (!known) task.status.set_state(v1::TaskStatus::STATE_ASSIGNED);
   task.spec.task_id = assignment.task_id();
   task.spec.slot = assignment.slot();
-  task.unclaimed = false;
+  const bool claimed_now = std::exchange(task.unclaimed, false);
   task.spec.generic_resources.assign(assignment.generic_resources().begin(),
                                      assignment.generic_resources().end());
+  task.spec.networks.assign(assignment.networks().begin(), assignment.networks().end());
   task.usage.reset();
   if (assignment.has_usage()) task.usage = assignment.usage();
   if (revision != revisions_.end()) {
     task.spec.revision = revision->second;
     task.machine.memory_limit_bytes = revision->second->task().resources().limits().memory_bytes();
   }
+  if (claimed_now && task.machine.running) executor_.Adopt(task.spec);
   MarkDirty(assignment.task_id());
   Handle(assignment.task_id(), TaskEvent::Desired(assignment.desired_state()));
   return absl::OkStatus();
@@ -478,6 +480,7 @@ TaskRecord Worker::RecordOf(const Task& task) const {
   record.unassigned = task.unassigned;
   record.status = task.status;
   record.generic_resources = task.spec.generic_resources;
+  record.networks = task.spec.networks;
   return record;
 }
 

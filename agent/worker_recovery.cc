@@ -76,6 +76,7 @@ void Worker::Restore(const TaskRecord& record, Found& found, bool rebooted) {
   task.spec.task_id = record.task_id;
   task.spec.slot = record.slot;
   task.spec.generic_resources = record.generic_resources;
+  task.spec.networks = record.networks;
   const auto revision = revisions_.find(record.revision_id);
   if (revision != revisions_.end()) {
     task.spec.revision = revision->second;
@@ -105,7 +106,10 @@ void Worker::Restore(const TaskRecord& record, Found& found, bool rebooted) {
     container.created = false;
     container.exit = {0, false, "its revision is gone"};
   }
-  if (!rebooted) return Handle(record.task_id, FoundEvent(container));
+  if (!rebooted) {
+    if (container.running) executor_.Adopt(task.spec);
+    return Handle(record.task_id, FoundEvent(container));
+  }
   const bool had_begun = task.machine.observed >= v1::TaskStatus::STATE_STARTING;
   if (!had_begun) return Handle(record.task_id, FoundNothing("node rebooted"));
   FoundContainer dead = container;

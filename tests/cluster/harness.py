@@ -198,7 +198,7 @@ class Host:
             return f.read()[-6000:]
 
     def remove(self):
-        in_any_case([self._end_processes, self._remove_cgroups,
+        in_any_case([self._end_processes, self._remove_cgroups, self._remove_mounts,
                      lambda: run("ip", "netns", "del", self.namespace, check=False)])
 
     def _end_processes(self):
@@ -221,6 +221,11 @@ class Host:
         for root in ("/sys/fs/cgroup", "/sys/fs/cgroup/*"):
             for parent in glob.glob(f"{root}/{self.cgroup}"):
                 wait_for(lambda p=parent: remove_cgroup(p), f"{parent} to be empty", CLEANUP)
+
+    def _remove_mounts(self):
+        """Network namespaces of a router and of containers outlive their agent; of a test they must not."""
+        for line in reversed(self.mounts()):
+            run("umount", "--lazy", line.split()[4], check=False)
 
 
 def namespace_pids(pid):

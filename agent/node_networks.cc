@@ -1,0 +1,375 @@
+#include "agent/node_networks.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "agent/dns/resolv_conf.h"
+#include "agent/dns/resolver_sockets.h"
+#include "agent/network/container_plan.h"
+#include "agent/network_changes.h"
+#include "agent/on_pool.h"
+#include "common/check.h"
+#include "common/file_system.h"
+#include "common/log.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::agent {
+namespace {
+
+constexpr char kComponent[] = "networks";
+constexpr size_t kQueue = 10'000;
+constexpr size_t kMostHostConf = 1 << 20;
+constexpr absl::Duration kHostConfPeriod = absl::Seconds(5);
+
+std::vector<std::string> NetworkIds(const TaskSpecOnNode& task) {
+  std::vector<std::string> ids;
+  for (const v1::TaskNetwork& network : task.networks) ids.push_back(network.network_id());
+  return ids;
+}
+
+std::vector<std::string> Strings(const google::protobuf::RepeatedPtrField<std::string>& from) {
+  return {from.begin(), from.end()};
+}
+
+// Its own servers; what is no address was refused at the edge.
+std::vector<Upstream> OwnServers(const v1::DnsConfig& dns) {
+  std::vector<Upstream> servers;
+  for (const std::string& text : dns.nameservers()) {
+    if (auto address = IpAddress::Parse(text); address.ok()) servers.push_back({*address});
+  }
+  return servers;
+}
+
+NamesChange NamesOf(const NetworkUpdate& update) {
+  NamesChange change;
+  change.networks_gone.assign(update.gone_networks.begin(), update.gone_networks.end());
+  change.services_gone.assign(update.gone_services.begin(), update.gone_services.end());
+  change.tasks_gone.assign(update.gone_tasks.begin(), update.gone_tasks.end());
+  for (const auto& [id, network] : update.put.networks) change.networks.push_back(network);
+  for (const auto& [key, service] : update.put.services) change.services.push_back(service);
+  for (const auto& [key, task] : update.put.tasks) change.tasks.push_back(task);
+  return change;
+}
+
+template <typename Map, typename Keys>
+void TakeAlong(const Map& pieces, const std::string& network, Keys& gone) {
+  for (auto it = pieces.lower_bound({network, ""});
+       it != pieces.end() && it->second.network_id == network; ++it) {
+    gone.insert(it->first);
+  }
+}
+
+// A network that is gone takes along all that was said about it.
+void TakeAlong(const NetworkState& state, NetworkUpdate& update) {
+  for (const std::string& network : update.gone_networks) {
+    TakeAlong(state.peers, network, update.gone_peers);
+    TakeAlong(state.tasks, network, update.gone_tasks);
+    TakeAlong(state.services, network, update.gone_services);
+    const auto known = state.networks.find(network);
+    if (known == state.networks.end() || !known->second.ingress) continue;
+    for (const auto& [key, port] : state.ingress_ports) update.gone_ingress_ports.insert(key);
+  }
+}
+
+const v1::DnsConfig& DnsOf(const TaskSpecOnNode& task) {
+  return task.revision == nullptr ? v1::DnsConfig::default_instance()
+                                  : task.revision->task().container().dns();
+}
+
+}  // namespace
+
+NodeNetworks::NodeNetworks(const Env& env, NodeNetworksOptions options)
+    : env_(env),
+      options_(std::move(options)),
+      random_(MakeSystemRandom()),
+      router_(std::make_shared<RouterHandle>(options_.netns_dir, options_.vxlan_port)),
+      pool_(MakeThreadPool("agent-network", 1, kQueue)) {}
+
+NodeNetworks::~NodeNetworks() {
+  *alive_ = false;
+  env_.loop.Cancel(resync_timer_);
+  env_.loop.Cancel(host_conf_timer_);
+}
+
+void NodeNetworks::Enter(Member member) {
+  DCHECK(env_.loop.InLoop());
+  member_ = std::move(member);
+  state_ = {.node_id = member_.node_id};
+  told_ = router_told_ = false;
+  if (!router_->IsLeftBehind()) return;
+  OnPoolThen([router = router_, needs = Needs()] { return router->Get(needs).status(); },
+             [](const absl::Status& status) {
+               if (!status.ok()) LogError(kComponent, ToStd(status.message()));
+             });
+}
+
+void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
+  DCHECK(env_.loop.InLoop());
+  env_.loop.Cancel(std::exchange(resync_timer_, 0));
+  env_.loop.Cancel(std::exchange(host_conf_timer_, 0));
+  resolver_.reset();
+  host_conf_.clear();
+  const RouterNeeds needs = Needs();
+  member_ = {};
+  state_ = {};
+  ended_.clear();
+  told_ = router_told_ = false;
+  OnPoolThen([router = router_, needs] { return router->Remove(needs); },
+             [done = std::move(done)](const absl::Status& status) mutable {
+               if (!status.ok()) {
+                 LogError(kComponent, StrCat("take the router down: ", status.message()));
+               }
+               done();
+             });
+}
+
+RouterNeeds NodeNetworks::Needs() const {
+  return {member_.node_id, member_.underlay ? member_.underlay() : IpAddress()};
+}
+
+absl::Status NodeNetworks::StartResolver() {
+  if (resolver_ != nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(resolver_, Resolver::Start(*random_));
+  FollowHostConf();
+  if (told_) resolver_->Replace(state_);
+  return absl::OkStatus();
+}
+
+// The host's servers may change while it runs (DHCP, a VPN).
+void NodeNetworks::FollowHostConf() {
+  auto text = ReadFile(options_.host_resolv_conf, kMostHostConf);
+  if (text.ok() && *text != host_conf_) {
+    host_conf_ = *std::move(text);
+    std::vector<Upstream> servers;
+    for (const IpAddress& address : ParseResolvConf(host_conf_).servers) {
+      servers.push_back({address});
+    }
+    resolver_->SetHostServers(std::move(servers));
+  }
+  host_conf_timer_ = env_.loop.RunAfter(kHostConfPeriod, [this] { FollowHostConf(); });
+}
+
+void NodeNetworks::OnPoolThen(absl::AnyInvocable<absl::Status()> work,
+                              absl::AnyInvocable<void(absl::Status)> done) {
+  OnPool<absl::Status>(env_.loop, *pool_, std::move(work),
+                       [alive = alive_, done = std::move(done)](absl::Status status) mutable {
+                         if (*alive) done(std::move(status));
+                       });
+}
+
+// ---------------------------------------------------------------------- what the manager says
+
+void NodeNetworks::Apply(const v1::NetworkChanges& changes, bool complete,
+                         absl::AnyInvocable<void(absl::Status)> done) {
+  DCHECK(env_.loop.InLoop());
+  TranslatedChanges translated = Translate(changes);
+  for (const std::string& problem : translated.problems) {
+    LogError(kComponent, StrCat("left out of what the manager says: ", problem));
+  }
+  if (complete) {
+    std::set<std::string> members;
+    for (const auto& [key, task] : translated.update.put.tasks) members.insert(task.task_id);
+    std::erase_if(ended_, [&](const std::string& id) { return !members.contains(id); });
+  }
+  for (auto& [key, task] : translated.update.put.tasks) {
+    if (ended_.contains(task.task_id)) task.serving = false;
+  }
+  TakeAlong(state_, translated.update);
+  for (const auto& [network, task] : translated.update.gone_tasks) ended_.erase(task);
+  if (!complete) return Follow(std::move(translated.update), std::move(done));
+  NetworkState next{.node_id = member_.node_id};
+  ApplyUpdate(translated.update, &next);
+  next.host_ports = state_.host_ports;  // ours
+  state_ = std::move(next);
+  told_ = true;
+  const bool nothing = state_.networks.empty() && resolver_ == nullptr && !router_->IsLeftBehind();
+  if (nothing) return done(absl::OkStatus());
+  FollowAll(std::move(done));
+}
+
+void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
+  if (const absl::Status started = StartResolver(); !started.ok()) return done(started);
+  resolver_->Replace(state_);
+  router_told_ = true;  // it hears of things in the order of these calls
+  OnPoolThen(
+      [router = router_, needs = Needs(), state = state_]() -> absl::Status {
+        ASSIGN_OR_RETURN(const auto open, router->GetAt(needs));
+        return open->router->Apply(state);
+      },
+      [this, done = std::move(done)](absl::Status status) mutable {
+        if (!status.ok()) {
+          LogError(kComponent, ToStd(status.message()));
+          router_told_ = false;
+        }
+        ResyncAfter(status.ok() ? kResyncPeriod : kRetryPause);
+        done(std::move(status));
+      });
+}
+
+void NodeNetworks::Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::Status)> done) {
+  ApplyUpdate(update, &state_);
+  if (!told_) return done(absl::OkStatus());  // with the first complete set
+  if (!router_told_) return FollowAll(std::move(done));
+  // Names change first: a new task is found a moment before it is reached for, and one that leaves
+  // is not found any more before it is cut off.
+  if (const absl::Status started = StartResolver(); !started.ok()) return done(started);
+  resolver_->Apply(NamesOf(update));
+  OnPoolThen(
+      [router = router_, needs = Needs(), update = std::move(update)]() -> absl::Status {
+        ASSIGN_OR_RETURN(const auto open, router->Get(needs));
+        return open->router->Apply(update);
+      },
+      [this, done = std::move(done)](absl::Status status) mutable {
+        if (!status.ok()) {
+          LogError(kComponent, ToStd(status.message()));
+          ResyncAfter(kRetryPause);
+        } else if (resync_timer_ == 0) {
+          ResyncAfter(kResyncPeriod);
+        }
+        done(std::move(status));
+      });
+}
+
+// Somebody may have flushed our rules; a call may have failed half-way.
+void NodeNetworks::ResyncAfter(absl::Duration delay) {
+  env_.loop.Cancel(resync_timer_);
+  resync_timer_ = env_.loop.RunAfter(delay, [this] {
+    resync_timer_ = 0;
+    if (told_ && !router_told_) return FollowAll([](const absl::Status&) {});
+    OnPoolThen(
+        [router = router_, needs = Needs()]() -> absl::Status {
+          ASSIGN_OR_RETURN(const auto open, router->GetIfThere(needs));
+          if (open == nullptr) return absl::OkStatus();
+          RETURN_IF_ERROR(open->attachments->Resync());
+          return open->router->Resync();
+        },
+        [this](const absl::Status& status) {
+          if (!status.ok()) LogError(kComponent, StrCat("repair: ", status.message()));
+          ResyncAfter(status.ok() ? kResyncPeriod : kRetryPause);
+        });
+  });
+}
+
+// ----------------------------------------------------------------------------------- containers
+
+absl::StatusOr<TaskNetworks::Join> NodeNetworks::PlanJoin(const TaskSpecOnNode& task) {
+  DCHECK(env_.loop.InLoop());
+  if (!told_) {
+    return absl::UnavailableError("the manager has not said yet what networks there are");
+  }
+  ASSIGN_OR_RETURN(Attachment attachment, PlanAttachment(state_, task.task_id, NetworkIds(task)));
+  if (NetworkUpdate ports = PortsOf(task); !ports.put.host_ports.empty()) {
+    Follow(std::move(ports), [](const absl::Status&) {});
+  }
+  auto host_conf = ReadFile(options_.host_resolv_conf, kMostHostConf);
+  joined_.insert(task.task_id);
+  const v1::DnsConfig& dns = DnsOf(task);
+  std::string resolv_conf = ContainerResolvConf(ParseResolvConf(host_conf.value_or("")),
+                                                Strings(dns.search()), Strings(dns.options()));
+  return Join([router = router_, needs = Needs(), attachment = std::move(attachment),
+               resolv_conf = std::move(resolv_conf)]() -> absl::StatusOr<JoinedNetworks> {
+    ASSIGN_OR_RETURN(const auto open, router->Get(needs));
+    JoinedNetworks joined;
+    ASSIGN_OR_RETURN(joined.path, open->attachments->Attach(attachment));
+    for (const AttachedAddress& address : attachment.addresses) {
+      joined.addresses.push_back(address.address.ToString());
+    }
+    auto sockets = OpenResolverSockets(joined.path);
+    if (!sockets.ok()) {
+      open->attachments->Detach(attachment.task_id).IgnoreError();
+      return Annotate(sockets.status(), "the resolver of the container");
+    }
+    joined.resolver_udp = std::move(sockets->udp);
+    joined.resolver_tcp = std::move(sockets->tcp);
+    joined.resolv_conf = resolv_conf;
+    return joined;
+  });
+}
+
+NetworkUpdate NodeNetworks::PortsOf(const TaskSpecOnNode& task) const {
+  NetworkUpdate update;
+  if (task.revision == nullptr) return update;
+  for (const v1::PortConfig& port : task.revision->host_ports()) {
+    HostPort host = TranslateHostPort(port, task.task_id);
+    update.put.host_ports[host.key()] = std::move(host);
+  }
+  return update;
+}
+
+void NodeNetworks::Serve(const TaskSpecOnNode& task, UniqueFd udp, UniqueFd tcp) {
+  DCHECK(env_.loop.InLoop());
+  ended_.erase(task.task_id);
+  if (NetworkUpdate ports = PortsOf(task); !ports.put.host_ports.empty()) {
+    Follow(std::move(ports), [](const absl::Status&) {});
+  }
+  DnsTask served;
+  served.task_id = task.task_id;
+  served.networks = NetworkIds(task);
+  served.udp = std::move(udp);
+  served.tcp = std::move(tcp);
+  served.servers = OwnServers(DnsOf(task));
+  if (!served.servers.empty()) {
+    const std::string path = StrCat(options_.netns_dir, "/", task.task_id);
+    served.netns.Reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  }
+  if (const absl::Status started = StartResolver(); !started.ok()) {
+    return LogError(kComponent, StrCat("the resolver: ", started.message()));
+  }
+  resolver_->Add(std::move(served));
+}
+
+void NodeNetworks::StopServing(const std::string& task_id) {
+  DCHECK(env_.loop.InLoop());
+  joined_.erase(task_id);
+  NetworkUpdate update;
+  for (const auto& [key, task] : state_.tasks) {
+    if (task.task_id != task_id) continue;
+    ended_.insert(task_id);
+    if (!task.serving) continue;
+    NetworkTask ended = task;
+    ended.serving = false;
+    update.put.tasks[key] = std::move(ended);
+  }
+  for (const auto& [key, port] : state_.host_ports) {
+    if (port.task_id == task_id) update.gone_host_ports.insert(key);
+  }
+  if (resolver_ != nullptr) resolver_->Remove(task_id);
+  if (update.put.tasks.empty() && update.gone_host_ports.empty()) return;
+  Follow(std::move(update), [](const absl::Status&) {});
+}
+
+TaskNetworks::Leave NodeNetworks::PlanLeave() {
+  return [router = router_, needs = Needs()](const std::string& task_id) -> absl::Status {
+    ASSIGN_OR_RETURN(const auto open, router->GetIfThere(needs));
+    return open == nullptr ? absl::OkStatus() : open->attachments->Detach(task_id);
+  };
+}
+
+void NodeNetworks::Sweep(std::set<std::string> known) {
+  auto attached = std::make_shared<std::vector<std::string>>();
+  OnPoolThen(
+      [router = router_, needs = Needs(), attached]() -> absl::Status {
+        ASSIGN_OR_RETURN(const auto open, router->GetIfThere(needs));
+        if (open == nullptr) return absl::OkStatus();
+        ASSIGN_OR_RETURN(*attached, open->attachments->ListAttached());
+        return absl::OkStatus();
+      },
+      [this, attached, known = std::move(known)](const absl::Status& listed) {
+        if (!listed.ok()) LogError(kComponent, StrCat("sweep: ", listed.message()));
+        for (const std::string& task_id : *attached) {
+          if (known.contains(task_id) || joined_.contains(task_id)) continue;
+          LogInfo(kComponent,
+                  StrCat("the network namespace of ", task_id, " is nobody's: removed"));
+          OnPoolThen([leave = PlanLeave(), task_id] { return leave(task_id); },
+                     [](const absl::Status& status) {
+                       if (!status.ok()) LogError(kComponent, ToStd(status.message()));
+                     });
+        }
+      });
+}
+
+}  // namespace swarm::agent

@@ -1,0 +1,106 @@
+// NodeNetworks: this node's part of the cluster's networks: keeps what the manager says, has the
+// router and the resolver follow it, and joins containers to them.
+//
+//   NodeNetworks networks(env, runtime, options);
+//   networks.Enter({.node_id = id, .underlay = address});     // a member from now on
+//   networks.Apply(assignment.networks(), /*complete=*/true, [] { … it is in the kernel … });
+//
+// Loop thread. Router and resolver are made when
+// the first container or the first network asks for them, or at once when an earlier agent left a
+// router behind: a node without networks has neither.
+#ifndef SWARM_AGENT_NODE_NETWORKS_H_
+#define SWARM_AGENT_NODE_NETWORKS_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "agent/dns/resolver.h"
+#include "agent/env.h"
+#include "agent/network/network_update.h"
+#include "agent/router_handle.h"
+#include "agent/task_networks.h"
+#include "common/worker_pool.h"
+#include "swarm/v1/dispatcher.pb.h"
+
+namespace swarm::agent {
+
+struct NodeNetworksOptions {
+  std::string netns_dir;  // "/run/swarm/netns"
+  std::string host_resolv_conf = "/etc/resolv.conf";
+  uint16_t vxlan_port = 4789;
+};
+
+class NodeNetworks : public TaskNetworks {
+ public:
+  NodeNetworks(const Env& env, NodeNetworksOptions options);
+  // Containers keep their networks.
+  ~NodeNetworks() override;
+
+  struct Member {
+    std::string node_id;
+    // Says when it is asked for: which address of ours other nodes reach; empty: none is known.
+    std::function<IpAddress()> underlay;
+  };
+  void Enter(Member member);
+  // Nothing of ours is left in the kernel when `done` comes.
+  void Exit(absl::AnyInvocable<void()> done);
+
+  // Of an assignment, in order. `done` when router and resolver follow it; an error is tried again
+  // by itself, and only a later call says that it went well.
+  void Apply(const v1::NetworkChanges& changes, bool complete,
+             absl::AnyInvocable<void(absl::Status)> done);
+
+  bool is_in_any() const { return !state_.networks.empty(); }
+  // What an agent that died left half-made goes (F15): every namespace of a task that is none of
+  // `known` and was not joined by this process.
+  void Sweep(std::set<std::string> known);
+
+  // TaskNetworks.
+  absl::StatusOr<Join> PlanJoin(const TaskSpecOnNode& task) override;
+  void Serve(const TaskSpecOnNode& task, UniqueFd udp, UniqueFd tcp) override;
+  void StopServing(const std::string& task_id) override;
+  Leave PlanLeave() override;
+
+ private:
+  static constexpr absl::Duration kResyncPeriod = absl::Seconds(10);
+  static constexpr absl::Duration kRetryPause = absl::Seconds(1);
+
+  RouterNeeds Needs() const;
+  absl::Status StartResolver();
+  void FollowHostConf();
+  // Changes what is known and has router and resolver follow.
+  void Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::Status)> done);
+  void FollowAll(absl::AnyInvocable<void(absl::Status)> done);
+  void OnPoolThen(absl::AnyInvocable<absl::Status()> work,
+                  absl::AnyInvocable<void(absl::Status)> done);
+  void ResyncAfter(absl::Duration delay);
+  // Its ports in host mode, while it is here.
+  NetworkUpdate PortsOf(const TaskSpecOnNode& task) const;
+
+  const Env env_;
+  const NodeNetworksOptions options_;
+  Member member_;
+  NetworkState state_;
+  bool told_ = false;         // a complete set since Enter
+  bool router_told_ = false;  // the router was given all of it: increments will do
+  // Tasks that have ended here, and are members all the same: the manager does not know yet.
+  std::set<std::string> ended_;
+  std::set<std::string> joined_;          // by this process, and not ended
+  const std::unique_ptr<Random> random_;  // of the resolver's thread
+  std::shared_ptr<RouterHandle> router_;  // shared with work on pools
+  std::unique_ptr<WorkerPool> pool_;      // one thread: the kernel follows in order
+  std::string host_conf_;                 // of the host, as the resolver knows it
+  std::unique_ptr<Resolver> resolver_;    // null until somebody asks
+  TimerId host_conf_timer_ = 0;
+  TimerId resync_timer_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_NODE_NETWORKS_H_

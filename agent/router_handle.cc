@@ -1,0 +1,74 @@
+#include "agent/router_handle.h"
+
+#include <utility>
+
+#include "common/file_system.h"
+#include "common/status_macros.h"
+
+namespace swarm::agent {
+namespace {
+
+absl::StatusOr<RouterHandle::Shared> OpenRouter(const RouterNeeds& needs,
+                                                const std::string& netns_dir, uint16_t vxlan_port) {
+  RouterOptions options;
+  options.node_id = needs.node_id;
+  options.underlay = needs.underlay;
+  options.vxlan_port = vxlan_port;
+  options.netns_dir = netns_dir;
+  auto open = std::make_shared<RouterHandle::Open>();
+  open->needs = needs;
+  ASSIGN_OR_RETURN(open->router, Router::Open(std::move(options)));
+  ASSIGN_OR_RETURN(open->attachments, Attachments::Open(*open->router));
+  return RouterHandle::Shared(std::move(open));
+}
+
+}  // namespace
+
+absl::StatusOr<RouterHandle::Shared> RouterHandle::Get(const RouterNeeds& needs) {
+  MutexLock lock(mu_);
+  if (open_ == nullptr) {
+    auto opened = OpenRouter(needs, netns_dir_, vxlan_port_);
+    if (!opened.ok()) return Annotate(opened.status(), "networks on this node");
+    open_ = *std::move(opened);
+  }
+  return open_;
+}
+
+absl::StatusOr<RouterHandle::Shared> RouterHandle::GetAt(const RouterNeeds& needs) {
+  {
+    MutexLock lock(mu_);
+    const bool moved =
+        open_ != nullptr && !needs.underlay.empty() && needs.underlay != open_->needs.underlay;
+    if (moved) open_ = nullptr;
+  }
+  return Get(needs);
+}
+
+absl::StatusOr<RouterHandle::Shared> RouterHandle::GetIfThere(const RouterNeeds& needs) {
+  {
+    MutexLock lock(mu_);
+    if (open_ != nullptr) return open_;
+  }
+  if (!IsLeftBehind() || needs.node_id.empty()) return Shared();
+  return Get(needs);
+}
+
+bool RouterHandle::IsLeftBehind() const { return PathExists(netns_dir_ + "/router"); }
+
+absl::Status RouterHandle::Remove(RouterNeeds needs) {
+  Shared open;
+  {
+    MutexLock lock(mu_);
+    open = std::exchange(open_, nullptr);
+  }
+  if (open == nullptr) {
+    if (!IsLeftBehind()) return absl::OkStatus();
+    if (needs.node_id.empty()) needs.node_id = "left";  // whoever it was: it only goes
+    auto opened = OpenRouter(needs, netns_dir_, vxlan_port_);
+    RETURN_IF_ERROR(opened.status());
+    open = *std::move(opened);
+  }
+  return open->router->Remove();
+}
+
+}  // namespace swarm::agent
