@@ -42,7 +42,7 @@ const std::vector<Command>& AllCommands() {
   static const std::vector<Command>& all = *[] {
     auto* commands = new std::vector<Command>;
     for (auto* group : {&SwarmCommands, &NodeCommands, &ServiceCommands, &StackCommands,
-                        &ImageCommands, &SystemCommands}) {
+                        &NetworkCommands, &ImageCommands, &SystemCommands}) {
       for (Command& command : group()) commands->push_back(std::move(command));
     }
     return commands;
@@ -163,6 +163,18 @@ absl::StatusOr<std::vector<v1::Node>> ListAllNodes(ManagerClient& manager) {
     page.set_page_token(answer.next_page_token());
   } while (!page.page_token().empty());
   return nodes;
+}
+
+absl::StatusOr<std::vector<v1::Network>> ListAllNetworks(ManagerClient& manager,
+                                                         const v1::ListNetworksRequest& request) {
+  std::vector<v1::Network> networks;
+  v1::ListNetworksRequest page = request;
+  do {
+    ASSIGN_OR_RETURN(v1::ListNetworksResponse answer, manager.ListNetworks(page));
+    for (v1::Network& network : *answer.mutable_networks()) networks.push_back(std::move(network));
+    page.set_page_token(answer.next_page_token());
+  } while (!page.page_token().empty());
+  return networks;
 }
 
 absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,

@@ -40,6 +40,7 @@ std::vector<Command> SwarmCommands();
 std::vector<Command> NodeCommands();
 std::vector<Command> ServiceCommands();
 std::vector<Command> StackCommands();
+std::vector<Command> NetworkCommands();
 std::vector<Command> ImageCommands();
 std::vector<Command> SystemCommands();
 const std::vector<Command>& AllCommands();
@@ -87,6 +88,8 @@ class Invocation {
 absl::StatusOr<std::vector<v1::Service>> ListAllServices(
     ManagerClient& manager, const v1::ListServicesRequest& request = {});
 absl::StatusOr<std::vector<v1::Node>> ListAllNodes(ManagerClient& manager);
+absl::StatusOr<std::vector<v1::Network>> ListAllNetworks(
+    ManagerClient& manager, const v1::ListNetworksRequest& request = {});
 absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,
                                                    const v1::ListTasksRequest& request);
 

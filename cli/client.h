@@ -56,6 +56,12 @@ class ManagerClient {
       const v1::ListRevisionsRequest&) = 0;
   virtual absl::StatusOr<v1::RebalanceServiceResponse> RebalanceService(
       const v1::RebalanceServiceRequest&) = 0;
+  virtual absl::StatusOr<v1::Network> CreateNetwork(const v1::CreateNetworkRequest&) = 0;
+  virtual absl::StatusOr<v1::Network> GetNetwork(const v1::GetNetworkRequest&) = 0;
+  virtual absl::StatusOr<v1::ListNetworksResponse> ListNetworks(const v1::ListNetworksRequest&) = 0;
+  // FailedPrecondition: something uses it.
+  virtual absl::StatusOr<v1::DeleteNetworkResponse> DeleteNetwork(
+      const v1::DeleteNetworkRequest&) = 0;
   virtual absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest&) = 0;
   virtual absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest&) = 0;
   virtual absl::StatusOr<v1::VersionInfo> GetVersion(const v1::GetVersionRequest&) = 0;

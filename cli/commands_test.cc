@@ -42,10 +42,8 @@ class CommandsTest : public ::testing::Test {
 // -------------------------------------------------------------------------------------- usage
 
 TEST_F(CommandsTest, RefusesWhatIsNotBuiltByNameWithExitCode2) {
-  EXPECT_EQ(world_.Run({"service", "create", "--publish", "80:80", "nginx"}), 2);
-  EXPECT_EQ(console_.err,
-            "error: --publish is not built yet: with --network host a task has the ports of its "
-            "node\n");
+  EXPECT_EQ(world_.Run({"service", "create", "--mount", "a:/b", "nginx"}), 2);
+  EXPECT_EQ(console_.err, "error: --mount is not built yet\n");
   EXPECT_EQ(world_.Run({"secret", "ls"}), 2);
   EXPECT_EQ(console_.err, "error: secrets are not built yet\n");
   EXPECT_EQ(world_.Run({"node", "promote", "x"}), 2);
@@ -222,7 +220,7 @@ TEST_F(CommandsTest, EveryFlagOfTheSemanticsIsKnown) {
 
 TEST_F(CommandsTest, HelpListsOnlyWhatIsBuilt) {
   EXPECT_EQ(world_.Run({"service", "create", "--help"}), 0);
-  EXPECT_THAT(console_.out, AllOf(HasSubstr("--replicas NUMBER"), Not(HasSubstr("--publish")),
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("--replicas NUMBER"), Not(HasSubstr("--mount")),
                                   Not(HasSubstr("--stability-wait"))));
   EXPECT_EQ(world_.Run({"--help"}), 0);
   EXPECT_THAT(console_.out, AllOf(HasSubstr("service"), Not(HasSubstr("secret"))));
@@ -598,8 +596,8 @@ TEST_F(CommandsTest, AContextIsWrittenForItsOwnerAloneAndUsed) {
 TEST_F(CommandsTest, AGlobalFlagBeforeTheCommandCountsEvenIfTheCommandHasOneOfThatName) {
   EXPECT_EQ(world_.Run({"--host", "unix:///x.sock", "service", "create", "-d", "busybox"}), 0);
   EXPECT_EQ(world_.connector.target.address, "unix:/x.sock");
-  EXPECT_EQ(world_.Run({"service", "create", "--host", "a:1.2.3.4", "busybox"}), 2);
-  EXPECT_EQ(console_.err, "error: --host is not built yet\n");
+  EXPECT_EQ(world_.Run({"service", "create", "--host", "unix:///other", "busybox"}), 2);
+  EXPECT_THAT(console_.err, HasSubstr("error: --host=unix:///other: \"///other\" is no address"));
   // Not taken as the manager's address and then forgotten.
   EXPECT_EQ(world_.Run({"service", "create", "-H", "unix:///other", "busybox"}), 2);
   EXPECT_EQ(console_.err, "error: unknown flag -H: see --help for the flags of this command\n");
@@ -662,7 +660,9 @@ constexpr char kShop[] =
 TEST_F(CommandsTest, DeployCreatesThenLeavesUnchangedServicesAlone) {
   const std::string path = WriteFile("shop.yaml", kShop);
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
-  EXPECT_EQ(console_.out, "Creating service shop_web\nCreating service shop_api\n");
+  EXPECT_EQ(
+      console_.out,
+      "Creating network shop_default\nCreating service shop_web\nCreating service shop_api\n");
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
   EXPECT_EQ(console_.out, "Service shop_web is unchanged\nService shop_api is unchanged\n");
   EXPECT_EQ(world_.Run({"stack", "ls"}), 0);
@@ -725,7 +725,9 @@ TEST_F(CommandsTest, StackRemovalWaitsUntilTheLastServiceIsGone) {
   const std::string path = WriteFile("shop.yaml", kShop);
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 0);
   EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 0);
-  EXPECT_EQ(console_.out, "Removing service shop_api\nRemoving service shop_web\n");
+  EXPECT_EQ(
+      console_.out,
+      "Removing service shop_api\nRemoving service shop_web\nRemoving network shop_default\n");
   EXPECT_TRUE(cluster_.services.empty());
   EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 1);
   EXPECT_EQ(console_.err, "error: nothing found in stack: shop\n");
@@ -770,7 +772,7 @@ TEST_F(CommandsTest, ConfigShowsTheFileAsItIsUnderstood) {
 TEST_F(CommandsTest, CompletionKnowsCommandsAndFlags) {
   EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
   EXPECT_THAT(console_.out, AllOf(HasSubstr("\"service \") words=\"create history inspect"),
-                                  HasSubstr("--replicas"), Not(HasSubstr("--publish"))));
+                                  HasSubstr("--replicas"), Not(HasSubstr("--mount"))));
   EXPECT_EQ(world_.Run({"completion", "fish"}), 0);
   EXPECT_EQ(world_.Run({"completion", "tcsh"}), 2);
 }

@@ -51,6 +51,7 @@ struct FakeCluster {
   FakeClock& clock;
   std::map<std::string, v1::Service> services;  // by id
   std::map<std::string, v1::Task> tasks;        // by id
+  std::map<std::string, v1::Network> networks;  // by id
   std::vector<v1::Node> nodes;
   uint64_t version = 100;
   // What happens while a command watches, one after the other; each may Publish.
@@ -80,6 +81,36 @@ struct FakeCluster {
     spec.mutable_replicated()->set_replicas(replicas);
     spec.mutable_task()->mutable_container()->set_image("busybox");
     return Put(StrCat(name, "-id"), spec);
+  }
+
+  v1::Network& AddNetwork(const v1::NetworkSpec& spec) {
+    v1::Network& network = networks[StrCat(spec.name(), "-id")];
+    network.set_id(StrCat(spec.name(), "-id"));
+    *network.mutable_spec() = spec;
+    *network.mutable_ipam() = spec.ipam();
+    network.set_scope("swarm");
+    network.mutable_meta()->set_version(++version);
+    return network;
+  }
+  v1::Network& AddNetwork(const std::string& name) {
+    v1::NetworkSpec spec;
+    spec.set_name(name);
+    spec.set_driver("overlay");
+    return AddNetwork(spec);
+  }
+
+  const v1::Network* FindNetwork(const std::string& ref) const {
+    for (const auto& [id, network] : networks) {
+      if (id == ref || network.spec().name() == ref) return &network;
+    }
+    return nullptr;
+  }
+
+  static bool IsIn(const v1::TaskSpec& task, const v1::Network& network) {
+    for (const v1::NetworkAttachmentConfig& one : task.networks()) {
+      if (one.target() == network.id() || one.target() == network.spec().name()) return true;
+    }
+    return false;
   }
 
   v1::Service& Put(const std::string& id, const v1::ServiceSpec& spec) {
@@ -318,6 +349,11 @@ class FakeManager : public ManagerClient {
         fits =
             fits && it != service.spec().labels().end() && (value.empty() || it->second == value);
       }
+      if (!r.network_ref().empty()) {
+        const v1::Network* network = cluster_.FindNetwork(r.network_ref());
+        if (network == nullptr) return NoNetwork(r.network_ref());
+        fits = fits && FakeCluster::IsIn(service.spec().task(), *network);
+      }
       if (!fits) continue;
       if (response.services_size() == 1) {
         response.set_next_page_token(id);
@@ -380,6 +416,56 @@ class FakeManager : public ManagerClient {
     response.set_moves(cluster_.moves);
     return response;
   }
+  absl::StatusOr<v1::Network> CreateNetwork(const v1::CreateNetworkRequest& r) override {
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
+    if (cluster_.FindNetwork(r.spec().name()) != nullptr) {
+      return absl::AlreadyExistsError(StrCat("a network ", r.spec().name(), " is there already"));
+    }
+    cluster_.writes.push_back(StrCat("create network ", r.spec().name()));
+    return cluster_.AddNetwork(r.spec());
+  }
+  absl::StatusOr<v1::Network> GetNetwork(const v1::GetNetworkRequest& r) override {
+    const v1::Network* network = cluster_.FindNetwork(r.ref());
+    if (network == nullptr) return NoNetwork(r.ref());
+    return *network;
+  }
+  absl::StatusOr<v1::ListNetworksResponse> ListNetworks(const v1::ListNetworksRequest& r) override {
+    // One a page, so that every caller must turn pages.
+    v1::ListNetworksResponse response;
+    bool skipping = !r.page_token().empty();
+    for (const auto& [id, network] : cluster_.networks) {
+      if (skipping && id != r.page_token()) continue;
+      skipping = false;
+      bool fits = network.spec().name().starts_with(r.name_prefix());
+      for (const auto& [key, value] : r.labels()) {
+        const auto it = network.spec().labels().find(key);
+        fits =
+            fits && it != network.spec().labels().end() && (value.empty() || it->second == value);
+      }
+      if (!fits) continue;
+      if (response.networks_size() == 1) {
+        response.set_next_page_token(id);
+        break;
+      }
+      *response.add_networks() = network;
+    }
+    return response;
+  }
+  // In use while a service that names it or a task of one is there.
+  absl::StatusOr<v1::DeleteNetworkResponse> DeleteNetwork(
+      const v1::DeleteNetworkRequest& r) override {
+    const v1::Network* network = cluster_.FindNetwork(r.ref());
+    if (network == nullptr) return NoNetwork(r.ref());
+    const std::string name = network->spec().name();
+    for (const auto& [id, service] : cluster_.services) {
+      if (!FakeCluster::IsIn(service.spec().task(), *network)) continue;
+      return absl::FailedPreconditionError(
+          StrCat("network ", name, " is used by the service ", service.spec().name()));
+    }
+    cluster_.writes.push_back(StrCat("delete network ", name));
+    cluster_.networks.erase(network->id());
+    return v1::DeleteNetworkResponse();
+  }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     const auto it = cluster_.tasks.find(r.ref());
     if (it == cluster_.tasks.end()) return absl::NotFoundError("task not found");
@@ -392,6 +478,11 @@ class FakeManager : public ManagerClient {
     for (const auto& [id, task] : cluster_.tasks) {
       if (service != nullptr && task.service_id() != service->id()) continue;
       if (!r.node_ref().empty() && task.node_id() != r.node_ref()) continue;
+      bool in_network = r.network_ref().empty();
+      for (const v1::TaskNetwork& one : task.networks()) {
+        in_network = in_network || one.network_id() == r.network_ref();
+      }
+      if (!in_network) continue;
       *response.add_tasks() = task;
     }
     return response;
@@ -419,6 +510,9 @@ class FakeManager : public ManagerClient {
   }
   static absl::Status NoService(const std::string& ref) {
     return absl::NotFoundError(StrCat("service \"", ref, "\" not found"));
+  }
+  static absl::Status NoNetwork(const std::string& ref) {
+    return absl::NotFoundError(StrCat("network \"", ref, "\" not found"));
   }
   static v1::JoinTokens Tokens(const std::string& worker) {
     v1::JoinTokens tokens;
@@ -522,6 +616,7 @@ struct FakeWorld {
   FakeConnector connector{cluster};
   std::unique_ptr<Random> random = MakeSeededRandom(1);
   std::map<std::string, std::string> variables;
+  int stdin_fd = -1;
 
   int Run(const std::vector<std::string>& args) {
     console.out.clear();
@@ -535,7 +630,7 @@ struct FakeWorld {
                  const auto it = variables.find(std::string(name));
                  return it == variables.end() ? std::nullopt : std::optional(it->second);
                },
-               /*stdin_fd=*/-1};
+               stdin_fd};
     return RunCli(args, env);
   }
 };

@@ -116,6 +116,19 @@ class GrpcManager : public ManagerClient {
       const v1::RebalanceServiceRequest& r) override {
     return Call<v1::RebalanceServiceResponse>(&v1::Control::Stub::RebalanceService, r);
   }
+  absl::StatusOr<v1::Network> CreateNetwork(const v1::CreateNetworkRequest& r) override {
+    return Call<v1::Network>(&v1::Control::Stub::CreateNetwork, r);
+  }
+  absl::StatusOr<v1::Network> GetNetwork(const v1::GetNetworkRequest& r) override {
+    return Call<v1::Network>(&v1::Control::Stub::GetNetwork, r);
+  }
+  absl::StatusOr<v1::ListNetworksResponse> ListNetworks(const v1::ListNetworksRequest& r) override {
+    return Call<v1::ListNetworksResponse>(&v1::Control::Stub::ListNetworks, r);
+  }
+  absl::StatusOr<v1::DeleteNetworkResponse> DeleteNetwork(
+      const v1::DeleteNetworkRequest& r) override {
+    return Call<v1::DeleteNetworkResponse>(&v1::Control::Stub::DeleteNetwork, r);
+  }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     return Call<v1::Task>(&v1::Control::Stub::GetTask, r);
   }

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "cli/errors.h"
+#include "cli/output/networks.h"
 #include "cli/output/views.h"
 #include "cli/output/words.h"
 #include "common/status_macros.h"
@@ -40,6 +42,50 @@ absl::Status ResolveFilters(Invocation& in, const std::vector<v1::Node>& nodes, 
     }
   }
   return absl::OkStatus();
+}
+
+bool InHostMode(const v1::PortConfig& port) {
+  return port.publish_mode() == v1::PortConfig::PUBLISH_MODE_HOST;
+}
+
+// What the nodes of running tasks publish for them alone: the ports in host mode of the revision
+// that each runs. What cannot be had is left out.
+std::map<std::string, std::string> HostPorts(ManagerClient& manager,
+                                             const std::vector<v1::Task>& tasks) {
+  std::map<std::string, std::map<std::string, std::string>> of_service;  // by revision
+  const auto of_revisions = [&](const std::string& service) {
+    const auto [known, is_new] = of_service.try_emplace(service);
+    if (!is_new) return known->second;
+    v1::ListRevisionsRequest request;
+    request.set_service_ref(service);
+    const auto answer = manager.ListRevisions(request);
+    if (!answer.ok()) return known->second;
+    for (const v1::Revision& revision : answer->revisions()) {
+      known->second[revision.id()] =
+          PublishedPorts(revision.host_ports(), v1::PortConfig::PUBLISH_MODE_HOST);
+    }
+    return known->second;
+  };
+  // Of many services only those are asked that may have such ports.
+  std::set<std::string> asked;
+  for (const v1::Task& task : tasks) asked.insert(task.service_id());
+  if (asked.size() > 1) {
+    const auto services = ListAllServices(manager);
+    if (!services.ok()) return {};
+    for (const v1::Service& service : *services) {
+      const auto& all = service.spec().endpoint().ports();
+      if (std::none_of(all.begin(), all.end(), InHostMode)) asked.erase(service.id());
+    }
+  }
+  std::map<std::string, std::string> ports;
+  for (const v1::Task& task : tasks) {
+    if (!asked.contains(task.service_id())) continue;
+    if (task.status().state() != v1::TaskStatus::STATE_RUNNING) continue;
+    const auto revisions = of_revisions(task.service_id());
+    const auto revision = revisions.find(task.revision_id());
+    if (revision != revisions.end()) ports[task.id()] = revision->second;
+  }
+  return ports;
 }
 
 bool FitsFilter(const v1::Task& task, const std::string& key, const std::string& value,
@@ -140,6 +186,7 @@ absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks) {
     for (const v1::Task& task : tasks) in.Out(StrCat(task.id(), "\n"));
     return absl::OkStatus();
   }
+  view.ports = HostPorts(*manager, tasks);
   ASSIGN_OR_RETURN(const std::string text, TaskListing(std::move(tasks), view).Render(format));
   in.Out(text);
   return absl::OkStatus();

@@ -25,10 +25,10 @@ constexpr Group kGroups[] = {
     {"node", "the machines of the cluster"},
     {"service", "what runs, and how many of it"},
     {"stack", "sets of services from a file"},
+    {"network", "what services reach each other by"},
     {"image", "images that this node holds"},
     {"secret", "", false},
     {"config", "", false},
-    {"network", "", false},
     {"volume", "", false},
 };
 

@@ -22,8 +22,20 @@ namespace {
 
 constexpr int kMostAttempts = 5;  // of an update that somebody else's overtook
 
+// A network that the manager does not know is one that the spec may name all the same.
+std::vector<std::string> NetworkNamesOf(Invocation& in, const std::string& ref) {
+  const absl::StatusOr<ManagerClient*> manager = in.Manager();
+  if (!manager.ok()) return {};
+  v1::GetNetworkRequest request;
+  request.set_ref(ref);
+  const absl::StatusOr<v1::Network> network = (*manager)->GetNetwork(request);
+  if (!network.ok()) return {};
+  return {network->id(), network->spec().name()};
+}
+
 FlagWorld WorldOf(Invocation& in) {
-  return {in.env.variable, [&in](const std::string& path) { return in.ReadInput(path); }};
+  return {in.env.variable, [&in](const std::string& path) { return in.ReadInput(path); },
+          [&in](const std::string& ref) { return NetworkNamesOf(in, ref); }};
 }
 
 // "busybox-k3x9a2": Docker makes up a name too.
@@ -221,6 +233,9 @@ ServiceStory StoryOf(Invocation& in, ManagerClient& manager, const v1::Service& 
   tasks.set_service_ref(service.id());
   tasks.set_desired_running_only(true);
   if (auto listed = ListAllTasks(manager, tasks); listed.ok()) story.tasks = *std::move(listed);
+  if (!service.spec().task().networks().empty() || !service.endpoint().virtual_ips().empty()) {
+    if (auto listed = ListAllNetworks(manager); listed.ok()) story.networks = *std::move(listed);
+  }
   if (service.previous_revision_id().empty()) return story;
   v1::ListRevisionsRequest revisions;
   revisions.set_service_ref(service.id());

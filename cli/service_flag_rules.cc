@@ -34,11 +34,15 @@ constexpr FlagRule kScalars[] = {
 };
 
 constexpr FlagRule kScalarsNotBuilt[] = {
-    {"tty", 't', kSwitch, "", "", kNo},       {"init", 0, kSwitch, "", "", kNo},
-    {"memory-swap", 0, kText, "", "", kNo},   {"memory-swappiness", 0, kText, "", "", kNo},
-    {"endpoint-mode", 0, kText, "", "", kNo}, {"with-registry-auth", 0, kSwitch, "", "", kNo},
-    {"log-driver", 0, kText, "", "", kNo},    {"log-opt", 0, kList, "", "", kNo},
-    {"isolation", 0, kText, "", "", kNo},     {"credential-spec", 0, kText, "", "", kNo},
+    {"tty", 't', kSwitch, "", "", kNo},
+    {"init", 0, kSwitch, "", "", kNo},
+    {"memory-swap", 0, kText, "", "", kNo},
+    {"memory-swappiness", 0, kText, "", "", kNo},
+    {"with-registry-auth", 0, kSwitch, "", "", kNo},
+    {"log-driver", 0, kText, "", "", kNo},
+    {"log-opt", 0, kList, "", "", kNo},
+    {"isolation", 0, kText, "", "", kNo},
+    {"credential-spec", 0, kText, "", "", kNo},
 };
 
 constexpr FlagRule kCreateLists[] = {
@@ -50,7 +54,6 @@ constexpr FlagRule kCreateLists[] = {
     {"cap-drop", 0, kList, "CAPABILITY", "a capability less"},
     {"sysctl", 0, kList, "KEY=VALUE", "a kernel setting of the container"},
     {"ulimit", 0, kList, "NAME=SOFT[:HARD]", "a resource limit of the process"},
-    {"network", 0, kList, "NETWORK", "host: the node's own network"},
 };
 
 constexpr FlagRule kUpdateLists[] = {
@@ -69,8 +72,6 @@ constexpr FlagRule kUpdateLists[] = {
     {"sysctl-rm", 0, kList, "KEY", "remove a kernel setting"},
     {"ulimit-add", 0, kList, "NAME=SOFT[:HARD]", "add or change a resource limit"},
     {"ulimit-rm", 0, kList, "NAME", "remove a resource limit"},
-    {"network-add", 0, kList, "NETWORK", "add a network: host"},
-    {"network-rm", 0, kList, "NETWORK", "remove a network: host"},
     {"image", 0, kText, "IMAGE", "another image"},
     {"args", 0, kText, "ARGS", "instead of the image's command, in one word"},
     {"force", 0, kSwitch, "", "restart every task, even when nothing changed"},
@@ -86,39 +87,18 @@ constexpr FlagRule kUpdateInstead[] = {
     {"group", 0, kList, "", "changes nothing here: use --group-add and --group-rm", kNo},
     {"sysctl", 0, kList, "", "changes nothing here: use --sysctl-add and --sysctl-rm", kNo},
     {"ulimit", 0, kList, "", "changes nothing here: use --ulimit-add and --ulimit-rm", kNo},
-    {"network", 0, kList, "", "changes nothing here: use --network-add and --network-rm", kNo},
     {"name", 0, kText, "", "cannot be changed: create a service of the new name", kNo},
 };
 
 constexpr FlagRule kListsNotBuilt[] = {
-    {"publish", 'p', kList, "",
-     "is not built yet: with --network host a task has the ports of its node", kNo},
-    {"host", 0, kList, "", "", kNo},
-    {"dns", 0, kList, "", "", kNo},
-    {"dns-option", 0, kList, "", "", kNo},
-    {"dns-search", 0, kList, "", "", kNo},
     {"mount", 0, kList, "", "", kNo},
     {"config", 0, kList, "", "", kNo},
     {"secret", 0, kList, "", "", kNo},
 };
 constexpr FlagRule kUpdateListsNotBuilt[] = {
-    {"publish-add", 0, kList, "",
-     "is not built yet: with --network-add host a task has the ports of its node", kNo},
-    {"publish-rm", 0, kList, "", "", kNo},
-    {"host-add", 0, kList, "", "", kNo},
-    {"host-rm", 0, kList, "", "", kNo},
-    {"dns-add", 0, kList, "", "", kNo},
-    {"dns-rm", 0, kList, "", "", kNo},
-    {"dns-option-add", 0, kList, "", "", kNo},
-    {"dns-option-rm", 0, kList, "", "", kNo},
-    {"dns-search-add", 0, kList, "", "", kNo},
-    {"dns-search-rm", 0, kList, "", "", kNo},
-    {"mount-add", 0, kList, "", "", kNo},
-    {"mount-rm", 0, kList, "", "", kNo},
-    {"config-add", 0, kList, "", "", kNo},
-    {"config-rm", 0, kList, "", "", kNo},
-    {"secret-add", 0, kList, "", "", kNo},
-    {"secret-rm", 0, kList, "", "", kNo},
+    {"mount-add", 0, kList, "", "", kNo},  {"mount-rm", 0, kList, "", "", kNo},
+    {"config-add", 0, kList, "", "", kNo}, {"config-rm", 0, kList, "", "", kNo},
+    {"secret-add", 0, kList, "", "", kNo}, {"secret-rm", 0, kList, "", "", kNo},
 };
 
 void Add(std::vector<FlagRule>& to, absl::Span<const FlagRule> rules) {
@@ -127,6 +107,7 @@ void Add(std::vector<FlagRule>& to, absl::Span<const FlagRule> rules) {
 
 void AddThemes(ServiceVerb verb, std::vector<FlagRule>& to) {
   Add(to, PlacementFlags(verb));
+  Add(to, NetworkFlags(verb));
   Add(to, HealthFlags());
   Add(to, RolloutFlags());
 }

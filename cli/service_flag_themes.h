@@ -6,6 +6,7 @@
 #ifndef SWARM_CLI_SERVICE_FLAG_THEMES_H_
 #define SWARM_CLI_SERVICE_FLAG_THEMES_H_
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,6 +38,14 @@ absl::Status ApplyHealth(const Flags& flags, v1::ServiceSpec& spec);
 // --generic-resource
 std::vector<FlagRule> PlacementFlags(ServiceVerb verb);
 absl::Status ApplyPlacement(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);
+
+// --network --publish --endpoint-mode --host --dns…; of an update -add and -rm. A service may have
+// joined by a network's id what the user calls by its name: `names` gives both, and nothing when it
+// does not know; it may be empty.
+using NetworkNames = std::function<std::vector<std::string>(const std::string& ref)>;
+std::vector<FlagRule> NetworkFlags(ServiceVerb verb);
+absl::Status ApplyNetworks(const Flags& flags, ServiceVerb verb, const NetworkNames& names,
+                           v1::ServiceSpec& spec);
 
 inline bool IsJob(const v1::ServiceSpec& spec) {
   return spec.has_replicated_job() || spec.has_global_job();

@@ -111,18 +111,6 @@ class SpecWriter {
     return absl::OkStatus();
   }
 
-  absl::Status AddNetworks(std::string_view flag) {
-    for (const std::string& text : flags_.List(flag)) {
-      const std::string name = text.starts_with("name=") ? text.substr(5) : text;
-      if (name != "host") {
-        return NotBuiltError(StrCat("--", flag, " ", text, ": a network other than host"));
-      }
-      RemoveNetwork(name);
-      task_.add_networks()->set_target(name);
-    }
-    return absl::OkStatus();
-  }
-
   void AddCapabilities() {
     for (const std::string& text : flags_.List("cap-add")) {
       RemoveText(*container_.mutable_capability_drop(), CapabilityName(text));
@@ -147,7 +135,6 @@ class SpecWriter {
     }
     for (const auto& key : flags_.List("sysctl-rm")) container_.mutable_sysctls()->erase(key);
     for (const auto& name : flags_.List("ulimit-rm")) RemoveUlimit(name);
-    for (const auto& name : flags_.List("network-rm")) RemoveNetwork(name);
   }
 
   // Sections that are there and empty would make a spec differ from one without them.
@@ -290,13 +277,6 @@ class SpecWriter {
                   ulimits.end());
   }
 
-  void RemoveNetwork(const std::string& name) {
-    auto& networks = *task_.mutable_networks();
-    networks.erase(std::remove_if(networks.begin(), networks.end(),
-                                  [&](const auto& n) { return n.target() == name; }),
-                   networks.end());
-  }
-
   const Flags& flags_;
   const FlagWorld& world_;
   v1::ServiceSpec& spec_;
@@ -305,10 +285,12 @@ class SpecWriter {
 };
 
 // Mode first, which the others look at, and resources before it: percentages are of them.
-absl::Status ApplyThemes(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec) {
+absl::Status ApplyThemes(const Flags& flags, ServiceVerb verb, const FlagWorld& world,
+                         v1::ServiceSpec& spec) {
   RETURN_IF_ERROR(ApplyMode(flags, verb, spec));
   RETURN_IF_ERROR(ApplyPlacement(flags, verb, spec));
   RETURN_IF_ERROR(ApplyHealth(flags, spec));
+  RETURN_IF_ERROR(ApplyNetworks(flags, verb, world.network_names, spec));
   return ApplyRollout(flags, spec);
 }
 
@@ -323,7 +305,7 @@ absl::StatusOr<v1::ServiceSpec> SpecFromFlags(const Flags& flags, const FlagWorl
   for (size_t i = 1; i < arguments.size(); ++i) container.add_args(arguments[i]);
   SpecWriter writer(flags, world, spec);
   RETURN_IF_ERROR(writer.Scalars());
-  RETURN_IF_ERROR(ApplyThemes(flags, ServiceVerb::kCreate, spec));
+  RETURN_IF_ERROR(ApplyThemes(flags, ServiceVerb::kCreate, world, spec));
   RETURN_IF_ERROR(writer.AddLabels("label", *spec.mutable_labels()));
   RETURN_IF_ERROR(writer.AddLabels("container-label", *container.mutable_labels()));
   RETURN_IF_ERROR(writer.AddEnv("env"));
@@ -331,7 +313,6 @@ absl::StatusOr<v1::ServiceSpec> SpecFromFlags(const Flags& flags, const FlagWorl
   writer.AddCapabilities();
   RETURN_IF_ERROR(writer.AddSysctls("sysctl"));
   RETURN_IF_ERROR(writer.AddUlimits("ulimit"));
-  RETURN_IF_ERROR(writer.AddNetworks("network"));
   writer.DropEmptySections();
   return spec;
 }
@@ -343,7 +324,7 @@ absl::Status ChangeSpec(const Flags& flags, const FlagWorld& world, v1::ServiceS
   SpecWriter writer(flags, world, spec);
   writer.Removals();
   RETURN_IF_ERROR(writer.Scalars());
-  RETURN_IF_ERROR(ApplyThemes(flags, ServiceVerb::kUpdate, spec));
+  RETURN_IF_ERROR(ApplyThemes(flags, ServiceVerb::kUpdate, world, spec));
   RETURN_IF_ERROR(writer.AddLabels("label-add", *spec.mutable_labels()));
   RETURN_IF_ERROR(writer.AddLabels("container-label-add", *container.mutable_labels()));
   RETURN_IF_ERROR(writer.AddEnv("env-add"));
@@ -353,7 +334,6 @@ absl::Status ChangeSpec(const Flags& flags, const FlagWorld& world, v1::ServiceS
   writer.AddCapabilities();
   RETURN_IF_ERROR(writer.AddSysctls("sysctl-add"));
   RETURN_IF_ERROR(writer.AddUlimits("ulimit-add"));
-  RETURN_IF_ERROR(writer.AddNetworks("network-add"));
   writer.DropEmptySections();
   return absl::OkStatus();
 }

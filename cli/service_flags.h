@@ -15,10 +15,12 @@
 
 namespace swarm::cli {
 
-// Where `--env NAME` and `--env-file FILE` look.
+// Where `--env NAME`, `--env-file FILE` and `--network-rm NETWORK` look.
 struct FlagWorld {
   std::function<std::optional<std::string>(std::string_view name)> variable;
   std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;
+  // The name and id of a network, for --network-rm; may be empty.
+  std::function<std::vector<std::string>(const std::string& ref)> network_names = {};
 };
 
 // What both have: --detach --quiet --timeout and the flags of the spec. All flags of SEMANTICS are

@@ -163,7 +163,7 @@ TEST(ServiceFlagsTest, MalformedValuesAreUsageErrors) {
   for (const char* flag :
        {"--replicas=-1", "--replicas=x", "--limit-cpu=a", "--limit-memory=1x", "--restart-delay=5",
         "--restart-condition=sometimes", "--ulimit=nofile", "--sysctl=a", "--mode=odd",
-        "--entrypoint='x", "--env==x", "--network=overlay", "--label==1"}) {
+        "--entrypoint='x", "--env==x", "--network=a,b", "--label==1"}) {
     const auto spec = Create({flag, "x"});
     EXPECT_FALSE(spec.ok()) << flag;
     EXPECT_EQ(ExitCodeOf(spec.status()), 2) << flag;

@@ -444,7 +444,8 @@ TEST_F(ServiceKindsTest, AStackIsCreatedInTheOrderInWhichItsServicesWaitForEachO
                          "  agent: {image: busybox, deploy: {mode: global}}\n"
                          "  db: {image: busybox}\n";
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "s"}), 0);
-  EXPECT_THAT(cluster_.writes, ElementsAre("create s_db", "create s_web", "create s_agent"));
+  EXPECT_THAT(cluster_.writes, ElementsAre("create network s_default", "create s_db",
+                                           "create s_web", "create s_agent"));
   EXPECT_EQ(Find("s_web").spec().depends_on(0).service(), "s_db");
 }
 

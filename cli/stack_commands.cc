@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "cli/errors.h"
 #include "cli/output/views.h"
 #include "cli/ps.h"
+#include "cli/stack_networks.h"
 #include "common/file_system.h"
 #include "common/ids.h"
 #include "common/status_macros.h"
@@ -93,6 +95,7 @@ class Deployment {
       : in_(in), manager_(manager), stack_(std::move(stack)), resolve_(std::move(resolve)) {}
 
   absl::Status Run(const compose::Stack& file) {
+    RETURN_IF_ERROR(MakeNetworks(in_, manager_, file));
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
     for (const v1::Service& service : services) existing_[service.spec().name()] = service;
     if (in_.flags.On("prune")) RETURN_IF_ERROR(Prune(file));
@@ -109,6 +112,8 @@ class Deployment {
   }
 
   const std::vector<v1::Service>& accepted() const { return accepted_; }
+  // What --prune removed; their tasks may still be on their way out.
+  const std::vector<v1::Service>& pruned() const { return pruned_; }
 
  private:
   absl::Status Prune(const compose::Stack& file) {
@@ -120,7 +125,9 @@ class Deployment {
       v1::DeleteServiceRequest request;
       request.set_ref(service.id());
       const absl::Status status = manager_.DeleteService(request).status();
-      if (!absl::IsNotFound(status)) RETURN_IF_ERROR(status);
+      if (absl::IsNotFound(status)) continue;
+      RETURN_IF_ERROR(status);
+      pruned_.push_back(service);
     }
     return absl::OkStatus();
   }
@@ -184,7 +191,27 @@ class Deployment {
   const std::string resolve_;
   std::map<std::string, v1::Service> existing_;
   std::vector<v1::Service> accepted_;
+  std::vector<v1::Service> pruned_;
 };
+
+// The stack's networks that are no longer in the file, once the services that left it are gone. One
+// that tasks of another service still use, since they are only being updated, stays for now.
+absl::Status PruneNetworks(Invocation& in, ManagerClient& manager, const std::string& stack,
+                           const compose::Stack& file, GoneWaiter& gone,
+                           const std::vector<v1::Service>& pruned, WaitOptions wait) {
+  constexpr absl::Duration kPatience = absl::Minutes(1);
+  std::set<std::string> names;
+  for (const compose::StackNetwork& network : file.networks) names.insert(network.spec.name());
+  ASSIGN_OR_RETURN(std::vector<v1::Network> networks, NetworksOfStack(manager, stack));
+  networks.erase(std::remove_if(networks.begin(), networks.end(),
+                                [&](const auto& n) { return names.contains(n.spec().name()); }),
+                 networks.end());
+  if (networks.empty()) return absl::OkStatus();
+  wait.timeout = wait.timeout.value_or(kPatience);
+  const absl::Status status = gone.Wait(pruned, wait);
+  if (ExitCodeOf(status) != kExitTimedOut) RETURN_IF_ERROR(status);
+  return RemoveNetworks(in, manager, networks, /*leave_used=*/true);
+}
 
 absl::Status Deploy(Invocation& in) {
   const std::string& stack = in.arguments()[0];
@@ -199,8 +226,16 @@ absl::Status Deploy(Invocation& in) {
                    compose::LoadStack(input.files, OptionsFor(in, input, stack)));
   for (const std::string& warning : file.warnings) in.Warn(warning);
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  std::optional<GoneWaiter> gone;
+  if (in.flags.On("prune")) {
+    ASSIGN_OR_RETURN(gone, GoneWaiter::Begin(in));
+  }
   Deployment deployment(in, *manager, stack, resolve);
   RETURN_IF_ERROR(deployment.Run(file));
+  if (gone) {
+    RETURN_IF_ERROR(PruneNetworks(in, *manager, stack, file, *gone, deployment.pruned(), wait));
+    gone.reset();  // nobody reads it any more
+  }
   const bool waits = in.flags.On("wait") || (in.flags.Has("detach") && !in.flags.On("detach"));
   if (!waits) return absl::OkStatus();
   return WaitForConvergence(in, deployment.accepted(), wait);
@@ -263,9 +298,12 @@ absl::Status Remove(Invocation& in) {
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(GoneWaiter gone, GoneWaiter::Begin(in));
   std::vector<v1::Service> removed;
+  std::vector<v1::Network> networks;
   const absl::Status status = ForEachArgument(in, [&](const std::string& stack) -> absl::Status {
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(*manager, stack));
-    if (services.empty()) return NoSuchStack(stack);
+    ASSIGN_OR_RETURN(const std::vector<v1::Network> some, NetworksOfStack(*manager, stack));
+    if (services.empty() && some.empty()) return NoSuchStack(stack);
+    networks.insert(networks.end(), some.begin(), some.end());
     for (const v1::Service& service : services) {
       in.Out(StrCat("Removing service ", service.spec().name(), "\n"));
       v1::DeleteServiceRequest request;
@@ -277,8 +315,10 @@ absl::Status Remove(Invocation& in) {
     }
     return absl::OkStatus();
   });
-  if (!in.flags.On("detach")) RETURN_IF_ERROR(gone.Wait(std::move(removed), wait));
-  return status;
+  const bool detach = in.flags.On("detach");
+  if (!detach) RETURN_IF_ERROR(gone.Wait(std::move(removed), wait));
+  const absl::Status of_networks = RemoveNetworks(in, *manager, networks, /*leave_used=*/detach);
+  return status.ok() ? of_networks : status;
 }
 
 }  // namespace
@@ -300,7 +340,8 @@ std::vector<Command> StackCommands() {
        1,
        false,
        {file,
-        {"prune", 0, FlagKind::kSwitch, "", "remove services that are no longer in the file"},
+        {"prune", 0, FlagKind::kSwitch, "",
+         "remove services and networks that are no longer in the file"},
         {"wait", 0, FlagKind::kSwitch, "", "until everything runs"},
         {"detach", 'd', FlagKind::kSwitch, "", "return at once (default); --detach=false waits"},
         {"resolve-image", 0, FlagKind::kText, "WHEN",

@@ -21,7 +21,9 @@ absl::StatusOr<v1::WatchRequest::Kind> KindOf(const std::string& type) {
   if (type == "node") return v1::WatchRequest::KIND_NODE;
   if (type == "task") return v1::WatchRequest::KIND_TASK;
   if (type == "cluster") return v1::WatchRequest::KIND_CLUSTER;
-  return UsageError(StrCat("--filter type=", type, ": must be service, node, task or cluster"));
+  if (type == "network") return v1::WatchRequest::KIND_NETWORK;
+  return UsageError(
+      StrCat("--filter type=", type, ": must be service, node, task, network or cluster"));
 }
 
 absl::StatusOr<v1::WatchRequest> WatchFrom(Invocation& in, ManagerClient& manager) {
@@ -168,7 +170,7 @@ std::vector<Command> SystemCommands() {
        0,
        false,
        {{"filter", 'f', FlagKind::kList, "KEY=VALUE",
-         "type (service, node, task, cluster) or service"},
+         "type (service, node, task, network, cluster) or service"},
         {"since", 0, FlagKind::kText, "VERSION", "what came after this version too"},
         {"until", 0, FlagKind::kText, "", "", FlagState::kNotBuilt}},
        Events},

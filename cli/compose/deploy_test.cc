@@ -30,7 +30,7 @@ std::string Web(const std::string& lines) {
   return StrCat("services:\n  web:\n    image: busybox\n", lines);
 }
 
-// Of the service `web`, besides its name, labels and image.
+// Of the service `web`, besides its name, labels, image and the default network.
 void ExpectWeb(const std::string& lines, const std::string& text) {
   const auto stack = Load(Web(lines));
   ASSERT_OK(stack);
@@ -39,6 +39,7 @@ void ExpectWeb(const std::string& lines, const std::string& text) {
   spec.clear_labels();
   spec.mutable_task()->mutable_container()->clear_labels();
   spec.mutable_task()->mutable_container()->clear_image();
+  spec.mutable_task()->clear_networks();
   if (spec.task().container().ByteSizeLong() == 0) spec.mutable_task()->clear_container();
   if (spec.task().ByteSizeLong() == 0) spec.clear_task();
   v1::ServiceSpec wanted;

@@ -83,6 +83,11 @@ void MergeAt(Value& base, Value over, std::string_view key) {
 }  // namespace
 
 void Normalise(Value& root) {
+  if (Value* networks = root.Find("networks")) {
+    for (Entry& network : networks->entries) {
+      ListToMap(network.value.Find("labels"), /*split=*/true);
+    }
+  }
   Value* services = root.Find("services");
   if (services == nullptr) return;
   for (Entry& service : services->entries) {

@@ -55,16 +55,16 @@ constexpr Key kService[] = {
     {"develop", kWarn},
     {"pull_policy", kWarn},
     {"attach", kWarn},
-    {"ports", kNo},
+    {"ports"},
     {"volumes", kNo},
     {"configs", kNo},
     {"secrets", kNo},
     {"healthcheck"},
     {"logging", kNo},
-    {"extra_hosts", kNo},
-    {"dns", kNo},
-    {"dns_search", kNo},
-    {"dns_opt", kNo},
+    {"extra_hosts"},
+    {"dns"},
+    {"dns_search"},
+    {"dns_opt"},
     {"tty", kNo},
     {"stdin_open", kNo},
     {"init", kNo},
@@ -83,7 +83,7 @@ constexpr Key kService[] = {
     {"restart"},
     {"domainname", kNo},
     {"mac_address", kNo},
-    {"network_mode", kNo},
+    {"network_mode"},
     {"userns_mode", kNo},
     {"cgroup", kNo},
     {"cgroup_parent", kNo},
@@ -125,7 +125,7 @@ constexpr Key kDeploy[] = {
     {"resources"},
     {"restart_policy"},
     {"placement"},
-    {"endpoint_mode", kNo},
+    {"endpoint_mode"},
     {"update_config"},
     {"rollback_config"},
     // Ours.
@@ -153,16 +153,24 @@ constexpr Key kHealthCheck[] = {{"test"},    {"interval"},     {"timeout"},     
                                 {"disable"}, {"start_period"}, {"start_interval"}};
 constexpr Key kDependency[] = {{"condition"}, {"restart", kWarn}, {"required", kWarn}};
 constexpr Key kServiceNetwork[] = {
-    {"aliases", kNo},      {"driver_opts", kNo},    {"ipv4_address", kNo},
-    {"ipv6_address", kNo}, {"priority", kNo},       {"mac_address", kNo},
-    {"gw_priority", kNo},  {"link_local_ips", kNo}, {"interface_name", kNo},
+    {"aliases"},
+    {"driver_opts"},
+    {"ipv4_address", kWarn},
+    {"ipv6_address", kWarn},
+    {"priority", kWarn},
+    {"link_local_ips", kWarn},
+    {"mac_address", kNo},
+    {"gw_priority", kNo},
+    {"interface_name", kNo},
 };
 constexpr Key kNetwork[] = {
-    {"external"},         {"name"},        {"driver", kNo},
-    {"driver_opts", kNo}, {"ipam", kNo},   {"internal", kNo},
-    {"attachable", kNo},  {"labels", kNo}, {"enable_ipv4", kNo},
-    {"enable_ipv6", kNo},
+    {"external"}, {"name"},       {"driver"}, {"driver_opts"}, {"ipam"},
+    {"internal"}, {"attachable"}, {"labels"}, {"enable_ipv4"}, {"enable_ipv6"},
 };
+constexpr Key kIpam[] = {{"driver"}, {"config"}, {"options", kNo}};
+constexpr Key kIpamConfig[] = {{"subnet"}, {"gateway"}, {"ip_range"}, {"aux_addresses"}};
+constexpr Key kPort[] = {{"target"}, {"published"}, {"protocol"},           {"mode"},
+                         {"name"},   {"host_ip"},   {"app_protocol", kWarn}};
 constexpr Key kUlimit[] = {{"soft"}, {"hard"}};
 
 class Checker {
@@ -174,7 +182,10 @@ class Checker {
     EachChild(root, "services", "services",
               [this](const Value& service, const std::string& path) { Service(service, path); });
     EachChild(root, "networks", "networks", [this](const Value& network, const std::string& path) {
-      if (!network.IsNull()) Keys(network, path, kNetwork);
+      if (network.IsNull() || !Keys(network, path, kNetwork)) return;
+      if (const Value* ipam = Section(network, "ipam", path, kIpam)) {
+        Items(*ipam, "config", StrCat(path, ".ipam"), kIpamConfig);
+      }
     });
     for (std::string_view section : {"volumes", "secrets", "configs"}) {
       const Value* value = root.Find(section);
@@ -193,6 +204,7 @@ class Checker {
       Deploy(*deploy, StrCat(path, ".deploy"));
     }
     Section(service, "healthcheck", path, kHealthCheck);
+    Items(service, "ports", path, kPort, /*or_texts=*/true);
     EachChild(service, "depends_on", StrCat(path, ".depends_on"),
               [this](const Value& dependency, const std::string& at) {
                 if (!dependency.IsNull()) Keys(dependency, at, kDependency);

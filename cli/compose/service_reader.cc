@@ -5,7 +5,6 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "cli/compose/dependencies.h"
 #include "cli/compose/deploy_reader.h"
@@ -94,17 +93,6 @@ void ReadHealthCheck(const Fields& from, v1::ContainerSpec& container) {
 
 }  // namespace
 
-std::string ExternalNetwork(const std::string& key, const Value& network) {
-  const Value* external = network.Find("external");
-  if (external == nullptr || external->IsNull()) return "";
-  if (external->IsScalar() && !absl::EqualsIgnoreCase(external->text, "true")) return "";
-  for (const Value* map : {external, &network}) {
-    const Value* name = map->Find("name");
-    if (name != nullptr && name->IsScalar()) return name->text;
-  }
-  return key;
-}
-
 v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   const std::string path = StrCat("services.", entry.key);
   const Fields service(&entry.value, path, problems_);
@@ -117,7 +105,9 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   ReadLabels(service, *container.mutable_labels());
   ReadProcess(service, container);
   ReadLimitsOfProcess(service, container);
-  ReadNetworks(service, *spec.mutable_task());
+  networks_.ReadJoins(entry.key, service, *spec.mutable_task());
+  ReadEndpoint(service, problems_, spec);
+  ReadLookups(service, problems_, container);
   ReadHealthCheck(service.Section("healthcheck"), container);
   ReadDependencies(service, *root_.Find("services"), options_.name, spec);
   ReadLabels(service.Section("deploy"), *spec.mutable_labels());
@@ -256,26 +246,6 @@ void ServiceReader::ReadLimitsOfProcess(const Fields& service, v1::ContainerSpec
     ulimit.set_name(name);
     ulimit.set_soft(limit.first);
     ulimit.set_hard(limit.second);
-  }
-}
-
-void ServiceReader::ReadNetworks(const Fields& service, v1::TaskSpec& task) {
-  const Value* networks = service.Get("networks");
-  if (networks == nullptr || !networks->IsMap()) return;
-  const Value* declared = root_.Find("networks");
-  for (const Entry& entry : networks->entries) {
-    const std::string path = service.Path("networks");
-    const Value* network = declared == nullptr ? nullptr : declared->Find(entry.key);
-    if (network == nullptr && entry.key == "default") {
-      problems_.NotBuilt(entry.Where(), StrCat(path, ".default"));
-    } else if (network == nullptr) {
-      problems_.Invalid(entry.Where(), path,
-                        StrCat("the network ", entry.key, " is not declared; declare it ",
-                               "under the file's own networks:"));
-    } else if (ExternalNetwork(entry.key, *network) == kHostNetwork) {
-      task.add_networks()->set_target(std::string(kHostNetwork));
-    }
-    // Any other network is refused where it is declared.
   }
 }
 

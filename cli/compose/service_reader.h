@@ -7,23 +7,20 @@
 
 #include "cli/compose/document.h"
 #include "cli/compose/fields.h"
+#include "cli/compose/network_reader.h"
 #include "cli/compose/problems.h"
 #include "cli/compose/stack.h"
 
 namespace swarm::cli::compose {
 
-inline constexpr std::string_view kHostNetwork = "host";
 inline constexpr size_t kLongestName = 63;
-
-// The network that `key` of the file stands for; "" when the file would make one of its own.
-std::string ExternalNetwork(const std::string& key, const Value& network);
 
 // Everything given outlives it; `root` is the whole file, merged.
 class ServiceReader {
  public:
   ServiceReader(const Value& root, const std::vector<SourceFile>& files,
-                const StackOptions& options, Problems& problems)
-      : root_(root), files_(files), options_(options), problems_(problems) {}
+                const StackOptions& options, NetworkReader& networks, Problems& problems)
+      : root_(root), files_(files), options_(options), networks_(networks), problems_(problems) {}
 
   // As far as it is valid; what is not goes to the problems.
   v1::ServiceSpec Read(const Entry& entry);
@@ -37,11 +34,11 @@ class ServiceReader {
   void ReadLabels(const Fields& fields, google::protobuf::Map<std::string, std::string>& labels);
   void ReadProcess(const Fields& service, v1::ContainerSpec& container);
   void ReadLimitsOfProcess(const Fields& service, v1::ContainerSpec& container);
-  void ReadNetworks(const Fields& service, v1::TaskSpec& task);
 
   const Value& root_;
   const std::vector<SourceFile>& files_;
   const StackOptions& options_;
+  NetworkReader& networks_;
   Problems& problems_;
 };
 

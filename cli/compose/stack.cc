@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "cli/compose/dependencies.h"
 #include "cli/compose/merge.h"
+#include "cli/compose/network_reader.h"
 #include "cli/compose/problems.h"
 #include "cli/compose/schema.h"
 #include "cli/compose/service_reader.h"
@@ -65,17 +66,6 @@ absl::StatusOr<Value> ReadFiles(const std::vector<SourceFile>& files, const Look
   return merged;
 }
 
-void CheckNetworks(const Value& root, Problems& problems) {
-  const Value* networks = root.Find("networks");
-  if (networks == nullptr) return;
-  for (const Entry& entry : networks->entries) {
-    const std::string name = ExternalNetwork(entry.key, entry.value);
-    if (name == kHostNetwork) continue;
-    problems.NotBuilt(entry.Where(),
-                      StrCat("networks.", entry.key, " (only the external network host)"));
-  }
-}
-
 struct Loaded {
   Value root;
   Stack stack;
@@ -93,14 +83,15 @@ absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOpt
   if (services == nullptr || services->IsNull()) {
     problems.Invalid(loaded.root.Where(), "services", "is missing: a stack needs a service");
   } else {
-    ServiceReader reader(loaded.root, files, options, problems);
+    NetworkReader networks(loaded.root, options, problems);
+    ServiceReader reader(loaded.root, files, options, networks, problems);
     for (const Entry& entry : services->entries) {
       if (entry.key.starts_with("x-") || !entry.value.IsMap()) continue;
       loaded.stack.services.push_back({entry.key, reader.Read(entry)});
     }
+    networks.Finish(loaded.stack);
     SortByDependencies(*services, loaded.stack.services, problems);
   }
-  CheckNetworks(loaded.root, problems);
   loaded.stack.warnings = problems.warnings();
   for (const std::string& name : unset) {
     loaded.stack.warnings.push_back(

@@ -1,4 +1,4 @@
-// Stack files: from YAML text to service specs.
+// Stack files: from YAML text to specs of services and networks.
 //
 //   StackOptions options{.name = "shop", .env = lookup, .read_file = read};
 //   ASSIGN_OR_RETURN(Stack stack, LoadStack({{"web.yml", "/srv/shop", text}}, options));
@@ -23,7 +23,7 @@
 
 namespace swarm::cli::compose {
 
-// On every service of a stack, set by deploy alone.
+// On every service and network of a stack, set by deploy alone.
 inline constexpr std::string_view kNamespaceLabel = "com.docker.stack.namespace";
 
 struct SourceFile {
@@ -43,7 +43,17 @@ struct StackService {
   v1::ServiceSpec spec;
 };
 
+struct StackNetwork {
+  std::string name;  // in the file; spec.name is <stack>_<name>, or what its `name` says
+  v1::NetworkSpec spec;
+};
+
 struct Stack {
+  // Those of its own that its services join, in the order of the file; the default network, which
+  // services that name none join, is last unless the file has it.
+  std::vector<StackNetwork> networks;
+  // Names of networks that must be there already; without host and none, which always are.
+  std::vector<std::string> external_networks;
   // In the order of the files, except that what a service depends on stands before it.
   std::vector<StackService> services;
   std::vector<std::string> warnings;

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_join.h"
 #include "cli/output/json.h"
+#include "cli/output/networks.h"
 #include "cli/output/words.h"
 #include "common/strings.h"
 
@@ -41,6 +42,10 @@ EventParts OwnParts(const v1::WatchEvent& event) {
       }
       return parts;
     }
+    case v1::WatchEvent::kNetwork:
+      return {"network",
+              event.network().id(),
+              {{"name", event.network().spec().name()}, {"type", DriverWord(event.network())}}};
     case v1::WatchEvent::kCluster:
       return {"cluster", event.cluster().id(), {}};
     default:

@@ -52,6 +52,7 @@ struct ServiceStory {
   absl::Time now;
   std::vector<v1::Task> tasks;
   std::vector<v1::Revision> revisions;
+  std::vector<v1::Network> networks;  // for the names of those told by their ids
 };
 std::string PrettyService(const v1::Service& service, const ServiceStory& story = {});
 std::string PrettyNode(const v1::Node& node);

@@ -135,6 +135,44 @@ TEST(ViewsTest, AServiceInQuarantineSaysSoInListsAndJson) {
               IsOkAndHolds(HasSubstr("   1/3 ")));
 }
 
+TEST(ViewsTest, PublishedPortsAreTheServicesAndHostPortsTheTasks) {
+  const auto service = Parse<v1::Service>(R"pb(
+    id: "s1"
+    spec {
+      name: "web"
+      endpoint { ports { target_port: 80 } }
+      task {
+        container { image: "busybox" }
+        networks {
+          target: "n1"
+          aliases: "www"
+          driver_options { key: "a" value: "b" }
+        }
+      }
+    }
+    endpoint {
+      virtual_ips { network_id: "n1" v4: "10.0.1.2" v6: "fd00::2" }
+      ports { target_port: 80 published_port: 30000 }
+      ports { target_port: 9 published_port: 9 publish_mode: PUBLISH_MODE_HOST }
+    })pb");
+  EXPECT_THAT(ServiceListing({service}, true, absl::UnixEpoch()).Render({}),
+              IsOkAndHolds(HasSubstr("busybox   *:30000->80/tcp\n")));
+  EXPECT_THAT(
+      ServiceObject(service).Compact(),
+      AllOf(HasSubstr(R"("Networks":[{"Target":"n1","Aliases":["www"],"DriverOpts":{"a":"b"}}])"),
+            HasSubstr(R"("EndpointSpec":{"Mode":"vip","Ports":[{"Protocol":"tcp",)"
+                      R"("TargetPort":80,"PublishMode":"ingress"}]})"),
+            HasSubstr(R"("Ports":[{"Protocol":"tcp","TargetPort":80,"PublishedPort":30000,)"
+                      R"("PublishMode":"ingress"},{"Protocol":"tcp","TargetPort":9,)"
+                      R"("PublishedPort":9,"PublishMode":"host"}],"VirtualIPs":[)"
+                      R"({"NetworkID":"n1","Addr":"10.0.1.2"},)"
+                      R"({"NetworkID":"n1","Addr":"fd00::2"}])")));
+  TaskView view;
+  view.ports["t1"] = "*:9->9/tcp";
+  const auto task = Parse<v1::Task>("id: 't1' service_name: 'web' slot: 1");
+  EXPECT_THAT(TaskListing({task}, view).Render({}), IsOkAndHolds(HasSubstr("   *:9->9/tcp\n")));
+}
+
 TEST(ViewsTest, LongErrorsAreCutUnlessWhole) {
   v1::Task task =
       Parse<v1::Task>("id: 't' service_name: 'web' slot: 1 status { state: STATE_REJECTED }");

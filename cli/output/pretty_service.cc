@@ -5,7 +5,9 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "cli/output/inspect.h"
+#include "cli/output/networks.h"
 #include "cli/output/page.h"
 #include "cli/output/words.h"
 #include "common/quantity.h"
@@ -249,6 +251,56 @@ void PutResources(Page& page, std::string_view title, const v1::Resources& resou
   }
 }
 
+// The name of a network that is told by its id.
+std::string NetworkName(const std::string& ref, const ServiceStory& story) {
+  for (const v1::Network& network : story.networks) {
+    if (network.id() == ref) return network.spec().name();
+  }
+  return ref;
+}
+
+void PutNetworks(Page& page, const v1::TaskSpec& task, const ServiceStory& story) {
+  if (!task.networks().empty()) page.Line("Networks", "");
+  for (const v1::NetworkAttachmentConfig& network : task.networks()) {
+    std::string text = NetworkName(network.target(), story);
+    if (!network.aliases().empty()) {
+      StrAppend(&text, " (also as ", absl::StrJoin(network.aliases(), ", "), ")");
+    }
+    page.Item(text);
+  }
+  const v1::ContainerSpec& container = task.container();
+  if (!container.hosts().empty()) page.Line("Hosts", "");
+  for (const std::string& line : container.hosts()) page.Item(line);
+  if (!container.has_dns()) return;
+  page.Line("DNS", "");
+  const v1::DnsConfig& dns = container.dns();
+  if (!dns.nameservers().empty()) page.Line("Name Servers", Words(dns.nameservers()), 1);
+  if (!dns.search().empty()) page.Line("Search", Words(dns.search()), 1);
+  if (!dns.options().empty()) page.Line("Options", Words(dns.options()), 1);
+}
+
+// "*:8080->80/tcp (ingress)"
+void PutEndpoint(Page& page, const v1::Service& service, const ServiceStory& story) {
+  const v1::Endpoint& endpoint = service.endpoint();
+  const Ports& ports = PortsOf(service);
+  if (!service.spec().has_endpoint() && endpoint.virtual_ips().empty() && ports.empty()) return;
+  page.Line("Endpoint Mode", EndpointModeWord(service.spec().endpoint().mode()));
+  if (!endpoint.virtual_ips().empty()) page.Line("Virtual IPs", "");
+  for (const v1::Endpoint::VirtualIp& vip : endpoint.virtual_ips()) {
+    const bool both = !vip.v4().empty() && !vip.v6().empty();
+    page.Item(
+        StrCat(NetworkName(vip.network_id(), story), ": ", vip.v4(), both ? ", " : "", vip.v6()));
+  }
+  if (!ports.empty()) page.Line("Ports", "");
+  for (const auto mode :
+       {v1::PortConfig::PUBLISH_MODE_INGRESS, v1::PortConfig::PUBLISH_MODE_HOST}) {
+    const std::string text = PublishedPorts(ports, mode);
+    for (absl::string_view one : absl::StrSplit(text, ", ", absl::SkipEmpty())) {
+      page.Item(StrCat(ToStd(one), " (", PublishModeWord(mode), ")"));
+    }
+  }
+}
+
 }  // namespace
 
 std::string PrettyService(const v1::Service& service, const ServiceStory& story) {
@@ -281,9 +333,8 @@ std::string PrettyService(const v1::Service& service, const ServiceStory& story)
   if (task.restart().max_attempts() > 0) {
     page.Line("MaxAttempts", StrCat(task.restart().max_attempts()), 1);
   }
-  for (const v1::NetworkAttachmentConfig& network : task.networks()) {
-    page.Line("Network", network.target());
-  }
+  PutNetworks(page, task, story);
+  PutEndpoint(page, service, story);
   return page.Take();
 }
 

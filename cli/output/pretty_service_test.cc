@@ -19,7 +19,7 @@ T Parse(const std::string& text) {
 }
 
 // A second and more is added, so that nothing is at the epoch.
-ServiceStory At(int64_t seconds) { return {absl::FromUnixSeconds(seconds), {}, {}}; }
+ServiceStory At(int64_t seconds) { return {absl::FromUnixSeconds(seconds), {}, {}, {}}; }
 
 TEST(PrettyServiceTest, AnUpdateThatWasRolledBackTellsWhyWhenAndToWhat) {
   ServiceStory story = At(1100);
@@ -224,6 +224,49 @@ TEST(PrettyServiceTest, HealthPlacementAndDependenciesAreTold) {
                                     " Timeout:           30s\n"
                                     " Retries:           3\n"),
                           HasSubstr("  Generic Resources: gpu=2\n")));
+}
+
+TEST(PrettyServiceTest, NetworksAddressesAndPortsAreTold) {
+  ServiceStory story = At(1000);
+  story.networks = {Parse<v1::Network>("id: 'n1' spec { name: 'front' }")};
+  const std::string text = PrettyService(
+      Parse<v1::Service>(R"pb(
+        spec {
+          name: "web"
+          task {
+            container {
+              hosts: "10.0.0.9 db"
+              dns { nameservers: "9.9.9.9" options: "timeout:3" }
+            }
+            networks {
+              target: "n1"
+              aliases: [ "www", "w" ]
+            }
+          }
+          endpoint {
+            ports { target_port: 80 }
+            ports { target_port: 90 published_port: 9000 publish_mode: PUBLISH_MODE_HOST }
+          }
+        }
+        endpoint {
+          virtual_ips { network_id: "n1" v4: "10.0.1.2" v6: "fd00::2" }
+          ports { target_port: 80 published_port: 30000 }
+          ports { target_port: 90 published_port: 9000 publish_mode: PUBLISH_MODE_HOST }
+        })pb"),
+      story);
+  EXPECT_THAT(text, HasSubstr("Networks:\n"
+                              " - front (also as www, w)\n"
+                              "Hosts:\n"
+                              " - 10.0.0.9 db\n"
+                              "DNS:\n"
+                              " Name Servers:      9.9.9.9\n"
+                              " Options:           timeout:3\n"
+                              "Endpoint Mode:      vip\n"
+                              "Virtual IPs:\n"
+                              " - front: 10.0.1.2, fd00::2\n"
+                              "Ports:\n"
+                              " - *:30000->80/tcp (ingress)\n"
+                              " - *:9000->90/tcp (host)\n"));
 }
 
 }  // namespace

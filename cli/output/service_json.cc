@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cli/output/json.h"
+#include "cli/output/networks.h"
 #include "cli/output/words.h"
 
 namespace swarm::cli {
@@ -45,6 +46,13 @@ Json ContainerJson(const v1::ContainerSpec& spec) {
   if (spec.oom_score_adj() != 0) json["OomScoreAdj"] = spec.oom_score_adj();
   if (spec.allow_new_privileges()) json["AllowNewPrivileges"] = true;
   if (spec.has_health_check()) json["Healthcheck"] = HealthCheckJson(spec.health_check());
+  PutTexts(json, "Hosts", spec.hosts());
+  if (spec.has_dns()) {
+    json["DNSConfig"] = Json::object();
+    PutTexts(json["DNSConfig"], "Nameservers", spec.dns().nameservers());
+    PutTexts(json["DNSConfig"], "Search", spec.dns().search());
+    PutTexts(json["DNSConfig"], "Options", spec.dns().options());
+  }
   return json;
 }
 
@@ -77,7 +85,11 @@ Json TaskTemplateJson(const v1::TaskSpec& task) {
     json["Placement"]["Strategy"] = StrategyKey(task.placement().strategy());
   }
   for (const v1::NetworkAttachmentConfig& network : task.networks()) {
-    json["Networks"].push_back({{"Target", network.target()}});
+    Json one;
+    one["Target"] = network.target();
+    PutTexts(one, "Aliases", network.aliases());
+    if (!network.driver_options().empty()) one["DriverOpts"] = Sorted(network.driver_options());
+    json["Networks"].push_back(std::move(one));
   }
   json["ForceUpdate"] = task.force_update();
   return json;
@@ -154,6 +166,42 @@ void PutRules(const v1::ServiceSpec& spec, Json& json) {
   }
 }
 
+Json PortsJson(const Ports& ports) {
+  Json json = Json::array();
+  for (const v1::PortConfig& port : ports) {
+    Json one;
+    PutText(one, "Name", port.name());
+    one["Protocol"] = ProtocolWord(port.protocol());
+    one["TargetPort"] = port.target_port();
+    if (port.published_port() > 0) one["PublishedPort"] = port.published_port();
+    one["PublishMode"] = PublishModeWord(port.publish_mode());
+    json.push_back(std::move(one));
+  }
+  return json;
+}
+
+Json EndpointSpecJson(const v1::ServiceSpec& spec) {
+  Json json = Json::object();
+  if (!spec.has_endpoint()) return json;
+  json["Mode"] = EndpointModeWord(spec.endpoint().mode());
+  if (!spec.endpoint().ports().empty()) json["Ports"] = PortsJson(spec.endpoint().ports());
+  return json;
+}
+
+// What was asked for, and what the manager gave.
+Json EndpointJson(const v1::Service& service) {
+  Json json;
+  json["Spec"] = EndpointSpecJson(service.spec());
+  if (!service.endpoint().ports().empty()) json["Ports"] = PortsJson(service.endpoint().ports());
+  for (const v1::Endpoint::VirtualIp& vip : service.endpoint().virtual_ips()) {
+    for (const std::string& address : {vip.v4(), vip.v6()}) {
+      if (address.empty()) continue;
+      json["VirtualIPs"].push_back({{"NetworkID", vip.network_id()}, {"Addr", address}});
+    }
+  }
+  return json;
+}
+
 void PutRevisions(const v1::Service& service, Json& json) {
   if (service.revision() > 0) json["Revision"] = service.revision();
   PutText(json, "RevisionID", service.revision() > 0 ? service.revision_id() : "");
@@ -225,7 +273,8 @@ JsonObject ServiceObject(const v1::Service& service) {
   spec["TaskTemplate"] = TaskTemplateJson(service.spec().task());
   spec["Mode"] = ModeJson(service.spec());
   PutRules(service.spec(), spec);
-  json["Endpoint"]["Spec"] = Json::object();
+  if (service.spec().has_endpoint()) spec["EndpointSpec"] = EndpointSpecJson(service.spec());
+  json["Endpoint"] = EndpointJson(service);
   PutText(json, "ImageDigest", service.image_digest());
   if (service.has_update_status() &&
       service.update_status().state() != v1::UpdateStatus::STATE_UNSPECIFIED) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "cli/output/networks.h"
 #include "cli/output/words.h"
 #include "common/quantity.h"
 #include "common/strings.h"
@@ -122,7 +123,7 @@ Listing ServiceListing(std::vector<v1::Service> services, bool whole_ids, absl::
   for (const v1::Service& service : services) {
     listing.Add({ShortId(service.id(), whole_ids), service.spec().name(), ModeWord(service.spec()),
                  Replicas(service, now), TaggedName(service.spec().task().container().image()),
-                 ""});
+                 PublishedPorts(PortsOf(service), v1::PortConfig::PUBLISH_MODE_INGRESS)});
   }
   return listing;
 }
@@ -200,6 +201,7 @@ Listing TaskListing(std::vector<v1::Task> tasks, const TaskView& view) {
   std::string last;
   for (const v1::Task& task : tasks) {
     const auto node = view.node_names.find(task.node_id());
+    const auto ports = view.ports.find(task.id());
     const std::string name = TaskName(task);
     const std::string error = TaskError(task);
     std::vector<std::string> cells = {ShortId(task.id(), view.whole),
@@ -209,7 +211,7 @@ Listing TaskListing(std::vector<v1::Task> tasks, const TaskView& view) {
                                       StateWord(task.desired_state()),
                                       CurrentState(task.status(), view.now),
                                       error.empty() ? "" : StrCat("\"", error, "\""),
-                                      "",
+                                      ports == view.ports.end() ? "" : ports->second,
                                       task.run() == 0 ? "" : StrCat(task.run()),
                                       HealthKey(task.status().health().state())};
     std::vector<std::string> table = cells;

@@ -33,6 +33,7 @@ struct TaskView {
   absl::Time now;
   bool whole = false;                             // --no-trunc
   std::map<std::string, std::string> node_names;  // id to hostname; empty: ids are shown
+  std::map<std::string, std::string> ports;       // what a task's node answers for it, by its id
 };
 // Older tasks of a slot are indented in the table.
 Listing TaskListing(std::vector<v1::Task> tasks, const TaskView& view);

@@ -1,0 +1,328 @@
+// `network …`: what services reach each other by.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "cli/app.h"
+#include "cli/compose/network_words.h"
+#include "cli/errors.h"
+#include "cli/output/networks.h"
+#include "cli/output/words.h"
+#include "cli/ps.h"
+#include "common/ids.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+namespace {
+
+constexpr FlagKind kSwitch = FlagKind::kSwitch;
+constexpr FlagKind kText = FlagKind::kText;
+constexpr FlagKind kList = FlagKind::kList;
+constexpr FlagState kNo = FlagState::kNotBuilt;
+
+// ------------------------------------------------------------------------------------- create
+
+// "key=value"; a key alone has an empty value.
+absl::Status PutPairs(const Flags& flags, std::string_view flag,
+                      google::protobuf::Map<std::string, std::string>& to) {
+  for (const std::string& text : flags.List(flag)) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || text.empty()) {
+      return UsageError(StrCat("--", flag, " \"", text, "\": the key is empty; write KEY=VALUE"));
+    }
+    to[text.substr(0, equals)] = equals == std::string::npos ? "" : text.substr(equals + 1);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OfIpam(std::string_view flag, std::string_view value, const absl::Status& status) {
+  return status.ok() ? status : UsageError(StrCat("--", flag, "=", value, ": ", status.message()));
+}
+
+// Flags pair up by what lies in which subnet, as docker's do, not by their order.
+absl::Status PutAddresses(const Flags& flags, v1::NetworkSpec& spec) {
+  compose::IpamWriter ipam(spec);
+  for (const std::string& text : flags.List("subnet")) {
+    RETURN_IF_ERROR(OfIpam("subnet", text, ipam.AddSubnet(text)));
+  }
+  for (const std::string& text : flags.List("ip-range")) {
+    RETURN_IF_ERROR(OfIpam("ip-range", text, ipam.AddRange(text)));
+  }
+  for (const std::string& text : flags.List("gateway")) {
+    RETURN_IF_ERROR(OfIpam("gateway", text, ipam.AddGateway(text)));
+  }
+  for (const std::string& text : flags.List("aux-address")) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      return UsageError(
+          StrCat("--aux-address=", text, ": must be NAME=ADDRESS, such as router=10.0.1.254"));
+    }
+    RETURN_IF_ERROR(OfIpam("aux-address", text,
+                           ipam.AddAuxiliary(text.substr(0, equals), text.substr(equals + 1))));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<v1::NetworkSpec> SpecFromFlags(const Flags& flags, const std::string& name) {
+  v1::NetworkSpec spec;
+  spec.set_name(name);
+  spec.set_driver(flags.Text("driver", "overlay"));
+  if (const std::string scope = flags.Text("scope", "swarm"); scope != "swarm") {
+    return UsageError(StrCat("--scope=", scope,
+                             ": must be swarm, since every network is the cluster's; for tasks of "
+                             "one node alone: --driver bridge"));
+  }
+  spec.set_internal(flags.On("internal"));
+  spec.set_attachable(flags.On("attachable"));
+  spec.set_ingress(flags.On("ingress"));
+  RETURN_IF_ERROR(PutAddresses(flags, spec));
+  const bool has_v6 = compose::HasSubnetV6(spec);
+  if (has_v6 && flags.Has("ipv6") && !flags.On("ipv6")) {
+    return UsageError("--ipv6=false: there is an IPv6 --subnet; leave one of them out");
+  }
+  spec.set_enable_ipv6(has_v6 || flags.On("ipv6"));
+  RETURN_IF_ERROR(PutPairs(flags, "label", *spec.mutable_labels()));
+  RETURN_IF_ERROR(PutPairs(flags, "opt", *spec.mutable_options()));
+  return spec;
+}
+
+absl::Status Create(Invocation& in) {
+  v1::CreateNetworkRequest request;
+  ASSIGN_OR_RETURN(*request.mutable_spec(), SpecFromFlags(in.flags, in.arguments()[0]));
+  request.set_request_id(Id::Make(in.env.random).ToString());
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(const v1::Network network, manager->CreateNetwork(request));
+  in.Out(StrCat(network.id(), "\n"));
+  return absl::OkStatus();
+}
+
+std::vector<FlagRule> CreateFlags() {
+  return {
+      {"driver", 'd', kText, "DRIVER",
+       "overlay (default): on every node; bridge: tasks of one node among themselves"},
+      {"subnet", 0, kList, "PREFIX", "such as 10.0.1.0/24; one of IPv4, one of IPv6"},
+      {"gateway", 0, kList, "ADDRESS", "of a subnet (default its first address)"},
+      {"ip-range", 0, kList, "PREFIX", "the part of a subnet that tasks get addresses of"},
+      {"aux-address", 0, kList, "NAME=ADDRESS", "an address that is taken by something else"},
+      {"internal", 0, kSwitch, "", "no way out of the cluster"},
+      {"attachable", 0, kSwitch, "", "kept for those who ask: every container is a service's here"},
+      {"ingress", 0, kSwitch, "", "the network that carries published ports"},
+      {"ipv6", 0, kSwitch, "", "IPv6 addresses too"},
+      {"label", 'l', kList, "KEY=VALUE", "a label of the network"},
+      {"opt", 'o', kList, "KEY=VALUE", "an option of the driver, such as encrypted"},
+      {"scope", 0, kText, "SCOPE", "swarm (default)"},
+      {"ipam-driver", 0, kText, "", "", kNo},
+      {"ipam-opt", 0, kList, "", "", kNo},
+      {"config-from", 0, kText, "", "", kNo},
+      {"config-only", 0, kSwitch, "", "", kNo},
+  };
+}
+
+// ----------------------------------------------------------------------------------------- ls
+
+bool FitsFilter(const v1::Network& network, const std::string& key, const std::string& value) {
+  if (key == "id") return network.id().starts_with(value);
+  if (key == "name") return network.spec().name().find(value) != std::string::npos;
+  if (key == "driver") return DriverWord(network) == value;
+  if (key == "scope") return ScopeWord(network) == value;
+  return HasLabel(network.spec().labels(), value);
+}
+
+absl::Status List(Invocation& in) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  ASSIGN_OR_RETURN(const auto filters,
+                   ParseFilters(in.flags, {"driver", "id", "label", "name", "scope"}));
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(std::vector<v1::Network> networks, ListAllNetworks(*manager));
+  // Of one key any value will do, except that all labels must be there; as in docker.
+  const auto fits = [&](const v1::Network& network) {
+    return std::all_of(filters.begin(), filters.end(), [&](const auto& wanted) {
+      if (wanted.first == "label") return FitsFilter(network, wanted.first, wanted.second);
+      return std::any_of(filters.begin(), filters.end(), [&](const auto& one) {
+        return one.first == wanted.first && FitsFilter(network, one.first, one.second);
+      });
+    });
+  };
+  networks.erase(std::remove_if(networks.begin(), networks.end(),
+                                [&](const v1::Network& network) { return !fits(network); }),
+                 networks.end());
+  SortForListing(networks);
+  const bool whole = in.flags.On("no-trunc");
+  if (in.flags.On("quiet")) {
+    for (const v1::Network& network : networks) {
+      in.Out(StrCat(ShortId(network.id(), whole), "\n"));
+    }
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::string text,
+                   NetworkListing(std::move(networks), whole).Render(format));
+  in.Out(text);
+  return absl::OkStatus();
+}
+
+// ------------------------------------------------------------------------------------ inspect
+
+absl::StatusOr<NetworkUsers> UsersOf(ManagerClient& manager, const v1::Network& network) {
+  NetworkUsers users;
+  v1::ListServicesRequest services;
+  services.set_network_ref(network.id());
+  ASSIGN_OR_RETURN(users.services, ListAllServices(manager, services));
+  v1::ListTasksRequest tasks;
+  tasks.set_network_ref(network.id());
+  tasks.set_desired_running_only(true);
+  ASSIGN_OR_RETURN(users.tasks, ListAllTasks(manager, tasks));
+  ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(manager));
+  for (const v1::Node& node : nodes) users.nodes[node.id()] = node;
+  return users;
+}
+
+absl::Status Inspect(Invocation& in) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  std::vector<JsonObject> objects;
+  const absl::Status status = ForEachArgument(in, [&](const std::string& ref) -> absl::Status {
+    v1::GetNetworkRequest request;
+    request.set_ref(ref);
+    ASSIGN_OR_RETURN(const v1::Network network, manager->GetNetwork(request));
+    NetworkUsers users;
+    const bool verbose = in.flags.On("verbose");
+    if (verbose) {
+      ASSIGN_OR_RETURN(users, UsersOf(*manager, network));
+    }
+    if (in.flags.On("pretty")) {
+      in.Out(PrettyNetwork(network, verbose ? &users : nullptr));
+    } else {
+      objects.push_back(NetworkObject(network, verbose ? &users : nullptr));
+    }
+    return absl::OkStatus();
+  });
+  if (!in.flags.On("pretty")) {
+    ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
+    in.Out(text);
+  }
+  return status;
+}
+
+// ------------------------------------------------------------------------------- rm and prune
+
+absl::Status Remove(Invocation& in) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  return ForEachArgument(in, [&](const std::string& ref) -> absl::Status {
+    v1::DeleteNetworkRequest request;
+    request.set_ref(ref);
+    const absl::Status status = manager->DeleteNetwork(request).status();
+    if (absl::IsNotFound(status) && in.flags.On("force")) return absl::OkStatus();
+    RETURN_IF_ERROR(status);
+    in.Out(StrCat(ref, "\n"));
+    return absl::OkStatus();
+  });
+}
+
+// One line of standard input, without its end; "" at the input's end.
+absl::StatusOr<std::string> ReadAnswer(int fd) {
+  std::string line;
+  constexpr size_t kLongest = 1000;
+  while (line.size() < kLongest) {
+    char c = 0;
+    const ssize_t n = ::read(fd, &c, 1);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, "standard input");
+    if (n == 0 || c == '\n') break;
+    line += c;
+  }
+  return line;
+}
+
+absl::StatusOr<bool> IsSure(Invocation& in) {
+  if (in.flags.On("force")) return true;
+  in.Out(
+      "WARNING! This will remove all networks that no service uses.\n"
+      "Are you sure you want to continue? [y/N] ");
+  ASSIGN_OR_RETURN(const std::string answer, ReadAnswer(in.env.stdin_fd));
+  const std::string word = absl::AsciiStrToLower(absl::StripAsciiWhitespace(answer));
+  return word == "y" || word == "yes";
+}
+
+// The cluster's own are not pruned: the ingress network, host and none.
+bool MayBePruned(const v1::Network& network) {
+  return !network.spec().ingress() && ScopeWord(network) == "swarm";
+}
+
+absl::Status Prune(Invocation& in) {
+  ASSIGN_OR_RETURN(const auto filters, ParseFilters(in.flags, {"label", "label!"}));
+  ASSIGN_OR_RETURN(const bool sure, IsSure(in));
+  if (!sure) return absl::OkStatus();
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(std::vector<v1::Network> networks, ListAllNetworks(*manager));
+  SortForListing(networks);
+  std::string removed;
+  absl::Status result;
+  for (const v1::Network& network : networks) {
+    const auto& labels = network.spec().labels();
+    const bool fits = std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
+      return HasLabel(labels, filter.second) == (filter.first == "label");
+    });
+    if (!fits || !MayBePruned(network)) continue;
+    v1::DeleteNetworkRequest request;
+    request.set_ref(network.id());
+    const absl::Status status = manager->DeleteNetwork(request).status();
+    if (absl::IsFailedPrecondition(status) || absl::IsNotFound(status)) continue;  // used; gone
+    result = status;
+    if (!status.ok()) break;
+    StrAppend(&removed, network.spec().name(), "\n");
+  }
+  if (!removed.empty()) in.Out(StrCat("Deleted Networks:\n", removed, "\n"));
+  return result;
+}
+
+std::vector<FlagRule> NetworkInspectFlags() {
+  std::vector<FlagRule> rules = InspectFlags();
+  rules.push_back({"verbose", 'v', kSwitch, "", "also the services in it, their tasks and nodes"});
+  return rules;
+}
+
+}  // namespace
+
+std::vector<Command> NetworkCommands() {
+  return {
+      {"network create", "NETWORK", "make a network", 1, 1, false, CreateFlags(), Create},
+      {"network ls",
+       "",
+       "list the networks",
+       0,
+       0,
+       false,
+       {{"quiet", 'q', kSwitch, "", "ids alone"},
+        {"no-trunc", 0, kSwitch, "", "whole ids"},
+        {"filter", 'f', kList, "KEY=VALUE", "driver, id, label, name or scope"}},
+       List},
+      {"network inspect", "NETWORK [NETWORK...]", "show everything about networks", 1, 1000, false,
+       NetworkInspectFlags(), Inspect},
+      {"network rm",
+       "NETWORK [NETWORK...]",
+       "remove networks that no service uses",
+       1,
+       1000,
+       false,
+       {{"force", 'f', kSwitch, "", "no error for one that is not there"}},
+       Remove},
+      {"network prune",
+       "",
+       "remove every network that no service uses",
+       0,
+       0,
+       false,
+       {{"force", 'f', kSwitch, "", "do not ask"},
+        {"filter", 0, kList, "label=KEY[=VALUE]", "those with the label; label!= those without"}},
+       Prune},
+      {"network doctor", "", ""},
+      {"network connect", "", ""},
+      {"network disconnect", "", ""},
+  };
+}
+
+}  // namespace swarm::cli

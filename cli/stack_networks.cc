@@ -1,0 +1,163 @@
+#include "cli/stack_networks.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_join.h"
+#include "cli/errors.h"
+#include "cli/output/networks.h"
+#include "common/ids.h"
+#include "common/ip_address.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+namespace {
+
+using Texts = std::map<std::string, std::string>;
+
+Texts Sorted(const google::protobuf::Map<std::string, std::string>& map) {
+  return {map.begin(), map.end()};
+}
+
+// "a=1, b=2"
+std::string Words(const Texts& texts) {
+  return texts.empty() ? "none" : absl::StrJoin(texts, ", ", absl::PairFormatter("="));
+}
+
+Texts WithoutStack(const google::protobuf::Map<std::string, std::string>& labels) {
+  Texts texts = Sorted(labels);
+  texts.erase(std::string(compose::kNamespaceLabel));
+  return texts;
+}
+
+std::string DriverOf(const v1::NetworkSpec& spec) {
+  return spec.driver().empty() ? "overlay" : spec.driver();
+}
+
+// "10.0.1.0/24 (gateway 10.0.1.1)", one of each family; whatever their order, the same words.
+std::string AddressWords(const v1::NetworkSpec& spec) {
+  std::vector<std::string> words;
+  for (const v1::IpamConfig& config : spec.ipam()) {
+    const absl::StatusOr<IpPrefix> subnet = IpPrefix::Parse(config.subnet());
+    std::vector<std::string> notes;
+    if (!config.gateway().empty()) notes.push_back(StrCat("gateway ", config.gateway()));
+    if (!config.ip_range().empty()) notes.push_back(StrCat("range ", config.ip_range()));
+    for (const auto& [name, address] : Sorted(config.aux_addresses())) {
+      notes.push_back(StrCat(name, "=", address));
+    }
+    std::string one = subnet.ok() ? subnet->ToString() : config.subnet();
+    if (!notes.empty()) StrAppend(&one, " (", absl::StrJoin(notes, ", "), ")");
+    words.push_back(std::move(one));
+  }
+  std::sort(words.begin(), words.end());
+  return words.empty() ? "chosen by the cluster" : absl::StrJoin(words, " and ");
+}
+
+std::string Differs(std::string_view what, std::string_view old, std::string_view wanted) {
+  return old == wanted ? "" : StrCat("its ", what, " is ", old, ", and the file says ", wanted);
+}
+
+std::string Switched(std::string_view what, bool old, bool wanted) {
+  return Differs(what, old ? "true" : "false", wanted ? "true" : "false");
+}
+
+absl::Status CheckExternal(ManagerClient& manager, const std::string& name) {
+  v1::GetNetworkRequest request;
+  request.set_ref(name);
+  const absl::Status status = manager.GetNetwork(request).status();
+  if (!absl::IsNotFound(status)) return status;
+  return absl::NotFoundError(StrCat("network ", name,
+                                    ": the file says it is external, and there is none; make it ",
+                                    "with swarmctl network create ", name));
+}
+
+}  // namespace
+
+std::string NetworkDifference(const v1::NetworkSpec& old, const v1::NetworkSpec& wanted) {
+  for (std::string words : {
+           Differs("driver", DriverOf(old), DriverOf(wanted)),
+           Differs("ipam", AddressWords(old), AddressWords(wanted)),
+           Differs("driver_opts", Words(Sorted(old.options())), Words(Sorted(wanted.options()))),
+           Switched("internal", old.internal(), wanted.internal()),
+           Switched("attachable", old.attachable(), wanted.attachable()),
+           Switched("enable_ipv6", old.enable_ipv6(), wanted.enable_ipv6()),
+           Differs("labels", Words(WithoutStack(old.labels())),
+                   Words(WithoutStack(wanted.labels()))),
+       }) {
+    if (!words.empty()) return words;
+  }
+  return "";
+}
+
+absl::StatusOr<std::vector<v1::Network>> NetworksOfStack(ManagerClient& manager,
+                                                         const std::string& stack) {
+  v1::ListNetworksRequest request;
+  (*request.mutable_labels())[std::string(compose::kNamespaceLabel)] = stack;
+  absl::StatusOr<std::vector<v1::Network>> networks = ListAllNetworks(manager, request);
+  // A manager of before there were networks has none.
+  if (networks.status().code() == absl::StatusCode::kUnimplemented) {
+    return std::vector<v1::Network>();
+  }
+  if (networks.ok()) SortForListing(*networks);
+  return networks;
+}
+
+absl::Status MakeNetworks(Invocation& in, ManagerClient& manager, const compose::Stack& file) {
+  for (const std::string& name : file.external_networks) {
+    RETURN_IF_ERROR(CheckExternal(manager, name));
+  }
+  if (file.networks.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<v1::Network> all, ListAllNetworks(manager));
+  std::map<std::string, const v1::Network*> by_name;
+  for (const v1::Network& network : all) by_name[network.spec().name()] = &network;
+  std::vector<const v1::NetworkSpec*> missing;
+  for (const compose::StackNetwork& network : file.networks) {
+    const auto old = by_name.find(network.spec.name());
+    if (old == by_name.end()) {
+      missing.push_back(&network.spec);
+      continue;
+    }
+    const std::string difference = NetworkDifference(old->second->spec(), network.spec);
+    if (difference.empty()) continue;
+    return absl::FailedPreconditionError(
+        StrCat("network ", network.spec.name(), ": ", difference,
+               "; a network cannot be changed: remove it with its services (swarmctl stack rm), ",
+               "or give networks.", network.name, " another name"));
+  }
+  for (const v1::NetworkSpec* spec : missing) {
+    in.Out(StrCat("Creating network ", spec->name(), "\n"));
+    v1::CreateNetworkRequest request;
+    *request.mutable_spec() = *spec;
+    request.set_request_id(Id::Make(in.env.random).ToString());
+    const absl::Status status = manager.CreateNetwork(request).status();
+    if (!status.ok()) {
+      return WithExit(Annotate(status, StrCat("network ", spec->name())), ExitCodeOf(status));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status RemoveNetworks(Invocation& in, ManagerClient& manager,
+                            const std::vector<v1::Network>& networks, bool leave_used) {
+  absl::Status first;
+  for (const v1::Network& network : networks) {
+    const std::string& name = network.spec().name();
+    v1::DeleteNetworkRequest request;
+    request.set_ref(network.id());
+    const absl::Status status = manager.DeleteNetwork(request).status();
+    if (ExitCodeOf(status) == kExitInterrupted) return status;
+    if (status.ok()) {
+      in.Out(StrCat("Removing network ", name, "\n"));
+    } else if (absl::IsFailedPrecondition(status) && leave_used) {
+      in.Warn(StrCat("network ", name, " stays while it is used (", status.message(),
+                     "); later: swarmctl network rm ", name));
+    } else if (!absl::IsNotFound(status) && first.ok()) {
+      first = Annotate(status, StrCat("network ", name));
+    }
+  }
+  return first;
+}
+
+}  // namespace swarm::cli
