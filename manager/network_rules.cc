@@ -59,6 +59,11 @@ bool JoinsIngress(const v1::ServiceSpec& spec) {
          (HasHostPorts(spec.endpoint()) && spec.task().networks_size() == 0);
 }
 
+bool JoinsIngress(const v1::Revision& revision) {
+  return revision.joins_ingress() ||
+         (revision.host_ports_size() > 0 && revision.task().networks_size() == 0);
+}
+
 void SetPorts(const v1::ServiceSpec& spec, v1::Revision& revision) {
   std::vector<v1::PortConfig> ports;
   for (const v1::PortConfig& port : spec.endpoint().ports()) {
@@ -70,7 +75,7 @@ void SetPorts(const v1::ServiceSpec& spec, v1::Revision& revision) {
   std::sort(ports.begin(), ports.end(),
             [](const auto& a, const auto& b) { return PublishedOf(a) < PublishedOf(b); });
   revision.mutable_host_ports()->Assign(ports.begin(), ports.end());
-  revision.set_joins_ingress(JoinsIngress(spec));
+  revision.set_joins_ingress(HasIngressPorts(spec.endpoint()));
 }
 
 bool SamePorts(const v1::Revision& a, const v1::Revision& b) {

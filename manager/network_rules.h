@@ -57,9 +57,10 @@ bool HasHostPorts(const v1::EndpointSpec& endpoint);
 // Its tasks are on the ingress network: for ports in ingress mode, or because ports in host mode
 // need some network and the service names none.
 bool JoinsIngress(const v1::ServiceSpec& spec);
+bool JoinsIngress(const v1::Revision& revision);
 
 // What of an endpoint its tasks must know, so that a change of it makes a new revision: host ports
-// (without their names, in order), and whether they are on the ingress network.
+// (without their names, in order), and whether there are ingress ports.
 void SetPorts(const v1::ServiceSpec& spec, v1::Revision& revision);
 bool SamePorts(const v1::Revision& a, const v1::Revision& b);
 

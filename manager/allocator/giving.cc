@@ -150,7 +150,7 @@ NetworkAllocator::Places NetworkAllocator::PlacesOfTask(const View& view, const 
     if (network == nullptr) return {{}, StrCat("network ", config.target(), " not found")};
     places.networks.push_back(Id::ParseOrZero(network->id()));
   }
-  if (!revision.joins_ingress()) return places;
+  if (!JoinsIngress(revision)) return places;
   const Ref<Network> ingress = FindIngress(view);
   if (ingress == nullptr) {
     return {{}, no_ingress_.empty() ? "there is no ingress network" : no_ingress_};

@@ -58,7 +58,7 @@ class Users {
     const Id id = Id::ParseOrZero(service.id());
     bool used = false;
     view.EachRevisionOfService(id, [&](const Ref<Revision>& revision) {
-      used = filter_.Fits(revision->revision().task(), revision->revision().joins_ingress());
+      used = filter_.Fits(revision->revision().task(), JoinsIngress(revision->revision()));
       return !used;
     });
     if (!used) return false;

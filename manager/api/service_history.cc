@@ -53,9 +53,7 @@ v1::TaskSpec SpecOf(const Revision& revision) {
 // The ports that tasks of the revision know of: its own in host mode; in ingress mode those that
 // the service has now, if tasks of the revision can be reached by any.
 absl::Status TakePorts(const v1::Revision& revision, v1::ServiceSpec& spec) {
-  const bool for_host_ports =
-      revision.host_ports_size() > 0 && revision.task().networks_size() == 0;
-  if (revision.joins_ingress() && !for_host_ports && !HasIngressPorts(spec.endpoint())) {
+  if (revision.joins_ingress() && !HasIngressPorts(spec.endpoint())) {
     return absl::FailedPreconditionError(
         StrCat("revision ", revision.number(), " of service \"", spec.name(),
                "\" has ports in ingress mode, which are not kept with revisions: publish them "

@@ -7,6 +7,7 @@
 #include "common/status_macros.h"
 #include "manager/api/lookup.h"
 #include "manager/api/network_filter.h"
+#include "manager/network_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -23,7 +24,7 @@ struct TaskFilter {
     if (!node.IsZero() && task.node_id != node) return false;
     if (desired_running_only && !IsWantedToRun(task)) return false;
     const v1::Revision& revision = task.revision->revision();
-    return network.Fits(revision.task(), revision.joins_ingress());
+    return network.Fits(revision.task(), JoinsIngress(revision));
   }
 };
 
