@@ -21,6 +21,7 @@ namespace {
 
 constexpr size_t kMaxAnswer = 4096;
 constexpr size_t kFrameHead = 5;  // compressed?, length in four bytes
+constexpr int kMostRepeats = 3;
 
 struct Call {
   Runtime& runtime;
@@ -121,7 +122,15 @@ absl::StatusOr<std::string> CheckAt(const std::string& host, const ProbeTarget& 
                                                                             &curl_slist_free_all);
   char error[CURL_ERROR_SIZE] = {};
   Prepare(curl.get(), url, body, headers.get(), error, &call);
-  const CURLcode code = curl_easy_perform(curl.get());
+  CURLcode code = curl_easy_perform(curl.get());
+  // A server that refuses a call may end its stream before it has read the question, and curl then
+  // hears nothing of what it said: that is no answer, not a wrong one.
+  for (int again = 0; code == CURLE_HTTP2_STREAM && again < kMostRepeats; ++again) {
+    call.answer.clear();
+    call.grpc_status.clear();
+    call.grpc_message.clear();
+    code = curl_easy_perform(curl.get());
+  }
   if (code != CURLE_OK) return FailureOf(code, error, call);
   if (call.grpc_status == "0") return DecodeHealthCheckResponse(call.answer);
   if (call.grpc_status == "5") return std::string("SERVICE_UNKNOWN");
