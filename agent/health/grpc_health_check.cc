@@ -80,7 +80,8 @@ void Prepare(CURL* curl, const std::string& url, const std::string& body, curl_s
   Set(curl, CURLOPT_URL, url.c_str());
   Set(curl, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE));
   Set(curl, CURLOPT_NOSIGNAL, 1L);
-  Set(curl, CURLOPT_PROXY, "");  // whatever our environment says
+  Set(curl, CURLOPT_FRESH_CONNECT, 1L);  // also when it is asked again
+  Set(curl, CURLOPT_PROXY, "");          // whatever our environment says
   Set(curl, CURLOPT_TIMEOUT_MS, static_cast<long>(std::min<int64_t>(millis, 3'600'000)));
   Set(curl, CURLOPT_POST, 1L);
   Set(curl, CURLOPT_POSTFIELDS, body.data());
@@ -130,6 +131,10 @@ absl::StatusOr<std::string> CheckAt(const std::string& host, const ProbeTarget& 
     call.grpc_status.clear();
     call.grpc_message.clear();
     code = curl_easy_perform(curl.get());
+  }
+  if (code == CURLE_HTTP2_STREAM) {
+    return absl::FailedPreconditionError(
+        "the server has no grpc.health.v1.Health service, or ends calls before it reads them");
   }
   if (code != CURLE_OK) return FailureOf(code, error, call);
   if (call.grpc_status == "0") return DecodeHealthCheckResponse(call.answer);
