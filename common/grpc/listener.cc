@@ -319,16 +319,23 @@ absl::StatusOr<std::unique_ptr<Listener>> ListenUnix(UnixSocketOptions options,
   if (fd.get() < 0) return ErrnoStatus(errno, "socket");
   // The new file takes its mode from the socket's, so that there is no moment with a wider one.
   fchmod(fd.get(), options.mode & 0600);
+  LocalUsers users = {geteuid(), FindGroup(options.group)};
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     return ErrnoStatus(errno, StrCat("bind ", options.path));
   }
-  LocalUsers users = {geteuid(), FindGroup(options.group)};
+  // At once: who waits for the file to be there connects when it is. Others than root and this
+  // user cannot until the mode below.
+  if (listen(fd.get(), kBacklog) != 0) {
+    absl::Status status = ErrnoStatus(errno, StrCat("listen at ", options.path));
+    unlink(options.path.c_str());
+    return status;
+  }
   if (users.group.has_value() && chown(options.path.c_str(), -1, *users.group) != 0) {
     LogWarning("listener", StrCat("cannot give ", options.path, " to group ", options.group, ": ",
                                   strerror(errno)));
   }
-  if (chmod(options.path.c_str(), options.mode) != 0 || listen(fd.get(), kBacklog) != 0) {
-    absl::Status status = ErrnoStatus(errno, StrCat("listen at ", options.path));
+  if (chmod(options.path.c_str(), options.mode) != 0) {
+    absl::Status status = ErrnoStatus(errno, StrCat("mode of ", options.path));
     unlink(options.path.c_str());
     return status;
   }
