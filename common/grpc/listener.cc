@@ -219,7 +219,7 @@ class PollingListener : public Listener {
   void RefuseWithoutDescriptor() {
     bucket_.Take(clock_->MonotonicNow());
     spare_ = UniqueFd();
-    UniqueFd(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    const UniqueFd refused(accept4(socket_.get(), nullptr, nullptr, SOCK_CLOEXEC));
     spare_ = UniqueFd(open("/dev/null", O_RDONLY | O_CLOEXEC));
     ++refused_full_;
   }
