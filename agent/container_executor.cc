@@ -57,8 +57,8 @@ absl::Status PrepareContainer(Runtime& runtime, ImageStore& images, const TaskSp
   spec.id = task.task_id;
   ASSIGN_OR_RETURN(spec.config_json, BuildOciConfig(input));
   spec.lower_dirs = std::move(image.lower_dirs);
-  if (joined.resolver_udp.valid()) {
-    spec.kept_fds = {joined.resolver_udp.get(), joined.resolver_tcp.get()};
+  if (joined.sockets.udp.valid()) {
+    spec.kept_fds = {joined.sockets.udp.get(), joined.sockets.tcp.get()};
   }
   spec.image_digest = task.revision->image_digest();
   ASSIGN_OR_RETURN(const ImageConfig config, ParseImageConfig(input.image_config_json));
@@ -213,7 +213,7 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
       [this, alive = alive_, task, done = std::move(done)](auto joined) mutable {
         if (*alive && !joined.ok() && !task.networks.empty()) networks_->StopServing(task.task_id);
         if (*alive && joined.ok() && !task.networks.empty()) {
-          networks_->Serve(task, std::move(joined->resolver_udp), std::move(joined->resolver_tcp));
+          networks_->Serve(task, std::move(joined->sockets));
         }
         done(joined.status());
       });
@@ -227,21 +227,20 @@ TaskNetworks::Leave ContainerExecutor::PlanLeave() const {
 // The resolver's sockets are where the agent before us left them.
 void ContainerExecutor::Adopt(const TaskSpecOnNode& task) {
   if (task.networks.empty() || networks_ == nullptr) return;
-  OnPool<absl::StatusOr<JoinedNetworks>>(
+  OnPool<absl::StatusOr<ResolverSockets>>(
       env_.loop, env_.pool,
-      [&runtime = runtime_, id = task.task_id]() -> absl::StatusOr<JoinedNetworks> {
-        JoinedNetworks kept;
-        ASSIGN_OR_RETURN(kept.resolver_udp, runtime.KeptFd(id, 0));
-        ASSIGN_OR_RETURN(kept.resolver_tcp, runtime.KeptFd(id, 1));
+      [&runtime = runtime_, id = task.task_id,
+       resume = networks_->PlanResume(task.task_id)]() -> absl::StatusOr<ResolverSockets> {
+        ResolverSockets kept;
+        ASSIGN_OR_RETURN(kept.udp, runtime.KeptFd(id, 0));
+        ASSIGN_OR_RETURN(kept.tcp, runtime.KeptFd(id, 1));
+        RETURN_IF_ERROR(resume(kept));
         return kept;
       },
       [this, alive = alive_, task](auto kept) {
         if (!*alive || !watched_.contains(task.task_id)) return;  // it has ended meanwhile
-        if (kept.ok()) {
-          return networks_->Serve(task, std::move(kept->resolver_udp),
-                                  std::move(kept->resolver_tcp));
-        }
-        if (absl::IsNotFound(kept.status())) return;  // it has ended
+        if (kept.ok()) return networks_->Serve(task, *std::move(kept));
+        if (absl::IsNotFound(kept.status())) return;  // likewise
         LogError(kComponent, StrCat("task ", task.task_id,
                                     " has lost its resolver: ", kept.status().message()));
       });

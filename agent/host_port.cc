@@ -4,11 +4,8 @@
 #include <ifaddrs.h>
 #include <net/if.h>
 #include <netdb.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 
 #include <cerrno>
-#include <cstring>
 #include <set>
 
 #include "absl/cleanup/cleanup.h"
@@ -16,7 +13,6 @@
 #include "absl/strings/str_join.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
-#include "common/unique_fd.h"
 
 namespace swarm::agent {
 namespace {
@@ -56,49 +52,12 @@ bool Parse(const std::string& text, HostAndPort& out) {
   return end == std::string::npos || ParsePort(text.substr(end + 1), out.port);
 }
 
-// Any address of the world: documentation's own, which nobody has.
-constexpr std::string_view kElsewhere = "192.0.2.1";
-
-bool IsLoopback(const IpAddress& address) {
-  return address.is_v4() ? address.bytes[0] == 127 : address == IpAddress::Parse("::1").value();
-}
-
 }  // namespace
 
 IpAddress AddressOf(const HostAndPort& addr) {
   const std::string& host = addr.host;
   const bool bracketed = host.size() > 2 && host.front() == '[';
   return IpAddress::Parse(bracketed ? host.substr(1, host.size() - 2) : host).value_or(IpAddress());
-}
-
-IpAddress LocalAddressTowards(const IpAddress& to) {
-  const bool known = !to.empty() && !IsLoopback(to);
-  const IpAddress target = known ? to : IpAddress::Parse(kElsewhere).value();
-  sockaddr_storage address = {};
-  if (target.is_v4()) {
-    auto* v4 = reinterpret_cast<sockaddr_in*>(&address);
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(9);
-    std::memcpy(&v4->sin_addr, target.bytes.data(), 4);
-  } else {
-    auto* v6 = reinterpret_cast<sockaddr_in6*>(&address);
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(9);
-    std::memcpy(&v6->sin6_addr, target.bytes.data(), 16);
-  }
-  const UniqueFd fd(::socket(address.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  socklen_t size = sizeof address;
-  auto* any = reinterpret_cast<sockaddr*>(&address);
-  if (!fd.valid() || ::connect(fd.get(), any, size) != 0 ||
-      ::getsockname(fd.get(), any, &size) != 0) {
-    return {};
-  }
-  const void* bytes = target.is_v4()
-                          ? static_cast<void*>(&reinterpret_cast<sockaddr_in*>(any)->sin_addr)
-                          : static_cast<void*>(&reinterpret_cast<sockaddr_in6*>(any)->sin6_addr);
-  const IpAddress own =
-      IpAddress::FromBytes({static_cast<const char*>(bytes), target.is_v4() ? 4u : 16u});
-  return IsLoopback(own) ? IpAddress() : own;
 }
 
 absl::StatusOr<HostAndPort> ParseHostPort(const std::string& text, const std::string& what) {

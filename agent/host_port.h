@@ -20,9 +20,6 @@ std::string FormatHostPort(const HostAndPort& addr);
 
 // None when the host is a name.
 IpAddress AddressOf(const HostAndPort& addr);
-// Our own address on the way to `to`, or on the way out of this machine when that is none or a
-// loopback's; none when there is no way. Asks the kernel, sends nothing.
-IpAddress LocalAddressTowards(const IpAddress& to);
 
 // `host` as others can dial it, by Docker's rule: an IP address as it is, or the address of a
 // network interface of this machine (IPv4 before IPv6). Anything else is InvalidArgument, begins

@@ -6,6 +6,7 @@
 #include "agent/on_pool.h"
 #include "common/log.h"
 #include "common/proto_time.h"
+#include "common/socket_address.h"
 #include "common/strings.h"
 #include "common/version.h"
 

@@ -44,17 +44,6 @@ std::vector<Upstream> OwnServers(const v1::DnsConfig& dns) {
   return servers;
 }
 
-NamesChange NamesOf(const NetworkUpdate& update) {
-  NamesChange change;
-  change.networks_gone.assign(update.gone_networks.begin(), update.gone_networks.end());
-  change.services_gone.assign(update.gone_services.begin(), update.gone_services.end());
-  change.tasks_gone.assign(update.gone_tasks.begin(), update.gone_tasks.end());
-  for (const auto& [id, network] : update.put.networks) change.networks.push_back(network);
-  for (const auto& [key, service] : update.put.services) change.services.push_back(service);
-  for (const auto& [key, task] : update.put.tasks) change.tasks.push_back(task);
-  return change;
-}
-
 template <typename Map, typename Keys>
 void TakeAlong(const Map& pieces, const std::string& network, Keys& gone) {
   for (auto it = pieces.lower_bound({network, ""});
@@ -192,7 +181,11 @@ void NodeNetworks::Apply(const v1::NetworkChanges& changes, bool complete,
 }
 
 void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
-  if (const absl::Status started = StartResolver(); !started.ok()) return done(started);
+  if (const absl::Status started = StartResolver(); !started.ok()) {
+    LogError(kComponent, StrCat("the resolver: ", started.message()));
+    ResyncAfter(kRetryPause);
+    return done(started);
+  }
   resolver_->Replace(state_);
   router_told_ = true;  // it hears of things in the order of these calls
   OnPoolThen(
@@ -212,12 +205,11 @@ void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
 
 void NodeNetworks::Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::Status)> done) {
   ApplyUpdate(update, &state_);
-  if (!told_) return done(absl::OkStatus());  // with the first complete set
-  if (!router_told_) return FollowAll(std::move(done));
+  if (!told_) return done(absl::OkStatus());             // with the first complete set
+  if (!router_told_) return FollowAll(std::move(done));  // the resolver was not told, either
   // Names change first: a new task is found a moment before it is reached for, and one that leaves
   // is not found any more before it is cut off.
-  if (const absl::Status started = StartResolver(); !started.ok()) return done(started);
-  resolver_->Apply(NamesOf(update));
+  resolver_->Apply(update);
   OnPoolThen(
       [router = router_, needs = Needs(), update = std::move(update)]() -> absl::Status {
         ASSIGN_OR_RETURN(const auto open, router->Get(needs));
@@ -265,11 +257,11 @@ absl::StatusOr<TaskNetworks::Join> NodeNetworks::PlanJoin(const TaskSpecOnNode& 
   if (NetworkUpdate ports = PortsOf(task); !ports.put.host_ports.empty()) {
     Follow(std::move(ports), [](const absl::Status&) {});
   }
-  auto host_conf = ReadFile(options_.host_resolv_conf, kMostHostConf);
+  RETURN_IF_ERROR(StartResolver());
   joined_.insert(task.task_id);
   const v1::DnsConfig& dns = DnsOf(task);
-  std::string resolv_conf = ContainerResolvConf(ParseResolvConf(host_conf.value_or("")),
-                                                Strings(dns.search()), Strings(dns.options()));
+  std::string resolv_conf = ContainerResolvConf(ParseResolvConf(host_conf_), Strings(dns.search()),
+                                                Strings(dns.options()));
   return Join([router = router_, needs = Needs(), attachment = std::move(attachment),
                resolv_conf = std::move(resolv_conf)]() -> absl::StatusOr<JoinedNetworks> {
     ASSIGN_OR_RETURN(const auto open, router->Get(needs));
@@ -283,8 +275,7 @@ absl::StatusOr<TaskNetworks::Join> NodeNetworks::PlanJoin(const TaskSpecOnNode& 
       open->attachments->Detach(attachment.task_id).IgnoreError();
       return Annotate(sockets.status(), "the resolver of the container");
     }
-    joined.resolver_udp = std::move(sockets->udp);
-    joined.resolver_tcp = std::move(sockets->tcp);
+    joined.sockets = *std::move(sockets);
     joined.resolv_conf = resolv_conf;
     return joined;
   });
@@ -300,7 +291,7 @@ NetworkUpdate NodeNetworks::PortsOf(const TaskSpecOnNode& task) const {
   return update;
 }
 
-void NodeNetworks::Serve(const TaskSpecOnNode& task, UniqueFd udp, UniqueFd tcp) {
+void NodeNetworks::Serve(const TaskSpecOnNode& task, ResolverSockets sockets) {
   DCHECK(env_.loop.InLoop());
   ended_.erase(task.task_id);
   if (NetworkUpdate ports = PortsOf(task); !ports.put.host_ports.empty()) {
@@ -309,12 +300,11 @@ void NodeNetworks::Serve(const TaskSpecOnNode& task, UniqueFd udp, UniqueFd tcp)
   DnsTask served;
   served.task_id = task.task_id;
   served.networks = NetworkIds(task);
-  served.udp = std::move(udp);
-  served.tcp = std::move(tcp);
+  served.udp = std::move(sockets.udp);
+  served.tcp = std::move(sockets.tcp);
   served.servers = OwnServers(DnsOf(task));
   if (!served.servers.empty()) {
-    const std::string path = StrCat(options_.netns_dir, "/", task.task_id);
-    served.netns.Reset(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    served.netns.Reset(::open(PathOf(task.task_id).c_str(), O_RDONLY | O_CLOEXEC));
   }
   if (const absl::Status started = StartResolver(); !started.ok()) {
     return LogError(kComponent, StrCat("the resolver: ", started.message()));
@@ -322,17 +312,28 @@ void NodeNetworks::Serve(const TaskSpecOnNode& task, UniqueFd udp, UniqueFd tcp)
   resolver_->Add(std::move(served));
 }
 
+TaskNetworks::Resume NodeNetworks::PlanResume(const std::string& task_id) {
+  return [path = PathOf(task_id)](const ResolverSockets& sockets) {
+    return RedirectToResolver(path, sockets);
+  };
+}
+
+std::string NodeNetworks::PathOf(const std::string& task_id) const {
+  return StrCat(options_.netns_dir, "/", task_id);
+}
+
 void NodeNetworks::StopServing(const std::string& task_id) {
   DCHECK(env_.loop.InLoop());
   joined_.erase(task_id);
   NetworkUpdate update;
-  for (const auto& [key, task] : state_.tasks) {
-    if (task.task_id != task_id) continue;
+  for (const auto& [network, unused] : state_.networks) {
+    const auto member = state_.tasks.find({network, task_id});
+    if (member == state_.tasks.end()) continue;
     ended_.insert(task_id);
-    if (!task.serving) continue;
-    NetworkTask ended = task;
+    if (!member->second.serving) continue;
+    NetworkTask ended = member->second;
     ended.serving = false;
-    update.put.tasks[key] = std::move(ended);
+    update.put.tasks[member->first] = std::move(ended);
   }
   for (const auto& [key, port] : state_.host_ports) {
     if (port.task_id == task_id) update.gone_host_ports.insert(key);

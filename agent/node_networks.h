@@ -62,7 +62,8 @@ class NodeNetworks : public TaskNetworks {
 
   // TaskNetworks.
   absl::StatusOr<Join> PlanJoin(const TaskSpecOnNode& task) override;
-  void Serve(const TaskSpecOnNode& task, UniqueFd udp, UniqueFd tcp) override;
+  void Serve(const TaskSpecOnNode& task, ResolverSockets sockets) override;
+  Resume PlanResume(const std::string& task_id) override;
   void StopServing(const std::string& task_id) override;
   Leave PlanLeave() override;
 
@@ -79,6 +80,7 @@ class NodeNetworks : public TaskNetworks {
   void OnPoolThen(absl::AnyInvocable<absl::Status()> work,
                   absl::AnyInvocable<void(absl::Status)> done);
   void ResyncAfter(absl::Duration delay);
+  std::string PathOf(const std::string& task_id) const;  // of its namespace
   // Its ports in host mode, while it is here.
   NetworkUpdate PortsOf(const TaskSpecOnNode& task) const;
 

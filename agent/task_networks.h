@@ -9,8 +9,8 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "agent/dns/resolver_sockets.h"
 #include "agent/executor.h"
-#include "common/unique_fd.h"
 
 namespace swarm::agent {
 
@@ -19,9 +19,8 @@ struct JoinedNetworks {
   std::string path;                    // of its network namespace
   std::vector<std::string> addresses;  // its own, in the order of its networks
   std::string resolv_conf;
-  // Of its resolver; its shim keeps them, so that questions wait while there is no agent.
-  UniqueFd resolver_udp;
-  UniqueFd resolver_tcp;
+  // Its shim keeps them, so that questions wait while there is no agent.
+  ResolverSockets sockets;
 };
 
 class TaskNetworks {
@@ -34,7 +33,11 @@ class TaskNetworks {
   // FailedPrecondition when a network of it is not known here.
   virtual absl::StatusOr<Join> PlanJoin(const TaskSpecOnNode& task) = 0;
   // Loop. The resolver of a container that is prepared, or was found running, begins to answer.
-  virtual void Serve(const TaskSpecOnNode& task, UniqueFd udp, UniqueFd tcp) = 0;
+  virtual void Serve(const TaskSpecOnNode& task, ResolverSockets sockets) = 0;
+  // Loop. What makes sure that a container's questions come to the sockets that its shim kept:
+  // blocking, for a pool's thread, also after this object's end.
+  using Resume = std::function<absl::Status(const ResolverSockets& sockets)>;
+  virtual Resume PlanResume(const std::string& task_id) = 0;
   // Loop. Its process has ended, or will never be: nothing leads to it from now on, whatever the
   // manager knows, until it is served again. Of a task that has no networks is fine.
   virtual void StopServing(const std::string& task_id) = 0;

@@ -46,12 +46,6 @@ void DnsServer::Add(DnsTask task) {
   tasks_.emplace(task.task_id, std::move(owned));
 }
 
-void DnsServer::SetNetworks(const std::string& task_id, std::vector<std::string> networks) {
-  DCHECK(loop_.InLoop());
-  const auto task = tasks_.find(task_id);
-  if (task != tasks_.end()) task->second->networks = std::move(networks);
-}
-
 void DnsServer::Remove(const std::string& task_id) {
   DCHECK(loop_.InLoop());
   tasks_.erase(task_id);

@@ -51,8 +51,6 @@ class DnsServer {
 
   // Takes the place of what was added under the same id.
   void Add(DnsTask task);
-  // Its networks have changed. NotFound is no error: the task may be gone.
-  void SetNetworks(const std::string& task_id, std::vector<std::string> networks);
   // Closes the sockets; who still waits for an answer gets none.
   void Remove(const std::string& task_id);
   // For containers without servers of their own. What is under way stays with the old ones.

@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/dns/dns_test_world.h"
+#include "common/socket_address.h"
 #include "gmock/gmock.h"
 
 namespace swarm::agent {
@@ -38,8 +39,8 @@ class DnsServerTest : public ::testing::Test {
     Network internal = MakeNetwork("n2", "vault", "10.0.2.0/24");
     internal.internal = true;
     names_.Apply(
-        {.networks = {MakeNetwork("n1", "front", "10.0.1.0/24"), internal},
-         .services = {MakeService("n1", "web", "10.0.1.2"), MakeService("n1", "big", "")}});
+        Update({.networks = {MakeNetwork("n1", "front", "10.0.1.0/24"), internal},
+                .services = {MakeService("n1", "web", "10.0.1.2"), MakeService("n1", "big", "")}}));
     Upstream server{*IpAddress::Parse("127.0.0.1"), ntohs(NameOf(upstream_.get()).sin_port)};
     server_.SetHostServers({server});
   }
@@ -149,7 +150,7 @@ TEST_F(DnsServerTest, AnswersOfWhatTheContainerMaySee) {
   Serve("t2", {"n2"});
   EXPECT_EQ(AskByUdp(QueryBytes("web", dns_type::kA)), "NXDOMAIN");
   EXPECT_EQ(AskByUdp(QueryBytes("example.com", dns_type::kA)), "REFUSED") << "internal";
-  server_.SetNetworks("t2", {"n2", "n1"});
+  Serve("t2", {"n2", "n1"});
   EXPECT_EQ(AskByUdp(QueryBytes("web", dns_type::kA)), "NOERROR 10.0.1.2");
 }
 
@@ -157,7 +158,7 @@ TEST_F(DnsServerTest, AChangeIsInTheNextAnswer) {
   server_.Start();
   Serve("t1", {"n1"});
   for (int i = 3; i < 20; ++i) {
-    names_.Apply({.services = {MakeService("n1", "web", absl::StrCat("10.0.1.", i))}});
+    names_.Apply(Update({.services = {MakeService("n1", "web", absl::StrCat("10.0.1.", i))}}));
     EXPECT_EQ(AskByUdp(QueryBytes("web", dns_type::kA)), absl::StrCat("NOERROR 10.0.1.", i));
   }
 }
@@ -238,11 +239,11 @@ TEST_F(DnsServerTest, ATaskThatWentGetsNoAnswerAnyMore) {
 }
 
 TEST_F(DnsServerTest, WhatIsTooLongForUdpComesWholeByTcp) {
-  NamesChange change;
+  Pieces change;
   for (int i = 1; i <= 100; ++i) {
     change.tasks.push_back(MakeTask("n1", "big", absl::StrCat("b", i), absl::StrCat("10.0.1.", i)));
   }
-  names_.Apply(change);
+  names_.Apply(Update(change));
   server_.Start();
   Serve("t1", {"n1"});
   EXPECT_THAT(AskByUdp(QueryBytes("big", dns_type::kA)), EndsWith(" TC"));
@@ -348,12 +349,12 @@ TEST_F(DnsServerTest, AConnectionThatSendsNoDnsIsClosed) {
 }
 
 TEST_F(DnsServerTest, AClientThatDoesNotReadIsNotReadEither) {
-  NamesChange change;
+  Pieces change;
   for (int i = 0; i < 2000; ++i) {
     change.tasks.push_back(MakeTask("n1", "big", absl::StrCat("b", i),
                                     absl::StrCat("10.0.", 100 + i / 250, ".", 1 + i % 250)));
   }
-  names_.Apply(change);
+  names_.Apply(Update(change));
   server_.Start();
   Serve("t1", {"n1"});
   const UniqueFd client = Connect(SOCK_STREAM);

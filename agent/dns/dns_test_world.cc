@@ -64,6 +64,17 @@ NetworkTask MakeTask(const std::string& network, const std::string& name, const 
   return task;
 }
 
+NetworkUpdate Update(const Pieces& pieces) {
+  NetworkUpdate update;
+  update.gone_networks.insert(pieces.networks_gone.begin(), pieces.networks_gone.end());
+  update.gone_services.insert(pieces.services_gone.begin(), pieces.services_gone.end());
+  update.gone_tasks.insert(pieces.tasks_gone.begin(), pieces.tasks_gone.end());
+  for (const Network& network : pieces.networks) update.put.networks[network.id] = network;
+  for (const auto& service : pieces.services) update.put.services[service.key()] = service;
+  for (const auto& task : pieces.tasks) update.put.tasks[task.key()] = task;
+  return update;
+}
+
 DnsQuestion MakeQuestion(const std::string& name, uint16_t type) {
   return MakeQuery(name, type).question;
 }

@@ -6,11 +6,12 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "absl/strings/string_view.h"
 #include "agent/dns/message.h"
-#include "agent/network/network_state.h"
+#include "agent/network/network_update.h"
 #include "tests/support/sim_loop.h"
 
 namespace swarm::agent {
@@ -21,6 +22,18 @@ NetworkService MakeService(const std::string& network, const std::string& name,
 // Serving; `name` is the service's, the task is called "<name>.1.<id>".
 NetworkTask MakeTask(const std::string& network, const std::string& name, const std::string& id,
                      const std::string& v4, const std::string& v6 = "");
+
+// A NetworkUpdate as tests write it.
+struct Pieces {
+  using Key = std::tuple<std::string, std::string>;
+  std::vector<std::string> networks_gone;
+  std::vector<Key> services_gone;
+  std::vector<Key> tasks_gone;
+  std::vector<Network> networks;
+  std::vector<NetworkService> services;
+  std::vector<NetworkTask> tasks;
+};
+NetworkUpdate Update(const Pieces& pieces);
 
 DnsQuestion MakeQuestion(const std::string& name, uint16_t type);
 // Bytes of a query; `edns` is the client's size, 0 for none.

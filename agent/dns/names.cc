@@ -96,17 +96,19 @@ std::optional<IpAddress> AddressOfReverseName(absl::string_view name) {
   return std::nullopt;
 }
 
-void NameIndex::Apply(const NamesChange& change) {
-  for (const std::string& id : change.networks_gone) RemoveNetwork(id);
-  for (const NamesChange::Key& key : change.services_gone) RemoveService(key);
-  for (const NamesChange::Key& key : change.tasks_gone) RemoveTask(key);
-  for (const Network& network : change.networks) SetNetwork(network);
-  for (const NetworkService& service : change.services) SetService(service);
-  for (const NetworkTask& task : change.tasks) SetTask(task);
+void NameIndex::Apply(const NetworkUpdate& update) {
+  for (const std::string& id : update.gone_networks) RemoveNetwork(id);
+  for (const Key& key : update.gone_services) RemoveService(key);
+  for (const Key& key : update.gone_tasks) RemoveTask(key);
+  Set(update.put);
 }
 
 void NameIndex::Replace(const NetworkState& state) {
   networks_.clear();
+  Set(state);
+}
+
+void NameIndex::Set(const NetworkState& state) {
   for (const auto& [id, network] : state.networks) SetNetwork(network);
   for (const auto& [key, service] : state.services) SetService(service);
   for (const auto& [key, task] : state.tasks) SetTask(task);
@@ -137,7 +139,7 @@ void NameIndex::SetService(const NetworkService& service) {
   in.services[service.service_id].value = service;
 }
 
-void NameIndex::RemoveService(const NamesChange::Key& key) {
+void NameIndex::RemoveService(const Key& key) {
   const auto& [network_id, service_id] = key;
   const auto in = networks_.find(network_id);
   if (in == networks_.end()) return;
@@ -173,7 +175,7 @@ void NameIndex::SetTask(const NetworkTask& task) {
   in.tasks[task.task_id] = task;
 }
 
-void NameIndex::RemoveTask(const NamesChange::Key& key) {
+void NameIndex::RemoveTask(const Key& key) {
   const auto& [network_id, task_id] = key;
   const auto in = networks_.find(network_id);
   if (in == networks_.end()) return;

@@ -1,7 +1,7 @@
 // NameIndex: what the names of a cluster's networks stand for, kept up with each change.
 //
 //   NameIndex names(random);
-//   names.Apply({.tasks = {task}});                            // O(log n) per changed piece
+//   names.Apply(update);                                       // O(log n) per changed piece
 //   NameAnswer answer = names.Resolve(question, networks_of_the_asking_container);
 //
 // In each network of the asking container, in their order; the first network that has the name
@@ -31,22 +31,11 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "agent/dns/question.h"
-#include "agent/network/network_state.h"
+#include "agent/network/network_update.h"
 #include "common/ip_address.h"
 #include "common/random.h"
 
 namespace swarm::agent {
-
-// Pieces of a NetworkState that are new or changed, and keys of those that are gone. Any order.
-struct NamesChange {
-  using Key = std::tuple<std::string, std::string>;  // network id, then service or task id
-  std::vector<std::string> networks_gone;
-  std::vector<Key> services_gone;
-  std::vector<Key> tasks_gone;
-  std::vector<Network> networks;
-  std::vector<NetworkService> services;
-  std::vector<NetworkTask> tasks;
-};
 
 struct NameAnswer {
   enum class Kind : uint8_t { kFound, kNoSuchName, kElsewhere };
@@ -64,7 +53,7 @@ class NameIndex {
   explicit NameIndex(Random& random) : random_(random) {}
 
   // What is gone goes first.
-  void Apply(const NamesChange& change);
+  void Apply(const NetworkUpdate& update);
   // Exactly this, whatever was there.
   void Replace(const NetworkState& state);
 
@@ -96,12 +85,15 @@ class NameIndex {
     absl::flat_hash_map<IpAddress, AddressOwner> addresses;
   };
 
+  using Key = std::tuple<std::string, std::string>;  // network id, then service or task id
+
+  void Set(const NetworkState& pieces);
   void SetNetwork(const Network& network);
   void RemoveNetwork(const std::string& id);
   void SetService(const NetworkService& service);
-  void RemoveService(const NamesChange::Key& key);
+  void RemoveService(const Key& key);
   void SetTask(const NetworkTask& task);
-  void RemoveTask(const NamesChange::Key& key);
+  void RemoveTask(const Key& key);
   void ForgetIfEmpty(const std::string& network_id);
 
   // The networks' pieces, those that are known and may be asked.

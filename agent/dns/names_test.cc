@@ -21,13 +21,13 @@ class NamesTest : public ::testing::Test {
     front.subnets.push_back({*IpPrefix::Parse("fd00:1::/64"), *IpAddress::Parse("fd00:1::1")});
     NetworkService web = MakeService("n1", "web", "10.0.1.2", "fd00:1::2");
     web.aliases = {"shop_web", "www"};
-    names_.Apply(
+    names_.Apply(Update(
         {.networks = {front, MakeNetwork("n2", "back", "10.0.2.0/24")},
          .services = {web, MakeService("n1", "db", ""), MakeService("n2", "web", "10.0.2.2")},
          .tasks = {MakeTask("n1", "web", "t1", "10.0.1.5", "fd00:1::5"),
                    MakeTask("n1", "web", "t2", "10.0.1.6"), MakeTask("n1", "db", "t3", "10.0.1.7"),
                    MakeTask("n1", "db", "t4", "10.0.1.8"),
-                   MakeTask("n2", "web", "t5", "10.0.2.5")}});
+                   MakeTask("n2", "web", "t5", "10.0.2.5")}}));
   }
 
   // "none", "elsewhere", or what was found, in order of addresses.
@@ -64,9 +64,9 @@ TEST_F(NamesTest, AServiceWithoutVirtualAddressIsItsServingTasks) {
   EXPECT_EQ(Ask("db.front"), "found 10.0.1.7 10.0.1.8");
   NetworkTask stopping = MakeTask("n1", "db", "t3", "10.0.1.7");
   stopping.serving = false;
-  names_.Apply({.tasks = {stopping}});
+  names_.Apply(Update({.tasks = {stopping}}));
   EXPECT_EQ(Ask("db"), "found 10.0.1.8");
-  names_.Apply({.tasks_gone = {{"n1", "t4"}}});
+  names_.Apply(Update({.tasks_gone = {{"n1", "t4"}}}));
   EXPECT_EQ(Ask("db"), "found") << "it is there, and has no address";
 }
 
@@ -84,27 +84,27 @@ TEST_F(NamesTest, TasksHaveNamesAndHostnames) {
   EXPECT_EQ(Ask("t1"), "found 10.0.1.5") << "a host without a name is called by its task's id";
   NetworkTask named = MakeTask("n1", "web", "t1", "10.0.1.5");
   named.hostname = "Alpha";
-  names_.Apply({.tasks = {named}});
+  names_.Apply(Update({.tasks = {named}}));
   EXPECT_EQ(Ask("alpha"), "found 10.0.1.5");
   EXPECT_EQ(Ask("t1"), "none");
   named.serving = false;
-  names_.Apply({.tasks = {named}});
+  names_.Apply(Update({.tasks = {named}}));
   EXPECT_EQ(Ask("alpha"), "found") << "only what serves has addresses in names";
 }
 
 TEST_F(NamesTest, AServicesNameWinsOverAHostname) {
   NetworkTask task = MakeTask("n1", "web", "t1", "10.0.1.5");
   task.hostname = "db";
-  names_.Apply({.tasks = {task}});
+  names_.Apply(Update({.tasks = {task}}));
   EXPECT_EQ(Ask("db"), "found 10.0.1.7 10.0.1.8");
 }
 
 TEST_F(NamesTest, ServicesThatShareAnAliasAreFoundTogether) {
   NetworkService other = MakeService("n1", "other", "10.0.1.3");
   other.aliases = {"www"};
-  names_.Apply({.services = {other}});
+  names_.Apply(Update({.services = {other}}));
   EXPECT_EQ(Ask("www"), "found 10.0.1.2 10.0.1.3");
-  names_.Apply({.services_gone = {{"n1", "s-web"}}});
+  names_.Apply(Update({.services_gone = {{"n1", "s-web"}}}));
   EXPECT_EQ(Ask("www"), "found 10.0.1.3");
 }
 
@@ -168,9 +168,9 @@ TEST_F(NamesTest, LocalhostIsHere) {
 TEST_F(NamesTest, IngressNetworksNameNothing) {
   Network ingress = MakeNetwork("n9", "ingress", "10.255.0.0/16");
   ingress.ingress = true;
-  names_.Apply({.networks = {ingress},
-                .services = {MakeService("n9", "secret", "10.255.0.2")},
-                .tasks = {MakeTask("n9", "secret", "t9", "10.255.0.5")}});
+  names_.Apply(Update({.networks = {ingress},
+                       .services = {MakeService("n9", "secret", "10.255.0.2")},
+                       .tasks = {MakeTask("n9", "secret", "t9", "10.255.0.5")}}));
   EXPECT_EQ(Ask("secret", dns_type::kA, {"n9", "n1"}), "none");
   EXPECT_EQ(Ask("secret.ingress", dns_type::kA, {"n9", "n1"}), "elsewhere");
   EXPECT_EQ(Ask("5.0.255.10.in-addr.arpa", dns_type::kPtr, {"n9", "n1"}), "none");
@@ -179,7 +179,7 @@ TEST_F(NamesTest, IngressNetworksNameNothing) {
 TEST_F(NamesTest, OnlyNetworksThatAreNotInternalLeadOut) {
   Network internal = MakeNetwork("n3", "vault", "10.0.3.0/24");
   internal.internal = true;
-  names_.Apply({.networks = {internal}});
+  names_.Apply(Update({.networks = {internal}}));
   const std::vector<std::string> inside = {"n3"};
   const std::vector<std::string> both = {"n3", "n1"};
   const std::vector<std::string> unknown = {"n77"};
@@ -189,33 +189,33 @@ TEST_F(NamesTest, OnlyNetworksThatAreNotInternalLeadOut) {
 }
 
 TEST_F(NamesTest, PiecesComeAndGoInAnyOrder) {
-  names_.Apply({.services = {MakeService("n5", "late", "")},
-                .tasks = {MakeTask("n5", "late", "x", "10.0.5.5")}});
+  names_.Apply(Update({.services = {MakeService("n5", "late", "")},
+                       .tasks = {MakeTask("n5", "late", "x", "10.0.5.5")}}));
   EXPECT_EQ(Ask("late", dns_type::kA, {"n5"}), "none") << "its network is not there";
-  names_.Apply({.networks = {MakeNetwork("n5", "five", "10.0.5.0/24")}});
+  names_.Apply(Update({.networks = {MakeNetwork("n5", "five", "10.0.5.0/24")}}));
   EXPECT_EQ(Ask("late", dns_type::kA, {"n5"}), "found 10.0.5.5");
-  names_.Apply({.services_gone = {{"n5", "s-late"}}});
+  names_.Apply(Update({.services_gone = {{"n5", "s-late"}}}));
   EXPECT_EQ(Ask("late", dns_type::kA, {"n5"}), "none");
   EXPECT_EQ(Ask("tasks.late", dns_type::kA, {"n5"}), "none");
   EXPECT_EQ(Ask("late.1.x", dns_type::kA, {"n5"}), "found 10.0.5.5");
-  names_.Apply({.networks_gone = {"n5"}, .tasks_gone = {{"n5", "x"}, {"n5", "never"}}});
+  names_.Apply(Update({.networks_gone = {"n5"}, .tasks_gone = {{"n5", "x"}, {"n5", "never"}}}));
   EXPECT_EQ(Ask("late.1.x", dns_type::kA, {"n5"}), "elsewhere");
 }
 
 TEST_F(NamesTest, AnAddressThatMovedBelongsToWhoHasItNow) {
-  names_.Apply({.tasks = {MakeTask("n1", "web", "new", "10.0.1.5")}});
-  names_.Apply({.tasks_gone = {{"n1", "t1"}}});
+  names_.Apply(Update({.tasks = {MakeTask("n1", "web", "new", "10.0.1.5")}}));
+  names_.Apply(Update({.tasks_gone = {{"n1", "t1"}}}));
   EXPECT_EQ(Ask("5.1.0.10.in-addr.arpa", dns_type::kPtr), "found web.1.new.Front");
 }
 
 TEST_F(NamesTest, AddressesComeInRandomOrderAndNeverTooMany) {
-  NamesChange change;
+  Pieces change;
   for (int i = 0; i < 3000; ++i) {
     change.tasks.push_back(MakeTask("n1", "big", absl::StrCat("b", i),
                                     absl::StrCat("10.0.", 100 + i / 250, ".", 1 + i % 250)));
   }
   change.services = {MakeService("n1", "big", "")};
-  names_.Apply(change);
+  names_.Apply(Update(change));
   std::set<IpAddress> first;
   const std::vector<std::string> networks = {"n1"};
   for (int i = 0; i < 50; ++i) {
@@ -236,7 +236,7 @@ TEST_F(NamesTest, ChangesLeadToTheSameAsTheWholeState) {
   };
   const std::vector<std::string> networks = {"n0", "n1", "n2"};
   for (int step = 0; step < 3000; ++step) {
-    NamesChange change;
+    Pieces change;
     const std::string& network = networks[static_cast<size_t>(number(3))];
     const std::string name = absl::StrCat("s", number(4));
     const std::string id = absl::StrCat("t", number(8));
@@ -267,7 +267,7 @@ TEST_F(NamesTest, ChangesLeadToTheSameAsTheWholeState) {
         change.tasks_gone = {{network, id}};
         break;
     }
-    index.Apply(change);
+    index.Apply(Update(change));
     for (const auto& key : change.networks_gone) state.networks.erase(key);
     for (const auto& key : change.services_gone) state.services.erase(key);
     for (const auto& key : change.tasks_gone) state.tasks.erase(key);

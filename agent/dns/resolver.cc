@@ -33,18 +33,12 @@ void Resolver::Replace(NetworkState state) {
   });
 }
 
-void Resolver::Apply(NamesChange change) {
-  loop_->Post([this, change = std::move(change)] { names_.Apply(change); });
+void Resolver::Apply(NetworkUpdate update) {
+  loop_->Post([this, update = std::move(update)] { names_.Apply(update); });
 }
 
 void Resolver::Add(DnsTask task) {
   loop_->Post([this, task = std::move(task)]() mutable { server_.Add(std::move(task)); });
-}
-
-void Resolver::SetNetworks(std::string task_id, std::vector<std::string> networks) {
-  loop_->Post([this, task_id = std::move(task_id), networks = std::move(networks)]() mutable {
-    server_.SetNetworks(task_id, std::move(networks));
-  });
 }
 
 void Resolver::Remove(std::string task_id) {

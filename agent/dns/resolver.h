@@ -5,7 +5,7 @@
 //   resolver->SetHostServers({{address}, …});
 //   resolver->Add({.task_id = id, .networks = {…}, .udp = …, .tcp = …});
 //   resolver->Replace(state);                       // from here on questions are answered
-//   resolver->Apply({.tasks = {changed}, .tasks_gone = {key}});
+//   resolver->Apply(update);
 //   resolver->Remove(id);
 //
 // Every call may come from any thread, does not block and takes effect in the order of the calls:
@@ -23,7 +23,7 @@
 #include "absl/status/statusor.h"
 #include "agent/dns/dns_server.h"
 #include "agent/dns/names.h"
-#include "agent/network/network_state.h"
+#include "agent/network/network_update.h"
 #include "common/event_loop.h"
 #include "common/random.h"
 #include "common/worker_pool.h"
@@ -38,11 +38,10 @@ class Resolver {
 
   // See NameIndex. `state` is copied before the call returns.
   void Replace(NetworkState state);
-  void Apply(NamesChange change);
+  void Apply(NetworkUpdate update);
 
   // See DnsServer.
   void Add(DnsTask task);
-  void SetNetworks(std::string task_id, std::vector<std::string> networks);
   void Remove(std::string task_id);
   void SetHostServers(std::vector<Upstream> servers);
 

@@ -7,7 +7,6 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -23,6 +22,7 @@
 #include "agent/dns/resolver_sockets.h"
 #include "agent/dns/sockets.h"
 #include "common/clock.h"
+#include "common/socket_address.h"
 #include "gmock/gmock.h"
 #include "tests/support/status_matchers.h"
 
@@ -82,6 +82,10 @@ std::string Receive(const UniqueFd& fd, int milliseconds = 5000) {
   if (poll(&ready, 1, milliseconds) <= 0) return "";
   const ssize_t got = recv(fd.get(), buffer.data(), buffer.size(), 0);
   return got <= 0 ? "" : std::string(buffer.data(), static_cast<size_t>(got));
+}
+
+ResolverSockets Copies(const ResolverSockets& sockets) {
+  return {UniqueFd(dup(sockets.udp.get())), UniqueFd(dup(sockets.tcp.get()))};
 }
 
 class ResolverTest : public ::testing::Test {
@@ -187,14 +191,11 @@ TEST_F(ResolverTest, QueriesWaitForTheNextAgent) {
   ASSERT_EQ(send(tcp.get(), query.data(), query.size(), 0), static_cast<ssize_t>(query.size()));
   EXPECT_EQ(Receive(udp, 50), "");
 
-  // Another process has them: here this one, as its own shim.
-  const UniqueFd shim(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
-  absl::StatusOr<ResolverSockets> taken =
-      TakeOverResolverSockets(shim.get(), kept_.udp.get(), kept_.tcp.get());
-  ASSERT_OK(taken);
-  EXPECT_OK(RedirectToResolver(container.path(), *taken));
+  // Its shim has kept them: here this process, as its own.
+  ResolverSockets taken = Copies(kept_);
+  EXPECT_OK(RedirectToResolver(container.path(), taken));
   Start();
-  Add(container, std::move(taken->udp), std::move(taken->tcp));
+  Add(container, std::move(taken.udp), std::move(taken.tcp));
   EXPECT_EQ(Receive(udp, 50), "") << "nobody knows the names yet";
   resolver_->Replace(state_);
   EXPECT_EQ(Words(Receive(udp)), "NOERROR 10.0.1.2");
@@ -204,12 +205,11 @@ TEST_F(ResolverTest, QueriesWaitForTheNextAgent) {
 
 TEST_F(ResolverTest, TakesOverNothingThatIsNoResolversSocket) {
   Namespace container;
-  const UniqueFd self(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0)));
   absl::StatusOr<ResolverSockets> sockets = OpenResolverSockets(container.path());
   ASSERT_OK(sockets);
   const UniqueFd other = container.Socket(SOCK_DGRAM);
   const auto take = [&](int udp, int tcp) {
-    return TakeOverResolverSockets(self.get(), udp, tcp).status();
+    return RedirectToResolver(container.path(), {UniqueFd(dup(udp)), UniqueFd(dup(tcp))});
   };
   EXPECT_OK(take(sockets->udp.get(), sockets->tcp.get()));
   const auto refused = StatusIs(absl::StatusCode::kFailedPrecondition);

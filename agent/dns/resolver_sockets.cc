@@ -5,7 +5,6 @@
 #include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 
 #include <cerrno>
 #include <cstring>
@@ -13,7 +12,9 @@
 #include "absl/strings/str_cat.h"
 #include "agent/dns/redirect.h"
 #include "agent/dns/sockets.h"
+#include "agent/network/network_namespace.h"
 #include "common/ip_address.h"
+#include "common/socket_address.h"
 #include "common/status_macros.h"
 
 namespace swarm::agent {
@@ -74,12 +75,6 @@ absl::StatusOr<uint16_t> PortOf(const UniqueFd& fd, int type) {
   return ntohs(bound.sin_port);
 }
 
-absl::Status Enter(const std::string& netns_path, absl::FunctionRef<absl::Status()> work) {
-  const UniqueFd netns(open(netns_path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!netns.valid()) return ErrnoStatus(errno, absl::StrCat("open ", netns_path));
-  return InNetworkNamespace(netns.get(), work);
-}
-
 // Inside the namespace.
 absl::Status Redirect(const ResolverSockets& sockets) {
   ASSIGN_OR_RETURN(const uint16_t udp, PortOf(sockets.udp, SOCK_DGRAM));
@@ -87,17 +82,11 @@ absl::Status Redirect(const ResolverSockets& sockets) {
   return RedirectPort53(udp, tcp);
 }
 
-absl::StatusOr<UniqueFd> TakeOver(int pidfd, int number) {
-  UniqueFd fd(static_cast<int>(syscall(SYS_pidfd_getfd, pidfd, number, 0)));
-  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("take over descriptor ", number));
-  return fd;
-}
-
 }  // namespace
 
 absl::StatusOr<ResolverSockets> OpenResolverSockets(const std::string& netns_path) {
   ResolverSockets sockets;
-  RETURN_IF_ERROR(Enter(netns_path, [&]() -> absl::Status {
+  RETURN_IF_ERROR(EnterAndRun(netns_path, [&]() -> absl::Status {
     RETURN_IF_ERROR(BringLoopbackUp());
     ASSIGN_OR_RETURN(sockets.udp, OpenBound(SOCK_DGRAM));
     ASSIGN_OR_RETURN(sockets.tcp, OpenBound(SOCK_STREAM));
@@ -107,16 +96,7 @@ absl::StatusOr<ResolverSockets> OpenResolverSockets(const std::string& netns_pat
 }
 
 absl::Status RedirectToResolver(const std::string& netns_path, const ResolverSockets& sockets) {
-  return Enter(netns_path, [&] { return Redirect(sockets); });
-}
-
-absl::StatusOr<ResolverSockets> TakeOverResolverSockets(int pidfd, int udp_number, int tcp_number) {
-  ResolverSockets sockets;
-  ASSIGN_OR_RETURN(sockets.udp, TakeOver(pidfd, udp_number));
-  ASSIGN_OR_RETURN(sockets.tcp, TakeOver(pidfd, tcp_number));
-  RETURN_IF_ERROR(PortOf(sockets.udp, SOCK_DGRAM).status());
-  RETURN_IF_ERROR(PortOf(sockets.tcp, SOCK_STREAM).status());
-  return sockets;
+  return EnterAndRun(netns_path, [&] { return Redirect(sockets); });
 }
 
 }  // namespace swarm::agent

@@ -2,8 +2,8 @@
 //
 //   ASSIGN_OR_RETURN(ResolverSockets sockets, OpenResolverSockets("/run/swarm/netns/<task id>"));
 //   … its shim inherits both and keeps them open; the server reads them …
-//   // the next agent:
-//   ASSIGN_OR_RETURN(sockets, TakeOverResolverSockets(shim_pidfd, udp_number, tcp_number));
+//   // the next agent, with the shim's (Runtime::KeptFd):
+//   RETURN_IF_ERROR(RedirectToResolver(path, sockets));
 //
 // They are bound to 127.0.0.11 at a high port, so that the container can run a server of its own on
 // 0.0.0.0:53; an nftables table `ip swarm_resolver` in that namespace turns port 53 of 127.0.0.11
@@ -33,13 +33,10 @@ struct ResolverSockets {
 // any more.
 absl::StatusOr<ResolverSockets> OpenResolverSockets(const std::string& netns_path);
 
-// Makes sure that port 53 leads to these sockets: after a takeover, or somebody's flush. Up to 20
-// ms when there are rules already.
+// Makes sure that port 53 leads to these sockets: for those that outlived an agent, or after
+// somebody's flush. FailedPrecondition when they are not a resolver's. Up to 20 ms when there are
+// rules already.
 absl::Status RedirectToResolver(const std::string& netns_path, const ResolverSockets& sockets);
-
-// Copies of two descriptors of another process, by pidfd. FailedPrecondition when they are not a
-// resolver's sockets.
-absl::StatusOr<ResolverSockets> TakeOverResolverSockets(int pidfd, int udp_number, int tcp_number);
 
 }  // namespace swarm::agent
 

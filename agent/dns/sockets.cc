@@ -8,40 +8,10 @@
 #include <cerrno>
 #include <cstring>
 
-#include "common/check.h"
+#include "agent/network/network_namespace.h"
 #include "common/status_macros.h"
 
 namespace swarm::agent {
-
-SocketAddress ToSocketAddress(const IpAddress& address, uint16_t port) {
-  SocketAddress out;
-  if (address.is_v4()) {
-    sockaddr_in four = {};
-    four.sin_family = AF_INET;
-    four.sin_port = htons(port);
-    std::memcpy(&four.sin_addr, address.bytes.data(), 4);
-    std::memcpy(&out.storage, &four, sizeof four);
-    out.size = sizeof four;
-  } else {
-    sockaddr_in6 six = {};
-    six.sin6_family = AF_INET6;
-    six.sin6_port = htons(port);
-    std::memcpy(&six.sin6_addr, address.bytes.data(), 16);
-    std::memcpy(&out.storage, &six, sizeof six);
-    out.size = sizeof six;
-  }
-  return out;
-}
-
-absl::Status InNetworkNamespace(int netns, absl::FunctionRef<absl::Status()> work) {
-  const UniqueFd own(open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-  if (!own.valid()) return ErrnoStatus(errno, "open this thread's network namespace");
-  if (setns(netns, CLONE_NEWNET) != 0) return ErrnoStatus(errno, "enter the network namespace");
-  const absl::Status status = work();
-  CHECK(setns(own.get(), CLONE_NEWNET) == 0)
-      << "no way back out of a container's network: errno " << errno;
-  return status;
-}
 
 absl::StatusOr<UniqueFd> OpenSocket(int netns, int family, int type) {
   UniqueFd fd;
@@ -49,7 +19,7 @@ absl::StatusOr<UniqueFd> OpenSocket(int netns, int family, int type) {
     fd.Reset(socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     return fd.valid() ? absl::OkStatus() : ErrnoStatus(errno, "open a socket");
   };
-  RETURN_IF_ERROR(netns < 0 ? open_here() : InNetworkNamespace(netns, open_here));
+  RETURN_IF_ERROR(netns < 0 ? open_here() : RunInNamespace(netns, open_here));
   return fd;
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/dns/message.h"
 #include "agent/dns/sockets.h"
+#include "common/socket_address.h"
 #include "common/status_macros.h"
 
 namespace swarm::agent {

@@ -87,8 +87,12 @@ absl::Status NetworkNamespace::Remove(const std::string& path) {
 }
 
 absl::Status NetworkNamespace::Run(absl::FunctionRef<absl::Status()> inside) const {
+  return RunInNamespace(fd_.get(), inside);
+}
+
+absl::Status RunInNamespace(int fd, absl::FunctionRef<absl::Status()> inside) {
   ASSIGN_OR_RETURN(const UniqueFd own, OpenNamespaceFile(kOwn));
-  if (setns(fd_.get(), CLONE_NEWNET) != 0) return ErrnoStatus(errno, "enter a network namespace");
+  if (setns(fd, CLONE_NEWNET) != 0) return ErrnoStatus(errno, "enter a network namespace");
   const absl::Status status = inside();
   Return(own);
   return status;

@@ -43,7 +43,8 @@ class NetworkNamespace {
   UniqueFd fd_;
 };
 
-// Runs `inside` in the namespace that is bound to `path`, on the calling thread.
+// As NetworkNamespace::Run, for who has a descriptor or a path only.
+absl::Status RunInNamespace(int fd, absl::FunctionRef<absl::Status()> inside);
 absl::Status EnterAndRun(const std::string& path, absl::FunctionRef<absl::Status()> inside);
 
 }  // namespace swarm::agent
