@@ -86,14 +86,6 @@ void Tell(int ready_fd, const std::string& line) {
   ::close(ready_fd);
 }
 
-std::string OneLine(std::string_view text) {
-  std::string line(text);
-  for (char& c : line) {
-    if (c == '\n' || c == '\r') c = ' ';
-  }
-  return line;
-}
-
 int Fail(int ready_fd, const absl::Status& status) {
   const std::string line = StrCat("error: ", OneLine(ToStd(status.message())));
   Tell(ready_fd, line);

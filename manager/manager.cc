@@ -123,9 +123,9 @@ class GrpcManager final : public Manager {
       return absl::NotFoundError("the service is gone");
     }
     Service blamed = Blamed(*service, crash.room, env_.clock.WallNow(), crash.crashes);
-    LogError("manager",
-             StrCat("service ", service->spec().name(), ": ", blamed.quarantine().reason(),
-                    IsQuarantined(blamed) ? "; it is in quarantine now" : ""));
+    LogError("manager", StrCat("service ", service->spec().name(), ": ",
+                               blamed.quarantine().reason(), " (signal ", crash.signal, ")",
+                               IsQuarantined(blamed) ? "; it is in quarantine now" : ""));
     return tx.Put(std::move(blamed));
   }
 

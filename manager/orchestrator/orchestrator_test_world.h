@@ -38,6 +38,15 @@ class OrchestratorTest : public ::testing::Test {
     EXPECT_TRUE(world_.AllRunning(id));
     return id;
   }
+  // A global service, once its tasks run.
+  Id Global(const StoreWorld::SpecChange& change = nullptr) {
+    const Id id = world_.AddService("agent", 0, [&](v1::ServiceSpec& spec) {
+      spec.mutable_global();
+      if (change != nullptr) change(spec);
+    });
+    world_.Settle();
+    return id;
+  }
   static StoreWorld::SpecChange Restart(v1::RestartPolicy::Condition condition,
                                         uint64_t attempts = 0, int64_t window_seconds = 0) {
     return [=](v1::ServiceSpec& spec) {

@@ -40,14 +40,6 @@ class SemanticsTest : public OrchestratorTest {
       return tx.Put(std::move(cluster));
     });
   }
-  Id Global(const StoreWorld::SpecChange& change = nullptr) {
-    const Id id = world_.AddService("agent", 0, [&](v1::ServiceSpec& spec) {
-      spec.mutable_global();
-      if (change != nullptr) change(spec);
-    });
-    world_.Settle();
-    return id;
-  }
 };
 
 // ---------------------------------------------------------------------------------- replicated
