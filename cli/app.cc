@@ -208,4 +208,26 @@ absl::Status ForEachArgument(Invocation& in,
                   ExitCodeOf(first));
 }
 
+absl::Status InspectEach(
+    Invocation& in,
+    const std::function<absl::StatusOr<Inspected>(const std::string& ref, bool pretty)>& look) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  const bool pretty = in.flags.On("pretty");
+  std::vector<JsonObject> objects;
+  absl::Status status = ForEachArgument(in, [&](const std::string& ref) -> absl::Status {
+    ASSIGN_OR_RETURN(Inspected inspected, look(ref, pretty));
+    if (std::string* text = std::get_if<std::string>(&inspected)) {
+      in.Out(*text);
+    } else {
+      objects.push_back(std::get<JsonObject>(std::move(inspected)));
+    }
+    return absl::OkStatus();
+  });
+  if (!pretty) {
+    ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
+    in.Out(text);
+  }
+  return status;
+}
+
 }  // namespace swarm::cli

@@ -9,16 +9,19 @@
 #define SWARM_CLI_APP_H_
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "cli/env.h"
 #include "cli/flags.h"
 #include "cli/output/format.h"
+#include "cli/output/inspect.h"
 
 namespace swarm::cli {
 
@@ -96,6 +99,13 @@ absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,
 // Runs `act` for each argument; goes on after an error. The first error, and "(and N more)".
 absl::Status ForEachArgument(Invocation& in,
                              const std::function<absl::Status(const std::string&)>& act);
+
+// `inspect` of each argument: what `look` says of it, as pretty text or as one of the objects that
+// are printed together in the end.
+using Inspected = std::variant<std::string, JsonObject>;
+absl::Status InspectEach(
+    Invocation& in,
+    const std::function<absl::StatusOr<Inspected>(const std::string& ref, bool pretty)>& look);
 
 // The scripts of `completion`, made from the commands.
 absl::StatusOr<std::string> CompletionScript(std::string_view shell);

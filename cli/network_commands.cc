@@ -181,10 +181,8 @@ absl::StatusOr<NetworkUsers> UsersOf(ManagerClient& manager, const v1::Network& 
 }
 
 absl::Status Inspect(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
-  std::vector<JsonObject> objects;
-  const absl::Status status = ForEachArgument(in, [&](const std::string& ref) -> absl::Status {
+  return InspectEach(in, [&](const std::string& ref, bool pretty) -> absl::StatusOr<Inspected> {
+    ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
     v1::GetNetworkRequest request;
     request.set_ref(ref);
     ASSIGN_OR_RETURN(const v1::Network network, manager->GetNetwork(request));
@@ -193,18 +191,10 @@ absl::Status Inspect(Invocation& in) {
     if (verbose) {
       ASSIGN_OR_RETURN(users, UsersOf(*manager, network));
     }
-    if (in.flags.On("pretty")) {
-      in.Out(PrettyNetwork(network, verbose ? &users : nullptr));
-    } else {
-      objects.push_back(NetworkObject(network, verbose ? &users : nullptr));
-    }
-    return absl::OkStatus();
+    const NetworkUsers* shown = verbose ? &users : nullptr;
+    return pretty ? Inspected(PrettyNetwork(network, shown))
+                  : Inspected(NetworkObject(network, shown));
   });
-  if (!in.flags.On("pretty")) {
-    ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
-    in.Out(text);
-  }
-  return status;
 }
 
 // ------------------------------------------------------------------------------- rm and prune

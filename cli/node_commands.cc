@@ -75,22 +75,10 @@ absl::Status Ps(Invocation& in) {
 }
 
 absl::Status Inspect(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  std::vector<JsonObject> objects;
-  absl::Status status = ForEachArgument(in, [&](const std::string& argument) -> absl::Status {
-    ASSIGN_OR_RETURN(const v1::Node node, FetchNode(in, argument));
-    if (in.flags.On("pretty")) {
-      in.Out(PrettyNode(node));
-    } else {
-      objects.push_back(NodeObject(node));
-    }
-    return absl::OkStatus();
+  return InspectEach(in, [&](const std::string& ref, bool pretty) -> absl::StatusOr<Inspected> {
+    ASSIGN_OR_RETURN(const v1::Node node, FetchNode(in, ref));
+    return pretty ? Inspected(PrettyNode(node)) : Inspected(NodeObject(node));
   });
-  if (!in.flags.On("pretty")) {
-    ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
-    in.Out(text);
-  }
-  return status;
 }
 
 absl::Status ChangeNodeSpec(const Flags& flags, v1::NodeSpec& spec) {

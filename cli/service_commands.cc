@@ -279,25 +279,14 @@ absl::Status Rebalance(Invocation& in) {
 }
 
 absl::Status Inspect(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
-  std::vector<JsonObject> objects;
-  const absl::Status status = ForEachArgument(in, [&](const std::string& ref) -> absl::Status {
+  return InspectEach(in, [&](const std::string& ref, bool pretty) -> absl::StatusOr<Inspected> {
+    ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
     v1::GetServiceRequest request;
     request.set_ref(ref);
     ASSIGN_OR_RETURN(const v1::Service service, manager->GetService(request));
-    if (in.flags.On("pretty")) {
-      in.Out(PrettyService(service, StoryOf(in, *manager, service)));
-    } else {
-      objects.push_back(ServiceObject(service));
-    }
-    return absl::OkStatus();
+    return pretty ? Inspected(PrettyService(service, StoryOf(in, *manager, service)))
+                  : Inspected(ServiceObject(service));
   });
-  if (!in.flags.On("pretty")) {
-    ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
-    in.Out(text);
-  }
-  return status;
 }
 
 absl::Status Remove(Invocation& in) {

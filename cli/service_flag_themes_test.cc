@@ -4,7 +4,7 @@
 #include <google/protobuf/text_format.h>
 #include <google/protobuf/util/message_differencer.h>
 
-#include "cli/service_flags.h"
+#include "cli/service_flags_test_world.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -13,26 +13,6 @@ namespace swarm::cli {
 namespace {
 
 using ::testing::HasSubstr;
-using Words = std::vector<std::string>;
-
-FlagWorld World() {
-  return {[](std::string_view) { return std::nullopt; },
-          [](const std::string&) { return absl::NotFoundError("no files"); }};
-}
-
-absl::StatusOr<v1::ServiceSpec> Create(Words args) {
-  args.emplace_back("img");
-  auto flags = ParseFlags(ServiceCreateFlags(), args, true);
-  if (!flags.ok()) return flags.status();
-  return SpecFromFlags(*flags, World());
-}
-
-absl::Status Update(Words args, v1::ServiceSpec& spec) {
-  args.emplace_back("web");
-  auto flags = ParseFlags(ServiceUpdateFlags(), args, false);
-  if (!flags.ok()) return flags.status();
-  return ChangeSpec(*flags, World(), spec);
-}
 
 // Without the image, which is in each of them.
 void ExpectSpec(absl::StatusOr<v1::ServiceSpec> spec, const std::string& text) {

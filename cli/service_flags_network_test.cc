@@ -3,7 +3,7 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include "cli/service_flag_themes.h"
-#include "cli/service_flags.h"
+#include "cli/service_flags_test_world.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -13,29 +13,6 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using Words = std::vector<std::string>;
-
-FlagWorld World() {
-  return {[](std::string_view) { return std::nullopt; },
-          [](const std::string&) { return absl::NotFoundError("no files"); },
-          [](const std::string& ref) {
-            return ref == "front" || ref == "n1" ? Words{"n1", "front"} : Words();
-          }};
-}
-
-absl::StatusOr<v1::ServiceSpec> Create(Words args) {
-  args.emplace_back("img");
-  auto flags = ParseFlags(ServiceCreateFlags(), args, true);
-  if (!flags.ok()) return flags.status();
-  return SpecFromFlags(*flags, World());
-}
-
-absl::Status Update(Words args, v1::ServiceSpec& spec) {
-  args.emplace_back("web");
-  auto flags = ParseFlags(ServiceUpdateFlags(), args, false);
-  if (!flags.ok()) return flags.status();
-  return ChangeSpec(*flags, World(), spec);
-}
 
 // Without the image and the mode, which are in each of them.
 void ExpectSpec(const absl::StatusOr<v1::ServiceSpec>& spec, const std::string& text) {
