@@ -42,6 +42,19 @@ TEST_F(ChangeFeedTest, TellsNothingThatIsNotDurable) {
   EXPECT_THAT(sink.messages, SizeIs(1));
 }
 
+TEST_F(ChangeFeedTest, TellsWhatBecomesDurableAfterItsStart) {
+  Node node;
+  node.set_id(Id::Make(*random).ToString());
+  ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(node); }));
+  ASSERT_LT(store->durable_version(), store->version());
+  auto feed = Open({});
+  loop.RunUntilIdle();
+  ASSERT_THAT(sink.messages, SizeIs(2));
+  EXPECT_EQ(v1::WatchEvent::ACTION_STARTED, sink.messages[0].action());
+  EXPECT_EQ(node.id(), sink.messages[1].node().id());
+  EXPECT_EQ(store->version(), sink.messages[1].version());
+}
+
 TEST_F(ChangeFeedTest, ResumesWhereItWasWithoutLossOrRepetition) {
   const uint64_t seen = store->version();
   Ref<Service> web = AddService("web");
