@@ -235,6 +235,24 @@ absl::Status ValidateUserAndDirectory(const v1::ContainerSpec& spec) {
   return CheckNoNul("task.container.dir", spec.dir());
 }
 
+// What the API can say already and no room does yet.
+absl::Status RefuseUnbuilt(const v1::ContainerSpec& spec) {
+  const auto refuse = [](std::string_view field, std::string_view what) {
+    return FieldError(StrCat("task.container.", field), StrCat(what, " are not built yet"));
+  };
+  if (spec.tty()) return refuse("tty", "terminals");
+  if (spec.init()) return refuse("init", "init processes");
+  if (spec.open_stdin()) return refuse("open_stdin", "open inputs");
+  if (!spec.mounts().empty()) return refuse("mounts", "mounts");
+  if (!spec.secrets().empty()) return refuse("secrets", "secrets");
+  if (!spec.configs().empty()) return refuse("configs", "configs");
+  if (!spec.devices().empty()) return refuse("devices", "devices");
+  if (spec.privileged()) return refuse("privileged", "privileged containers");
+  if (!spec.security_opt().empty()) return refuse("security_opt", "security options");
+  if (spec.shm_size_bytes() != 0) return refuse("shm_size_bytes", "sizes of /dev/shm");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::Status FieldError(std::string_view path, std::string_view reason) {
@@ -287,9 +305,7 @@ absl::Status ValidateContainerSpec(const v1::ContainerSpec& spec) {
                       StrCat(spec.oom_score_adj(), " is not between -1000 and 1000"));
   }
   RETURN_IF_ERROR(ValidateNames(spec));
-  if (spec.tty()) return FieldError("task.container.tty", "terminals are not built yet");
-  if (spec.init()) return FieldError("task.container.init", "an init process is not built yet");
-  return absl::OkStatus();
+  return RefuseUnbuilt(spec);
 }
 
 }  // namespace swarm::manager

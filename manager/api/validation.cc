@@ -161,6 +161,9 @@ absl::Status ValidateServiceSpec(const v1::ServiceSpec& spec) {
   RETURN_IF_ERROR(ValidateLabels("labels", spec.labels()));
   RETURN_IF_ERROR(ValidateMode(spec));
   RETURN_IF_ERROR(ValidateContainerSpec(spec.task().container()));
+  if (spec.task().has_log_driver()) {
+    return FieldError("task.log_driver", "log drivers are not built yet; json-file is used");
+  }
   RETURN_IF_ERROR(ValidateHealthCheck(spec.task().container().health_check()));
   RETURN_IF_ERROR(ValidateResourceRequirements(spec.task().resources()));
   RETURN_IF_ERROR(ValidateRestart(spec.task().restart()));
@@ -195,6 +198,7 @@ absl::Status ValidateClusterSpec(const v1::ClusterSpec& spec) {
         "rebalance.moves_per_minute",
         StrCat(spec.rebalance().moves_per_minute(), " is above the most of ", kMaxMovesPerMinute));
   }
+  if (spec.auto_lock()) return FieldError("auto_lock", "locked managers are not built yet");
   if (spec.has_heartbeat_period()) {
     RETURN_IF_ERROR(ValidateDuration("heartbeat_period", spec.heartbeat_period()));
     const absl::Duration period = FromProto(spec.heartbeat_period());
