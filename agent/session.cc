@@ -204,6 +204,9 @@ void Session::OnMessage(v1::ManagerMessage message) {
       return OnRemoved();
     case v1::ManagerMessage::kConfig:
       return OnConfig(message.config());
+    case v1::ManagerMessage::kDiagnose:
+    case v1::ManagerMessage::kRemoveVolume:
+    case v1::ManagerMessage::kOpenStream:
     case v1::ManagerMessage::KIND_NOT_SET:
       return;  // of a newer manager
   }
