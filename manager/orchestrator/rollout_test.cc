@@ -304,6 +304,34 @@ TEST_F(RolloutTest, ContinueTriesAgainWhereTheOldTaskStillRuns) {
   EXPECT_EQ(UpdateState(web), Update::STATE_COMPLETED);
 }
 
+TEST_F(RolloutTest, ContinueTriesAgainWhenALateTaskLosesItsNode) {
+  const Id web = RunningService(1);
+  const Id home = world_.ActiveIn(web, 1).node_id;
+  UpdateTo(web, "app:2", [](Config& config) {
+    config.set_order(Config::ORDER_START_FIRST);
+    config.set_failure_action(Config::FAILURE_ACTION_CONTINUE);
+    config.mutable_progress_deadline()->set_seconds(60);
+  });
+  world_.loop().RunUntilIdle();
+  const Id late = FirstOf(web, "app:2");
+  const Id other = nodes_[0] == home ? nodes_[1] : nodes_[0];
+  world_.MustWrite([&](WriteTx& tx) {
+    Task placed = *tx.view().GetTask(late);
+    placed.node_id = other;
+    placed.state = TaskState::kPreparing;
+    tx.Put(std::move(placed));
+    return absl::OkStatus();
+  });
+  world_.loop().Advance(absl::Seconds(120));
+  world_.loop().RunUntilIdle();
+  ASSERT_EQ(UpdateState(web), Update::STATE_COMPLETED);
+  ASSERT_EQ(world_.view().GetTask(late)->state, TaskState::kPreparing);
+  world_.SetNodeState(other, v1::NodeStatus::STATE_DOWN);
+  world_.Pass(absl::Minutes(2));
+  EXPECT_EQ(Images(web), Names{"app:2"});
+  EXPECT_EQ(UpdateState(web), Update::STATE_COMPLETED);
+}
+
 TEST_F(RolloutTest, ATaskThatCannotBePlacedFailsTheUpdateAtItsDeadlineWithTheReason) {
   const Id web = RunningService(1);
   for (Id node : nodes_) world_.SetAvailability(node, v1::NodeSpec::AVAILABILITY_PAUSE);

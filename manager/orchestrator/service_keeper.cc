@@ -302,6 +302,17 @@ void ServiceKeeper::KeepNodes(Turn& turn, const ServiceView& view, RevisionJudge
   if (passed_over) book.scan = true;
 }
 
+// A change-over of the slot is over, what runs is still the old, and nobody means to try again: its
+// new task was late, so that the update went on without it, and then lost its node, say.
+bool ServiceKeeper::IsLeftBehind(const Turn& turn, const ServiceView& view, Slot slot,
+                                 RevisionJudge& judge) {
+  if (view.book.rollout.has_value() && view.book.rollout->Knows(slot)) return false;
+  const Ref<Service> service = turn.view().GetService(view.id);
+  if (IsPaused(CurrentUpdate(*service))) return false;
+  const Ref<Task> active = SlotTasks(turn.view(), view.id, slot).Active();
+  return active != nullptr && !judge.IsClean(turn.view(), *active);
+}
+
 void ServiceKeeper::KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge& judge) {
   ServiceBook& book = view.book;
   if (book.scan) return;
@@ -317,7 +328,8 @@ void ServiceKeeper::KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge
     if (ended.has_value()) {
       rollouts_.OnEnded(turn, {view.id, turn.view().GetService(view.id), book}, *ended, judge);
     }
-    if (SlotTasks(turn.view(), view.id, slot).Predecessor() == nullptr) book.changing.erase(slot);
+    if (SlotTasks(turn.view(), view.id, slot).Predecessor() != nullptr) continue;
+    if (book.changing.erase(slot) > 0 && IsLeftBehind(turn, view, slot, judge)) book.scan = true;
   }
   for (; !book.to_create.empty() && !book.scan && !turn.Exhausted(); book.to_create.pop_back()) {
     const NewSlot& next = book.to_create.back();

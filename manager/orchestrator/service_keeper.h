@@ -61,6 +61,8 @@ class ServiceKeeper {
   void GiveUpLostMoves(Turn& turn, const ServiceView& view, const Census& census);
   // `scanned`: the whole service was looked at just before.
   void KeepNodes(Turn& turn, const ServiceView& view, RevisionJudge& judge, bool scanned);
+  static bool IsLeftBehind(const Turn& turn, const ServiceView& view, Slot slot,
+                           RevisionJudge& judge);
   void KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge& judge);
 
   SlotKeeper slots_;
