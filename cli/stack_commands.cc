@@ -7,13 +7,16 @@
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_split.h"
 #include "cli/app.h"
+#include "cli/compose/model.h"
 #include "cli/compose/stack.h"
 #include "cli/compose/words.h"
 #include "cli/convergence.h"
 #include "cli/errors.h"
 #include "cli/output/views.h"
 #include "cli/ps.h"
+#include "cli/stack_diff.h"
 #include "cli/stack_networks.h"
 #include "common/file_system.h"
 #include "common/ids.h"
@@ -48,12 +51,6 @@ absl::Status NoSuchStack(const std::string& stack) {
 
 // ------------------------------------------------------------------------------------- deploy
 
-std::string FolderOf(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  if (path == "-" || slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 struct StackInput {
   std::vector<compose::SourceFile> files;
   std::map<std::string, std::string> dot_env;  // of the folder of the first file
@@ -64,7 +61,8 @@ absl::StatusOr<StackInput> ReadStackFiles(Invocation& in) {
   for (const std::string& path : in.flags.List("compose-file")) {
     absl::StatusOr<std::string> text = in.ReadInput(path);
     if (!text.ok()) return Annotate(text.status(), "stack file");
-    input.files.push_back({path == "-" ? "stdin" : path, FolderOf(path), *std::move(text)});
+    input.files.push_back(
+        {path == "-" ? "stdin" : path, compose::FolderOfPath(path), *std::move(text)});
   }
   if (input.files.empty()) {
     return UsageError(StrCat(in.command.path, ": -c FILE is missing; - is standard input"));
@@ -78,14 +76,25 @@ absl::StatusOr<StackInput> ReadStackFiles(Invocation& in) {
   return input;
 }
 
+std::optional<std::string> VariableOf(Invocation& in, const StackInput& input,
+                                      std::string_view name) {
+  if (auto value = in.env.variable(name)) return value;
+  const auto it = input.dot_env.find(std::string(name));
+  return it == input.dot_env.end() ? std::nullopt : std::optional(it->second);
+}
+
+// --profile, else COMPOSE_PROFILES.
+std::vector<std::string> ProfilesOf(Invocation& in, const StackInput& input) {
+  if (in.flags.Has("profile")) return in.flags.List("profile");
+  const std::string text = VariableOf(in, input, "COMPOSE_PROFILES").value_or("");
+  return absl::StrSplit(text, ',', absl::SkipEmpty());
+}
+
 compose::StackOptions OptionsFor(Invocation& in, const StackInput& input, const std::string& name) {
   return {.name = name,
-          .env = [&in, &input](std::string_view variable) -> std::optional<std::string> {
-            if (auto value = in.env.variable(variable)) return value;
-            const auto it = input.dot_env.find(std::string(variable));
-            return it == input.dot_env.end() ? std::nullopt : std::optional(it->second);
-          },
-          .read_file = [](const std::string& path) { return ReadFile(path, 1 << 20); }};
+          .env = [&in, &input](std::string_view name) { return VariableOf(in, input, name); },
+          .read_file = [](const std::string& path) { return ReadFile(path, 16 << 20); },
+          .profiles = ProfilesOf(in, input)};
 }
 
 class Deployment {
@@ -143,8 +152,7 @@ class Deployment {
   }
 
   absl::Status Update(const v1::Service& old, v1::ServiceSpec spec) {
-    // A --force of before is no difference.
-    spec.mutable_task()->set_force_update(old.spec().task().force_update());
+    spec = SpecToDeploy(old.spec(), std::move(spec));
     const bool same = google::protobuf::util::MessageDifferencer::Equals(old.spec(), spec);
     if (same && resolve_ != "always") {
       in_.Out(StrCat("Service ", spec.name(), " is unchanged\n"));
@@ -251,6 +259,22 @@ absl::Status Config(Invocation& in) {
   return absl::OkStatus();
 }
 
+absl::Status Diff(Invocation& in) {
+  const std::string& stack = in.arguments()[0];
+  RETURN_IF_ERROR(CheckName(stack));
+  ASSIGN_OR_RETURN(const StackInput input, ReadStackFiles(in));
+  ASSIGN_OR_RETURN(const compose::Stack file,
+                   compose::LoadStack(input.files, OptionsFor(in, input, stack)));
+  for (const std::string& warning : file.warnings) in.Warn(warning);
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(*manager, stack));
+  ASSIGN_OR_RETURN(const StackDiff diff,
+                   DiffStack(*manager, stack, file, services, in.flags.On("prune")));
+  in.Out(diff.text);
+  if (diff.empty || !in.flags.On("exit-code")) return absl::OkStatus();
+  return WithExit(absl::FailedPreconditionError("the cluster is not as the file says"), 1);
+}
+
 // -------------------------------------------------------------------------------------- others
 
 absl::Status List(Invocation& in) {
@@ -326,6 +350,8 @@ absl::Status Remove(Invocation& in) {
 std::vector<Command> StackCommands() {
   const FlagRule file = {"compose-file", 'c', FlagKind::kList, "FILE",
                          "a stack file; several merge; - is standard input"};
+  const FlagRule profile = {"profile", 0, FlagKind::kList, "NAME",
+                            "services of this profile too; * is all (COMPOSE_PROFILES)"};
   const FlagRule quiet_wait = {"quiet", 'q', FlagKind::kSwitch, "", "show no progress"};
   const FlagRule timeout = {"timeout", 0, FlagKind::kText, "DURATION",
                             "give up waiting (exit 124); the work goes on"};
@@ -340,6 +366,7 @@ std::vector<Command> StackCommands() {
        1,
        false,
        {file,
+        profile,
         {"prune", 0, FlagKind::kSwitch, "",
          "remove services and networks that are no longer in the file"},
         {"wait", 0, FlagKind::kSwitch, "", "until everything runs"},
@@ -351,7 +378,25 @@ std::vector<Command> StackCommands() {
         stability,
         {"with-registry-auth", 0, FlagKind::kSwitch, "", "", FlagState::kNotBuilt}},
        Deploy},
-      {"stack config", "", "show the stack file as it is understood", 0, 0, false, {file}, Config},
+      {"stack config",
+       "",
+       "show the stack file as it is understood",
+       0,
+       0,
+       false,
+       {file, profile},
+       Config},
+      {"stack diff",
+       "STACK",
+       "show what a deploy of the file would change, and change nothing",
+       1,
+       1,
+       false,
+       {file,
+        profile,
+        {"prune", 0, FlagKind::kSwitch, "", "as a deploy that removes what is not in the file"},
+        {"exit-code", 0, FlagKind::kSwitch, "", "exit 1 when it would change something"}},
+       Diff},
       {"stack ls", "", "list the stacks", 0, 0, false, {}, List},
       {"stack ps", "STACK", "list the tasks of a stack", 1, 1, false, PsFlags(), Ps},
       {"stack services", "STACK", "list the services of a stack", 1, 1, false, ServiceListFlags(),

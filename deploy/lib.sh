@@ -32,8 +32,9 @@ install_packages() {
   )
 }
 
-# The compiler cache gives the same answer whatever folder the checkout or the build is in.
-export CCACHE_BASEDIR=/ CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=time_macros CCACHE_MAXSIZE=5G
+# The compiler cache gives the same answer whatever folder the checkout or the build is in. With
+# CCACHE_DEPEND a file that is not in it is read by the compiler alone, not by the preprocessor first.
+export CCACHE_DEPEND=1 CCACHE_BASEDIR=/ CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=time_macros CCACHE_MAXSIZE=5G
 
 # build_tree NAME TARGET… [-- CMAKE_ARG…]: configures and builds $build/NAME.
 build_tree() {

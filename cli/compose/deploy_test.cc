@@ -191,7 +191,7 @@ TEST(DeployTest, AutoscaleIsTheFlagsLineOrAMap) {
 TEST(DeployTest, WhatDoesNotGoTogetherIsRefusedWithItsPlace) {
   const std::pair<const char*, const char*> cases[] = {
       {"    deploy: {mode: global, replicas: 2}\n",
-       "web.yml:4: services.web.deploy.replicas: a global service has one task on each node"},
+       "web.yml:4:38: services.web.deploy.replicas: a global service has one task on each node"},
       {"    deploy: {mode: global, placement: {max_replicas_per_node: 2}}\n",
        "deploy.placement.max_replicas_per_node: a global service"},
       {"    deploy: {max_concurrent: 2}\n", "use mode: replicated-job"},
@@ -207,7 +207,7 @@ TEST(DeployTest, WhatDoesNotGoTogetherIsRefusedWithItsPlace) {
       {"    deploy: {autoscale: {min: 1, max: 2, metrics: [x]}}\n",
        "deploy.autoscale.metrics: metric \"x\" must be"},
       {"    deploy: {update_config: {order: random}}\n",
-       "web.yml:4: services.web.deploy.update_config.order: must be start-first or stop-first"},
+       "web.yml:4:37: services.web.deploy.update_config.order: must be start-first or stop-first"},
       {"    deploy: {rollback_config: {failure_action: rollback}}\n", "pause or continue"},
       {"    deploy: {update_config: {max_failure_ratio: 2}}\n", "from 0 to 1"},
       {"    deploy: {update_config: {ordre: x}}\n", "did you mean order?"},
@@ -264,12 +264,12 @@ TEST(DependsOnTest, WhatCanNeverStartIsRefusedWithItsPlace) {
   EXPECT_THAT(Load("services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [c]}\n"
                    "  c: {image: x, depends_on: [b]}\n"),
               StatusIs(kInvalid,
-                       "web.yml:4: services.c.depends_on: none of them would ever start: b waits "
+                       "web.yml:4:29: services.c.depends_on: none of them would ever start: b waits "
                        "for c waits for b"));
   EXPECT_THAT(Load("services: {a: {image: x, depends_on: [a]}}\n"),
               StatusIs(kInvalid, HasSubstr("a waits for a")));
   ExpectInvalid("    depends_on: [db]\n",
-                "web.yml:4: services.web.depends_on.db: there is no such service in the file");
+                "web.yml:4:18: services.web.depends_on.db: there is no such service in the file");
   ExpectInvalid("    depends_on: {web: {condition: service_ready}}\n",
                 "depends_on.web.condition: must be service_started, service_healthy or");
   ExpectInvalid(
@@ -284,7 +284,7 @@ TEST(DependsOnTest, RestartAndRequiredAreWarnings) {
       Web("    depends_on: {db: {condition: service_started, restart: true}}\n  db: {image: x}\n"));
   ASSERT_OK(stack);
   EXPECT_THAT(stack->warnings,
-              ElementsAre(AllOf(StartsWith("web.yml:4: services.web.depends_on.db.restart"),
+              ElementsAre(AllOf(StartsWith("web.yml:4:51: services.web.depends_on.db.restart"),
                                 HasSubstr("left out"))));
 }
 

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <sstream>
+#include <unordered_map>
 #include <utility>
 
 #include "common/strings.h"
@@ -91,12 +92,16 @@ class TreeBuilder : public YAML::EventHandler {
     YAML::Mark mark;
     bool has_key = false;  // a key was read and its value comes next
     std::string key;
-    int key_line = 0;
+    YAML::Mark key_mark;
+    std::unordered_map<std::string, int> lines;  // of the keys so far
   };
 
+  std::string PlaceOf(const YAML::Mark& mark) const {
+    return StrCat(*file_, ":", mark.line + 1, ":", mark.column + 1);
+  }
+
   [[noreturn]] void Refuse(const YAML::Mark& mark, std::string_view why) const {
-    throw Refused{
-        absl::InvalidArgumentError(StrCat(*file_, ":", mark.line + 1, ": ", OneLine(why)))};
+    throw Refused{absl::InvalidArgumentError(StrCat(PlaceOf(mark), ": ", OneLine(why)))};
   }
 
   void CheckTag(const std::string& tag, const YAML::Mark& mark) const {
@@ -117,8 +122,8 @@ class TreeBuilder : public YAML::EventHandler {
     size_.bytes += more.bytes;
     if (size_.values > limits_.values || size_.bytes > limits_.unfolded_bytes) {
       throw Refused{absl::ResourceExhaustedError(
-          StrCat(*file_, ":", mark.line + 1, ": the file unfolds to more than ", limits_.values,
-                 " values or ", limits_.unfolded_bytes >> 20, " MiB"))};
+          StrCat(PlaceOf(mark), ": the file unfolds to more than ", limits_.values, " values or ",
+                 limits_.unfolded_bytes >> 20, " MiB"))};
     }
   }
 
@@ -127,6 +132,7 @@ class TreeBuilder : public YAML::EventHandler {
     Value value;
     value.kind = kind;
     value.line = mark.line + 1;
+    value.column = mark.column + 1;
     value.file = file_;
     return value;
   }
@@ -136,9 +142,9 @@ class TreeBuilder : public YAML::EventHandler {
     CheckTag(tag, mark);
     if (static_cast<int>(open_.size()) >= limits_.depth) {
       throw Refused{absl::ResourceExhaustedError(
-          StrCat(*file_, ":", mark.line + 1, ": nested deeper than ", limits_.depth))};
+          StrCat(PlaceOf(mark), ": nested deeper than ", limits_.depth))};
     }
-    open_.push_back({Make(kind, mark), anchor, mark, false, "", 0});
+    open_.push_back({Make(kind, mark), anchor, mark, false, "", {}, {}});
   }
 
   void Close() {
@@ -164,26 +170,20 @@ class TreeBuilder : public YAML::EventHandler {
       PlaceKey(parent, value, mark);
     } else {
       parent.has_key = false;
-      parent.value.entries.push_back({parent.key, std::move(value), parent.key_line, file_});
+      parent.value.entries.push_back({parent.key, std::move(value), parent.key_mark.line + 1,
+                                      parent.key_mark.column + 1, file_});
     }
   }
 
   void PlaceKey(OpenValue& parent, const Value& key, const YAML::Mark& mark) {
     if (!key.IsScalar()) Refuse(mark, "a key must be a word");
-    if (parent.value.Find(key.text) != nullptr) {
-      Refuse(mark, StrCat("the key ", key.text, " stands twice, first in line ",
-                          FirstLine(parent.value, key.text)));
+    const auto [first, added] = parent.lines.try_emplace(key.text, mark.line + 1);
+    if (!added) {
+      Refuse(mark, StrCat("the key ", key.text, " stands twice, first in line ", first->second));
     }
     parent.key = key.text;
-    parent.key_line = mark.line + 1;
+    parent.key_mark = mark;
     parent.has_key = true;
-  }
-
-  static int FirstLine(const Value& map, std::string_view key) {
-    for (const Entry& entry : map.entries) {
-      if (entry.key == key) return entry.line;
-    }
-    return 0;
   }
 
   // `<<: *map` or `<<: [*map, *map]`: keys that the map has itself win, then the earlier of a list.
@@ -203,18 +203,19 @@ class TreeBuilder : public YAML::EventHandler {
     }
     for (Value& source : merged.items) {
       if (!source.IsMap()) {
-        Refuse(MarkOf(source.line), "<< takes a map, or a list of maps");
+        Refuse(MarkOf(source), "<< takes a map, or a list of maps");
       }
       for (Entry& entry : source.entries) {
         if (map.Find(entry.key) == nullptr) map.entries.push_back(std::move(entry));
       }
     }
-    if (merged.IsScalar()) Refuse(MarkOf(merged.line), "<< takes a map, or a list of maps");
+    if (merged.IsScalar()) Refuse(MarkOf(merged), "<< takes a map, or a list of maps");
   }
 
-  static YAML::Mark MarkOf(int line) {
+  static YAML::Mark MarkOf(const Value& value) {
     YAML::Mark mark;
-    mark.line = line - 1;
+    mark.line = value.line - 1;
+    mark.column = value.column - 1;
     return mark;
   }
 
@@ -239,8 +240,12 @@ Value* Value::Find(std::string_view key) {
   return const_cast<Value*>(std::as_const(*this).Find(key));
 }
 
-std::string Value::Where() const { return StrCat(file ? *file : std::string(), ":", line); }
-std::string Entry::Where() const { return StrCat(file ? *file : std::string(), ":", line); }
+std::string Value::Where() const {
+  return StrCat(file ? *file : std::string(), ":", line, ":", column);
+}
+std::string Entry::Where() const {
+  return StrCat(file ? *file : std::string(), ":", line, ":", column);
+}
 
 absl::StatusOr<Value> ParseYaml(std::string_view text, std::string_view file,
                                 const YamlLimits& limits) {
@@ -263,8 +268,8 @@ absl::StatusOr<Value> ParseYaml(std::string_view text, std::string_view file,
   } catch (const Refused& refused) {
     return refused.status;
   } catch (const YAML::Exception& e) {
-    return absl::InvalidArgumentError(
-        StrCat(file, ":", e.mark.line + 1, ": malformed YAML: ", OneLine(e.msg)));
+    return absl::InvalidArgumentError(StrCat(file, ":", e.mark.line + 1, ":", e.mark.column + 1,
+                                             ": malformed YAML: ", OneLine(e.msg)));
   } catch (const std::exception& e) {
     return absl::InvalidArgumentError(StrCat(file, ": malformed YAML: ", OneLine(e.what())));
   }

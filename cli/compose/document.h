@@ -1,7 +1,7 @@
 // A YAML document as a plain tree that remembers where everything stands.
 //
 //   ASSIGN_OR_RETURN(Value root, ParseYaml(text, "web.yml"));
-//   if (const Value* image = root.Find("image")) … image->Where() is "web.yml:12"
+//   if (const Value* image = root.Find("image")) … image->Where() is "web.yml:12:5"
 //
 // Anchors and `<<` are resolved; duplicate keys, unknown tags, several documents and aliases into
 // themselves are refused; aliases are copies and count towards the limits, so a document that would
@@ -30,6 +30,7 @@ struct Value {
   std::vector<Value> items;    // kList
   std::vector<Entry> entries;  // kMap, in the file's order, keys unique
   int line = 0;                // from 1
+  int column = 0;              // from 1
   std::shared_ptr<const std::string> file;
 
   bool IsNull() const { return kind == Kind::kNull; }
@@ -39,7 +40,7 @@ struct Value {
   // Null when this is no map or has no such key.
   const Value* Find(std::string_view key) const;
   Value* Find(std::string_view key);
-  // "web.yml:12"
+  // "web.yml:12:5"
   std::string Where() const;
 };
 
@@ -47,19 +48,20 @@ struct Entry {
   std::string key;
   Value value;
   int line = 0;  // of the key
+  int column = 0;
   std::shared_ptr<const std::string> file;
 
   std::string Where() const;
 };
 
 struct YamlLimits {
-  size_t bytes = 1 << 20;
+  size_t bytes = 16 << 20;
   int depth = 32;
-  size_t values = 50'000;           // after aliases are unfolded
-  size_t unfolded_bytes = 8 << 20;  // of keys and scalars, after aliases are unfolded
+  size_t values = 500'000;           // after aliases are unfolded; some 100 MiB of memory
+  size_t unfolded_bytes = 32 << 20;  // of keys and scalars, after aliases are unfolded
 };
 
-// InvalidArgument "web.yml:3: …" for malformed YAML, ResourceExhausted for a limit. An empty
+// InvalidArgument "web.yml:3:1: …" for malformed YAML, ResourceExhausted for a limit. An empty
 // document is a null Value.
 absl::StatusOr<Value> ParseYaml(std::string_view text, std::string_view file,
                                 const YamlLimits& limits = {});

@@ -12,9 +12,14 @@ namespace swarm::cli::compose {
 // stay as they are and are refused where they are read.
 void Normalise(Value& root);
 
-// Both normalised. Maps merge key by key, scalars of `over` win, lists are joined without doubles,
-// command, entrypoint and a health check's test are replaced; a null in `over` changes nothing.
+// Both normalised. Maps merge key by key, scalars of `over` win, lists are joined without doubles;
+// of volumes, devices, secrets and configs one that goes to the same place in the container
+// replaces the other. command, entrypoint and a health check's test are replaced as a whole; a null
+// in `over` changes nothing.
 void Merge(Value& base, Value over);
+
+// Equal but for where they stand.
+bool SameValue(const Value& a, const Value& b);
 
 }  // namespace swarm::cli::compose
 

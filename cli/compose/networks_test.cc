@@ -137,7 +137,7 @@ TEST(StackNetworksTest, HostAndNoneStandAlone) {
   EXPECT_THAT(mode("host"), ElementsAre("host"));
   EXPECT_THAT(mode("none"), ElementsAre("none"));
   EXPECT_THAT(LoadWeb("    network_mode: bridge\n"),
-              StatusIs(kInvalid, HasSubstr("web.yml:4: services.web.network_mode: must be host or "
+              StatusIs(kInvalid, HasSubstr("web.yml:4:19: services.web.network_mode: must be host or "
                                            "none, not bridge")));
   EXPECT_THAT(LoadWeb("    network_mode: host\n    networks: [a]\n", "networks: {a: }\n"),
               StatusIs(kInvalid, HasSubstr("host stands alone")));
@@ -208,7 +208,7 @@ TEST(StackNetworksTest, PortsAreShortOrLong) {
       publish_mode: PUBLISH_MODE_INGRESS
     })pb");
   EXPECT_THAT(stack->warnings,
-              ElementsAre(AllOf(StartsWith("web.yml:9: services.web.ports[3] is published on all"),
+              ElementsAre(AllOf(StartsWith("web.yml:9:9: services.web.ports[3] is published on all"),
                                 HasSubstr("127.0.0.1 is left out"))));
 }
 
@@ -233,7 +233,7 @@ TEST(StackNetworksTest, BadValuesNameTheirPlace) {
     return "networks:\n  n: " + network + "\nservices: {web: {image: busybox}}\n";
   };
   const std::pair<std::string, const char*> cases[] = {
-      {one("{driver: [a]}"), "web.yml:2: networks.n.driver: must be a text"},
+      {one("{driver: [a]}"), "web.yml:2:15: networks.n.driver: must be a text"},
       {one("{drivr: x}"), "networks.n.drivr: unknown key; did you mean driver?"},
       {one("{external: true, driver: x}"), "networks.n.driver: an external network is as it is"},
       {one("{internal: maybe}"), "networks.n.internal: must be true or false"},
@@ -256,7 +256,7 @@ TEST(StackNetworksTest, BadValuesNameTheirPlace) {
         << file;
   }
   const std::pair<const char*, const char*> lines[] = {
-      {"    networks: [gone]\n", "web.yml:4: services.web.networks: the network gone is not decl"},
+      {"    networks: [gone]\n", "web.yml:4:16: services.web.networks: the network gone is not decl"},
       {"    networks: {default: {alias: x}}\n", "did you mean aliases?"},
       {"    ports: 80\n", "services.web.ports: must be a list"},
       {"    ports: [[80]]\n", "services.web.ports[0]: must be a map"},

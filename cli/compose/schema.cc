@@ -23,7 +23,7 @@ constexpr Fate kWarn = Fate::kIgnored;
 
 constexpr Key kTopLevel[] = {
     {"version"}, {"name", kWarn}, {"services"}, {"networks"},
-    {"volumes"}, {"secrets"},     {"configs"},  {"include", kNo},
+    {"volumes"}, {"secrets"},     {"configs"},  {"include"},
 };
 
 constexpr Key kService[] = {
@@ -91,8 +91,8 @@ constexpr Key kService[] = {
     {"credential_spec", kNo},
     {"isolation", kNo},
     {"platform", kNo},
-    {"profiles", kNo},
-    {"extends", kNo},
+    {"profiles"},
+    {"extends"},
     {"scale", kNo},
     {"runtime", kNo},
     {"annotations", kNo},

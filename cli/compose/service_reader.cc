@@ -8,6 +8,7 @@
 #include "absl/strings/numbers.h"
 #include "cli/compose/dependencies.h"
 #include "cli/compose/deploy_reader.h"
+#include "cli/compose/model.h"
 #include "cli/compose/spec_words.h"
 #include "cli/compose/words.h"
 #include "common/oci/reference.h"
@@ -177,15 +178,8 @@ void ServiceReader::ReadEnvironment(const Fields& service, v1::ContainerSpec& co
 absl::StatusOr<std::vector<std::string>> ServiceReader::ReadEnvFile(const Fields& service,
                                                                     const std::string& file) {
   if (!options_.read_file) return absl::FailedPreconditionError("files cannot be read here");
-  std::string path = file;
-  if (!path.starts_with("/")) {
-    for (const SourceFile& source : files_) {
-      if (source.name == *service.Get("env_file")->file) {
-        path = StrCat(source.folder, "/", file);
-      }
-    }
-  }
-  ASSIGN_OR_RETURN(const std::string text, options_.read_file(path));
+  const std::string folder = FolderOfFile(files_, *service.Get("env_file")->file);
+  ASSIGN_OR_RETURN(const std::string text, options_.read_file(PathFrom(folder, file)));
   return ParseEnvFile(text);
 }
 

@@ -1,13 +1,10 @@
 #include "cli/compose/stack.h"
 
-#include <functional>
-#include <optional>
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/str_replace.h"
 #include "cli/compose/dependencies.h"
-#include "cli/compose/merge.h"
+#include "cli/compose/model.h"
 #include "cli/compose/network_reader.h"
 #include "cli/compose/problems.h"
 #include "cli/compose/schema.h"
@@ -17,54 +14,6 @@
 
 namespace swarm::cli::compose {
 namespace {
-
-// ------------------------------------------------------------------- text to one checked tree
-
-// Sections where variables mean something; x- fields count where an alias uses them.
-bool IsInterpolated(std::string_view key) { return key != "version" && !key.starts_with("x-"); }
-
-// Every scalar with a dollar where variables mean something; keys are left alone, as Docker does.
-void EachWithDollar(Value& value, const std::string& path,
-                    const std::function<void(Value& scalar, const std::string& path)>& act) {
-  if (value.IsScalar() && value.text.find('$') != std::string::npos) act(value, path);
-  for (Value& item : value.items) EachWithDollar(item, path, act);
-  for (Entry& entry : value.entries) {
-    if (path.empty() && !IsInterpolated(entry.key)) continue;
-    EachWithDollar(entry.value, path.empty() ? entry.key : StrCat(path, ".", entry.key), act);
-  }
-}
-
-void InterpolateTree(Value& root, const Lookup& lookup, Problems& problems,
-                     std::vector<std::string>* unset) {
-  EachWithDollar(root, "", [&](Value& scalar, const std::string& path) {
-    absl::StatusOr<std::string> text = Interpolate(scalar.text, lookup, unset);
-    if (text.ok()) {
-      scalar.text = *std::move(text);
-    } else {
-      problems.Invalid(scalar.Where(), path, ToStd(text.status().message()));
-    }
-  });
-}
-
-absl::StatusOr<Value> ReadFiles(const std::vector<SourceFile>& files, const Lookup& lookup,
-                                Problems& problems, std::vector<std::string>* unset) {
-  Value merged;
-  for (const SourceFile& file : files) {
-    ASSIGN_OR_RETURN(Value root, ParseYaml(file.text, file.name));
-    if (root.IsNull()) {
-      return absl::InvalidArgumentError(StrCat(file.name, ": the file is empty"));
-    }
-    InterpolateTree(root, lookup, problems, unset);
-    Normalise(root);
-    if (merged.IsNull()) {
-      merged = std::move(root);
-    } else {
-      Merge(merged, std::move(root));
-    }
-  }
-  CheckSchema(merged, problems);
-  return merged;
-}
 
 struct Loaded {
   Value root;
@@ -76,15 +25,16 @@ struct Loaded {
 absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOptions& options) {
   RETURN_IF_ERROR(CheckStackName(options.name));
   Problems problems;
-  std::vector<std::string> unset;
   Loaded loaded;
-  ASSIGN_OR_RETURN(loaded.root, ReadFiles(files, options.env, problems, &unset));
+  ASSIGN_OR_RETURN(Model model, ReadModel(files, options, problems));
+  loaded.root = std::move(model.root);
+  CheckSchema(loaded.root, problems);
   const Value* services = loaded.root.Find("services");
   if (services == nullptr || services->IsNull()) {
     problems.Invalid(loaded.root.Where(), "services", "is missing: a stack needs a service");
   } else {
     NetworkReader networks(loaded.root, options, problems);
-    ServiceReader reader(loaded.root, files, options, networks, problems);
+    ServiceReader reader(loaded.root, model.files, options, networks, problems);
     for (const Entry& entry : services->entries) {
       if (entry.key.starts_with("x-") || !entry.value.IsMap()) continue;
       loaded.stack.services.push_back({entry.key, reader.Read(entry)});
@@ -93,7 +43,7 @@ absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOpt
     SortByDependencies(*services, loaded.stack.services, problems);
   }
   loaded.stack.warnings = problems.warnings();
-  for (const std::string& name : unset) {
+  for (const std::string& name : model.unset) {
     loaded.stack.warnings.push_back(
         StrCat("the variable ", name, " is not set: an empty text stands in its place"));
   }
@@ -129,10 +79,7 @@ absl::StatusOr<std::string> RenderStack(const std::vector<SourceFile>& files,
   ASSIGN_OR_RETURN(Loaded loaded, Load(files, options));
   RETURN_IF_ERROR(loaded.lenient);
   if (warnings != nullptr) *warnings = loaded.stack.warnings;
-  // Read again, it is interpolated again.
-  EachWithDollar(loaded.root, "", [](Value& scalar, const std::string&) {
-    scalar.text = absl::StrReplaceAll(scalar.text, {{"$", "$$"}});
-  });
+  EscapeVariables(loaded.root);  // read again, it is interpolated again
   return ToYaml(loaded.root);
 }
 

@@ -35,7 +35,9 @@ struct SourceFile {
 struct StackOptions {
   std::string name;
   Lookup env;  // the environment, and .env behind it
-  std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;  // for env_file
+  // For env_file, include and extends.
+  std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;
+  std::vector<std::string> profiles;  // that are active; "*": all
 };
 
 struct StackService {

@@ -157,9 +157,9 @@ TEST(StackTest, AnImageAloneIsEnough) {
 TEST(StackTest, UnknownKeysNameFileLinePathAndTheNearest) {
   EXPECT_THAT(
       LoadWeb("    imagee: x\n"),
-      StatusIs(kInvalid, "web.yml:4: services.web.imagee: unknown key; did you mean image?"));
+      StatusIs(kInvalid, "web.yml:4:5: services.web.imagee: unknown key; did you mean image?"));
   EXPECT_THAT(LoadWeb("    deploy:\n      replicaz: 2\n"),
-              StatusIs(kInvalid, HasSubstr("web.yml:5: services.web.deploy.replicaz")));
+              StatusIs(kInvalid, HasSubstr("web.yml:5:7: services.web.deploy.replicaz")));
   EXPECT_THAT(Load("service: {}\n"), StatusIs(kInvalid, HasSubstr("did you mean services?")));
   EXPECT_OK(LoadWeb("    x-mine: {any: thing}\n"));
 }
@@ -167,7 +167,7 @@ TEST(StackTest, UnknownKeysNameFileLinePathAndTheNearest) {
 TEST(StackTest, KnownKeysThatAreNotBuiltAreRefusedByNameAllAtOnce) {
   EXPECT_THAT(LoadWeb("    tty: true\n    volumes: ['a:/b']\nvolumes: {a: }\n"),
               StatusIs(kNotBuilt,
-                       "web.yml:4: services.web.tty is not built yet; nor are "
+                       "web.yml:4:5: services.web.tty is not built yet; nor are "
                        "services.web.volumes, volumes.a"));
   EXPECT_THAT(LoadWeb("    environment: ['N={{.Node.ID}}']\n"),
               StatusIs(kNotBuilt, HasSubstr("services.web.environment.N: a template")));
@@ -192,7 +192,7 @@ TEST(StackTest, RestartCountsWhereDeployHasNoRestartPolicy) {
       v1::RestartPolicy::CONDITION_NONE);
   for (const char* bad : {"sometimes", "always:3", "on-failure:x", "\"on-failure:\""}) {
     EXPECT_THAT(LoadWeb(StrCat("    restart: ", bad, "\n")),
-                StatusIs(kInvalid, HasSubstr("web.yml:4: services.web.restart: must be no,")))
+                StatusIs(kInvalid, HasSubstr("web.yml:4:14: services.web.restart: must be no,")))
         << bad;
   }
 }
@@ -203,7 +203,7 @@ TEST(StackTest, KeysWithoutMeaningInASwarmAreWarnings) {
   ASSERT_OK(stack);
   EXPECT_EQ(stack->warnings.size(), 4u);
   EXPECT_THAT(stack->warnings[0],
-              AllOf(StartsWith("web.yml:4: services.web.build"), HasSubstr("left out")));
+              AllOf(StartsWith("web.yml:4:5: services.web.build"), HasSubstr("left out")));
 }
 
 TEST(StackTest, BadValuesNameTheirPlace) {
@@ -279,7 +279,7 @@ TEST(StackTest, SeveralFilesMerge) {
   EXPECT_THAT(LoadStack({{"base.yml", "/srv", "services: {web: {image: x}}\n"},
                          {"more.yml", "/srv", "services:\n  web:\n    odd: 1\n"}},
                         Options()),
-              StatusIs(kInvalid, StartsWith("more.yml:3: services.web.odd")));
+              StatusIs(kInvalid, StartsWith("more.yml:3:5: services.web.odd")));
 }
 
 TEST(StackTest, TheSameFileGivesTheSameSpecWhateverItsOrder) {
@@ -315,7 +315,7 @@ TEST(StackTest, AFileOfThePublicsShapeIsRefusedOnlyForWhatIsNotBuilt) {
   variables.erase("DOMAIN");
   EXPECT_THAT(
       LoadStack({{"voting.yml", "/srv", ReadWhole(path)}}, Options()),
-      StatusIs(kInvalid, HasSubstr("voting.yml:25: services.vote.deploy.labels: the variable "
+      StatusIs(kInvalid, HasSubstr("voting.yml:25:11: services.vote.deploy.labels: the variable "
                                    "DOMAIN is required: say which domain")));
 }
 

@@ -1,0 +1,102 @@
+// `stack diff`, against fake daemons.
+#include "cli/stack_diff.h"
+
+#include <fstream>
+
+#include "cli/fake_daemons.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace swarm::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+class StackDiffTest : public ::testing::Test {
+ protected:
+  int Run(const std::string& verb, const std::string& text, std::vector<std::string> flags = {}) {
+    const std::string path = ::testing::TempDir() + "/" +
+                             ::testing::UnitTest::GetInstance()->current_test_info()->name() +
+                             "-diff.yml";
+    std::ofstream(path) << text;
+    std::vector<std::string> args = {"stack", verb, "-c", path};
+    args.insert(args.end(), flags.begin(), flags.end());
+    args.emplace_back("shop");
+    console_.out.clear();
+    console_.err.clear();
+    return world_.Run(args);
+  }
+
+  FakeWorld world_;
+  FakeCluster& cluster_ = world_.cluster;
+  FakeConsole& console_ = world_.console;
+};
+
+TEST_F(StackDiffTest, NamesWhatADeployWouldMakeAndMakesNothing) {
+  EXPECT_EQ(Run("diff", "services: {web: {image: busybox}}\n"), 0) << console_.err;
+  EXPECT_EQ(console_.out,
+            "+ network shop_default\n"
+            "+ service shop_web (busybox)\n"
+            "services: 1 to create, 0 to update, 0 to remove, 0 unchanged\n");
+  EXPECT_THAT(cluster_.writes, IsEmpty());
+}
+
+TEST_F(StackDiffTest, NamesEachFieldThatWouldChangeByItsPath) {
+  ASSERT_EQ(Run("deploy",
+                "services:\n  web: {image: 'busybox:1', environment: {A: 1}, command: [x]}\n"
+                "  same: {image: busybox}\n  old: {image: busybox}\n",
+                {"--resolve-image=changed"}),
+            0)
+      << console_.err;
+  cluster_.writes.clear();
+  const std::string changed =
+      "services:\n  web: {image: 'busybox:2', environment: {A: 1, B: 2}, deploy: {replicas: 3}}\n"
+      "  same: {image: busybox}\n";
+  EXPECT_EQ(Run("diff", changed, {"--exit-code"}), 1);
+  EXPECT_THAT(console_.out, HasSubstr("~ service shop_web\n"));
+  EXPECT_THAT(console_.out,
+              HasSubstr("    ~ task.container.image: \"busybox:1\" -> \"busybox:2\"\n"));
+  EXPECT_THAT(console_.out, HasSubstr("    + task.container.env[1]: \"B=2\"\n"));
+  EXPECT_THAT(console_.out, HasSubstr("    - task.container.args[0]: \"x\"\n"));
+  EXPECT_THAT(console_.out, HasSubstr("replicated.replicas: 1 -> 3\n"));
+  EXPECT_THAT(console_.out, HasSubstr("shop_old is not in the file and stays"));
+  EXPECT_THAT(console_.out, Not(HasSubstr("shop_same\n")));
+  EXPECT_THAT(console_.out, HasSubstr("0 to create, 1 to update, 0 to remove, 1 unchanged\n"));
+  EXPECT_EQ(Run("diff", changed, {"--prune"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("- service shop_old\n"));
+  EXPECT_THAT(console_.out, HasSubstr("0 to create, 1 to update, 1 to remove, 1 unchanged\n"));
+  EXPECT_THAT(cluster_.writes, IsEmpty());
+}
+
+TEST_F(StackDiffTest, WhatIsAsTheFileSaysIsNoDifference) {
+  const std::string text = "services: {web: {image: busybox}}\n";
+  ASSERT_EQ(Run("deploy", text, {"--resolve-image=changed"}), 0) << console_.err;
+  EXPECT_EQ(Run("diff", text, {"--exit-code"}), 0) << console_.err;
+  EXPECT_EQ(console_.out, "services: 0 to create, 0 to update, 0 to remove, 1 unchanged\n");
+}
+
+TEST_F(StackDiffTest, SaysForWhichNetworkADeployWouldBeRefused) {
+  cluster_.AddNetwork("shop_front");
+  EXPECT_EQ(Run("diff",
+                "services: {web: {image: busybox, networks: [front, gone]}}\n"
+                "networks: {front: {internal: true}, gone: {external: true}}\n"),
+            0)
+      << console_.err;
+  EXPECT_THAT(console_.out, HasSubstr("! network shop_front: its internal is false, and the file "
+                                      "says true; a deploy is refused for it\n"));
+  EXPECT_THAT(console_.out, HasSubstr("! network gone: is external and is not there"));
+}
+
+TEST_F(StackDiffTest, ServicesOfAProfileAreDeployedWhenItIsActive) {
+  const std::string text =
+      "services: {web: {image: busybox}, debug: {image: busybox, profiles: [dev]}}\n";
+  EXPECT_EQ(Run("diff", text, {"--profile", "dev"}), 0) << console_.err;
+  EXPECT_THAT(console_.out, HasSubstr("+ service shop_debug"));
+  EXPECT_EQ(Run("diff", text), 0);
+  EXPECT_THAT(console_.out, Not(HasSubstr("shop_debug")));
+}
+
+}  // namespace
+}  // namespace swarm::cli
