@@ -19,6 +19,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
+#include "agent/runtime/deadline.h"
 #include "agent/runtime/device_filter.h"
 #include "common/file_system.h"
 #include "common/status_macros.h"
@@ -407,7 +408,7 @@ absl::Status Cgroups::Kill(const std::string& id) const {
 }
 
 absl::Status Cgroups::Remove(const std::string& id, absl::Duration deadline) const {
-  const absl::Time end = absl::Now() + deadline;
+  const Deadline end(deadline);
   absl::Duration pause = absl::Microseconds(50);
   for (;;) {
     std::string busy;
@@ -421,7 +422,7 @@ absl::Status Cgroups::Remove(const std::string& id, absl::Duration deadline) con
       }
     }
     if (busy.empty()) return absl::OkStatus();
-    if (absl::Now() > end) {
+    if (end.IsOver()) {
       return absl::DeadlineExceededError(absl::StrCat("cgroup ", busy, " still has processes"));
     }
     RETURN_IF_ERROR(Kill(id));
@@ -466,9 +467,9 @@ void Cgroups::KillExec(const ExecCgroup& exec) const {
 
 void Cgroups::RemoveExec(const ExecCgroup& exec, absl::Duration deadline) const {
   if (exec.dir.empty()) return;
-  const absl::Time end = absl::Now() + deadline;
+  const Deadline end(deadline);
   absl::Duration pause = absl::Microseconds(50);
-  while (RemoveCgroup(exec.dir) == EBUSY && absl::Now() < end) {
+  while (RemoveCgroup(exec.dir) == EBUSY && !end.IsOver()) {
     KillExec(exec);
     absl::SleepFor(pause);
     pause = std::min(pause * 2, absl::Milliseconds(20));

@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "agent/runtime/deadline.h"
 #include "agent/runtime/shim_errors.h"
 #include "agent/runtime/shim_process.h"
 #include "agent/shim/protocol.h"
@@ -48,18 +48,17 @@ class Running {
         spec_(spec),
         end_timeout_(end_timeout),
         kill_(kill),
-        deadline_(absl::Now() + spec.timeout) {}
+        deadline_(spec.timeout) {}
 
   absl::StatusOr<ExecResult> Await() {
     while (spawned_.control.valid()) {
-      const absl::Time now = absl::Now();
-      if (now >= deadline_) {
+      if (deadline_.IsOver()) {
         if (ending_) break;  // it does not die
         result_.timed_out = true;
-        End(now);
+        End();
         continue;
       }
-      PollOnce(now);
+      PollOnce();
     }
     Finish();
     if (failed_ && !exited_) return HelperStatus();
@@ -77,23 +76,24 @@ class Running {
     return ShimStatus(failure_);
   }
 
-  void PollOnce(absl::Time now) {
+  void PollOnce() {
     pollfd fds[] = {{spawned_.output.get(), POLLIN, 0},
                     {spawned_.control.get(), POLLIN, 0},
                     {ending_ ? -1 : spec_.interrupt, POLLIN, 0}};
-    const absl::Duration left = std::min(deadline_ - now, absl::Minutes(1));
+    const absl::Duration left =
+        std::clamp(deadline_.Left(), absl::ZeroDuration(), absl::Minutes(1));
     if (poll(fds, 3, static_cast<int>(absl::ToInt64Milliseconds(left)) + 1) <= 0) return;
     if (fds[0].revents != 0) ReadOutput();
     if (fds[2].revents != 0) {
       result_.interrupted = true;
-      End(now);
+      End();
     }
     if (fds[1].revents != 0) ReadControl();
   }
 
-  void End(absl::Time now) {
+  void End() {
     ending_ = true;
-    deadline_ = now + end_timeout_;
+    deadline_.Restart(end_timeout_);
     kill_();
     // Where the kernel cannot kill a cgroup at once, the helper at least kills its child.
     shutdown(spawned_.control.get(), SHUT_WR);
@@ -148,7 +148,7 @@ class Running {
   const ExecSpec& spec_;
   const absl::Duration end_timeout_;
   absl::FunctionRef<void()> kill_;
-  absl::Time deadline_;
+  Deadline deadline_;
   ExecResult result_;
   shim::Failure failure_;
   bool failed_ = false;

@@ -18,6 +18,7 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "agent/runtime/deadline.h"
 #include "agent/shim/proc_stat.h"
 #include "common/file_system.h"
 #include "common/status_macros.h"
@@ -140,10 +141,10 @@ absl::StatusOr<SpawnedExec> SpawnExec(const std::string& path, absl::string_view
 }
 
 absl::StatusOr<shim::Message> ReadMessage(int control, absl::Duration timeout) {
-  const absl::Time end = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   for (;;) {
     pollfd poll_fd = {control, POLLIN, 0};
-    const int64_t left = absl::ToInt64Milliseconds(end - absl::Now());
+    const int64_t left = absl::ToInt64Milliseconds(deadline.Left());
     if (left < 0) return absl::DeadlineExceededError("the shim does not answer");
     const int ready = poll(&poll_fd, 1, static_cast<int>(left) + 1);
     if (ready < 0 && errno != EINTR) return ErrnoStatus(errno, "poll");
@@ -226,10 +227,10 @@ absl::StatusOr<UniqueFd> OpenProcess(const RuntimeProcess& process) {
 }
 
 bool WaitForEnd(int pidfd, absl::Duration timeout) {
-  const absl::Time end = absl::Now() + timeout;
+  const Deadline deadline(timeout);
   for (;;) {
     pollfd poll_fd = {pidfd, POLLIN, 0};
-    const int64_t left = std::max<int64_t>(absl::ToInt64Milliseconds(end - absl::Now()), 0);
+    const int64_t left = std::max<int64_t>(absl::ToInt64Milliseconds(deadline.Left()), 0);
     const int ready = poll(&poll_fd, 1, static_cast<int>(left));
     if (ready > 0) return true;
     if (ready == 0 || errno != EINTR) return false;

@@ -117,6 +117,15 @@ def world(file):
             yield number, f"`{match.group(1)}` asks the world directly: take Clock, Random, EventLoop or WorkerPool from env.h"
 
 
+def deadlines_are_monotonic(file):
+    """F11: how long a blocking call waits does not depend on the wall clock, not even behind the world's doors."""
+    if not file.path.startswith(("agent/runtime/", "agent/image/")) or not is_cpp(file.path) or is_test(file.path):
+        return
+    for number, line in code_lines(file):
+        if "absl::Now(" in line:
+            yield number, "somebody may set the wall clock meanwhile: wait by Deadline (agent/runtime/deadline.h) or Clock::MonotonicNow"
+
+
 SLEEP = re.compile(r"\b(sleep_for|sleep_until|SleepFor|usleep|nanosleep)\s*\(")
 
 
@@ -189,8 +198,8 @@ def trailing_space(file):
             yield number, "white space at the end of the line"
 
 
-RULES = [floors, manager_rooms, grpc_at_the_edge, heavy_headers, world, no_sleep_in_tests, small_shim, unfinished,
-         header_guards, header_says_what_it_is, private_hosts, trailing_space]
+RULES = [floors, manager_rooms, grpc_at_the_edge, heavy_headers, world, deadlines_are_monotonic, no_sleep_in_tests, small_shim,
+         unfinished, header_guards, header_says_what_it_is, private_hosts, trailing_space]
 
 
 def rooms_have_readmes(paths):
@@ -242,6 +251,8 @@ EXAMPLES = [
      ("manager/api/control_service.cc", "#include <grpcpp/grpcpp.h>")),
     (heavy_headers, ("cli/a.h", "#include <yaml-cpp/yaml.h>"), ("cli/a.cc", "#include <yaml-cpp/yaml.h>")),
     (world, ("manager/api/a.cc", "auto t = absl::Now();"), ("manager/api/a.cc", "auto t = env.clock.WallNow();  // absl::Now()")),
+    (deadlines_are_monotonic, ("agent/runtime/a.cc", "const absl::Time end = absl::Now() + timeout;"),
+     ("agent/runtime/a.cc", "const Deadline end(timeout);")),
     (no_sleep_in_tests, ("common/a_test.cc", "absl::SleepFor(x);"), ("common/a_test.cc", 'Say("sleep(1)");')),
     (small_shim, ("agent/shim/a.cc", "#include <iostream>"), ("agent/shim/a.cc", "#include <unistd.h>")),
     (unfinished, ("common/a.cc", "// TODO: later"), ("common/a.cc", "return absl::UnimplementedError(x);")),
