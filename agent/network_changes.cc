@@ -144,6 +144,10 @@ TranslatedChanges Translate(const v1::NetworkChanges& changes) {
   return translator.Take();
 }
 
+std::tuple<PortProtocol, uint16_t> KeyOf(const v1::IngressPort& port) {
+  return Translator::Port(port).key();
+}
+
 HostPort TranslateHostPort(const v1::PortConfig& port, const std::string& task_id) {
   return {ProtocolOf(port.protocol()), static_cast<uint16_t>(port.published_port()),
           static_cast<uint16_t>(port.target_port()), task_id};

@@ -3,7 +3,9 @@
 #ifndef SWARM_AGENT_NETWORK_CHANGES_H_
 #define SWARM_AGENT_NETWORK_CHANGES_H_
 
+#include <cstdint>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "agent/network/network_update.h"
@@ -17,6 +19,9 @@ struct TranslatedChanges {
   std::vector<std::string> problems;
 };
 TranslatedChanges Translate(const v1::NetworkChanges& changes);
+
+// What tells one published port from another.
+std::tuple<PortProtocol, uint16_t> KeyOf(const v1::IngressPort& port);
 
 // A port of a service in host mode, on the node of one of its tasks.
 HostPort TranslateHostPort(const v1::PortConfig& port, const std::string& task_id);

@@ -65,7 +65,8 @@ void Node::Enter(const NodeIdentity& identity, std::function<void()> removed) {
   options.advertise_addr = identity.advertise_addr;
   options.held_fence = identity.fence;
   if (parts_.networks != nullptr) {
-    parts_.networks->Enter({identity.node_id, [this] { return Underlay(); }});
+    parts_.networks->Enter(
+        {identity.node_id, [this] { return Underlay(); }, [this] { return LivingTasks(); }});
   }
   session_ = std::make_unique<Session>(env_, parts_.sessions, static_cast<SessionHost&>(*this),
                                        std::move(options));
@@ -212,19 +213,20 @@ IpAddress Node::Underlay() const {
   return LocalAddressTowards(manager.ok() ? AddressOf(*manager) : IpAddress());
 }
 
-void Node::SweepNetworks() {
-  if (parts_.networks == nullptr) return;
+std::set<std::string> Node::LivingTasks() const {
   std::set<std::string> living;
   for (const v1::TaskReport& report : parts_.worker.Reports()) {
     if (!IsTerminal(report.status().state())) living.insert(report.task_id());
   }
-  parts_.networks->Sweep(std::move(living));
+  return living;
 }
 
 absl::Status Node::Apply(const v1::Assignment& assignment) {
   ApplyNetworks(assignment);
   absl::Status applied = parts_.worker.Apply(assignment);
-  if (assignment.kind() == v1::Assignment::KIND_COMPLETE) SweepNetworks();
+  if (assignment.kind() == v1::Assignment::KIND_COMPLETE && parts_.networks != nullptr) {
+    parts_.networks->Sweep(LivingTasks());
+  }
   if (applied.ok()) TellAssigned(absl::OkStatus());
   return applied;
 }

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -103,7 +104,7 @@ class Node : private SessionHost, private LogHost {
 
   // Before the tasks that use them.
   void ApplyNetworks(const v1::Assignment& assignment);
-  void SweepNetworks();
+  std::set<std::string> LivingTasks() const;
   IpAddress Underlay() const;
   void OnReport(const v1::TaskReport& report);
   void TellAssigned(absl::Status status);

@@ -74,6 +74,8 @@ const v1::DnsConfig& DnsOf(const TaskSpecOnNode& task) {
 NodeNetworks::NodeNetworks(const Env& env, NodeNetworksOptions options)
     : env_(env),
       options_(std::move(options)),
+      records_(options_.records.empty() ? nullptr
+                                        : std::make_shared<NetworkRecords>(options_.records)),
       random_(MakeSystemRandom()),
       router_(std::make_shared<RouterHandle>(options_.netns_dir, options_.vxlan_port)),
       pool_(MakeThreadPool("agent-network", 1, kQueue)) {}
@@ -82,13 +84,18 @@ NodeNetworks::~NodeNetworks() {
   *alive_ = false;
   env_.loop.Cancel(resync_timer_);
   env_.loop.Cancel(host_conf_timer_);
+  SaveNow();
 }
 
 void NodeNetworks::Enter(Member member) {
   DCHECK(env_.loop.InLoop());
   member_ = std::move(member);
-  state_ = {.node_id = member_.node_id};
-  told_ = router_told_ = false;
+  // Ports of containers that were adopted already are ours, whoever we are.
+  NetworkState nothing{.node_id = member_.node_id};
+  nothing.host_ports = std::move(state_.host_ports);
+  state_ = std::move(nothing);
+  told_ = known_ = router_told_ = false;
+  Recall();
   if (!router_->IsLeftBehind()) return;
   OnPoolThen([router = router_, needs = Needs()] { return router->Get(needs).status(); },
              [](const absl::Status& status) {
@@ -106,14 +113,19 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
   member_ = {};
   state_ = {};
   ended_.clear();
-  told_ = router_told_ = false;
-  OnPoolThen([router = router_, needs] { return router->Remove(needs); },
-             [done = std::move(done)](const absl::Status& status) mutable {
-               if (!status.ok()) {
-                 LogError(kComponent, StrCat("take the router down: ", status.message()));
-               }
-               done();
-             });
+  told_ = known_ = router_told_ = false;
+  OnPoolThen(
+      [router = router_, records = records_, needs] {
+        absl::Status status = records == nullptr ? absl::OkStatus() : records->Forget();
+        status.Update(router->Remove(needs));
+        return status;
+      },
+      [done = std::move(done)](const absl::Status& status) mutable {
+        if (!status.ok()) {
+          LogError(kComponent, StrCat("take networks down: ", status.message()));
+        }
+        done();
+      });
 }
 
 RouterNeeds NodeNetworks::Needs() const {
@@ -124,7 +136,7 @@ absl::Status NodeNetworks::StartResolver() {
   if (resolver_ != nullptr) return absl::OkStatus();
   ASSIGN_OR_RETURN(resolver_, Resolver::Start(*random_));
   FollowHostConf();
-  if (told_) resolver_->Replace(state_);
+  if (known_) resolver_->Replace(state_);
   return absl::OkStatus();
 }
 
@@ -168,13 +180,21 @@ void NodeNetworks::Apply(const v1::NetworkChanges& changes, bool complete,
     if (ended_.contains(task.task_id)) task.serving = false;
   }
   TakeAlong(state_, translated.update);
+  if (records_ != nullptr) {
+    if (complete) {
+      records_->Replace({member_.node_id, options_.boot_id}, changes);
+    } else {
+      records_->Change(changes, translated.update);
+    }
+    SaveSoon();
+  }
   for (const auto& [network, task] : translated.update.gone_tasks) ended_.erase(task);
   if (!complete) return Follow(std::move(translated.update), std::move(done));
   NetworkState next{.node_id = member_.node_id};
   ApplyUpdate(translated.update, &next);
   next.host_ports = state_.host_ports;  // ours
   state_ = std::move(next);
-  told_ = true;
+  told_ = known_ = true;
   const bool nothing = state_.networks.empty() && resolver_ == nullptr && !router_->IsLeftBehind();
   if (nothing) return done(absl::OkStatus());
   FollowAll(std::move(done));
@@ -205,7 +225,7 @@ void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
 
 void NodeNetworks::Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::Status)> done) {
   ApplyUpdate(update, &state_);
-  if (!told_) return done(absl::OkStatus());             // with the first complete set
+  if (!known_) return done(absl::OkStatus());            // with the first complete set
   if (!router_told_) return FollowAll(std::move(done));  // the resolver was not told, either
   // Names change first: a new task is found a moment before it is reached for, and one that leaves
   // is not found any more before it is cut off.
@@ -231,7 +251,7 @@ void NodeNetworks::ResyncAfter(absl::Duration delay) {
   env_.loop.Cancel(resync_timer_);
   resync_timer_ = env_.loop.RunAfter(delay, [this] {
     resync_timer_ = 0;
-    if (told_ && !router_told_) return FollowAll([](const absl::Status&) {});
+    if (known_ && !router_told_) return FollowAll([](const absl::Status&) {});
     OnPoolThen(
         [router = router_, needs = Needs()]() -> absl::Status {
           ASSIGN_OR_RETURN(const auto open, router->GetIfThere(needs));
@@ -325,6 +345,7 @@ std::string NodeNetworks::PathOf(const std::string& task_id) const {
 void NodeNetworks::StopServing(const std::string& task_id) {
   DCHECK(env_.loop.InLoop());
   joined_.erase(task_id);
+  if (!told_) ended_.insert(task_id);  // whatever it turns out to have been in
   NetworkUpdate update;
   for (const auto& [network, unused] : state_.networks) {
     const auto member = state_.tasks.find({network, task_id});

@@ -5,9 +5,14 @@
 //   networks.Enter({.node_id = id, .underlay = address});     // a member from now on
 //   networks.Apply(assignment.networks(), /*complete=*/true, [] { … it is in the kernel … });
 //
-// Loop thread. Router and resolver are made when
-// the first container or the first network asks for them, or at once when an earlier agent left a
-// router behind: a node without networks has neither.
+// An agent that starts while no manager answers goes on with what an earlier one was told
+// (network_records.h): names, virtual addresses and published ports are as they were then, without
+// the node's own tasks that have ended. What happened on other nodes meanwhile is not known: a name
+// may still lead to a task that is gone. The manager's first complete set replaces all of it, and
+// until then nothing new joins a network.
+//
+// Loop thread. Router and resolver are made when the first container or the first network asks for
+// them, or at once when an earlier agent left a router behind: a node without networks has neither.
 #ifndef SWARM_AGENT_NODE_NETWORKS_H_
 #define SWARM_AGENT_NODE_NETWORKS_H_
 
@@ -22,6 +27,7 @@
 #include "agent/dns/resolver.h"
 #include "agent/env.h"
 #include "agent/network/network_update.h"
+#include "agent/network_records.h"
 #include "agent/router_handle.h"
 #include "agent/task_networks.h"
 #include "common/worker_pool.h"
@@ -33,6 +39,8 @@ struct NodeNetworksOptions {
   std::string netns_dir;  // "/run/swarm/netns"
   std::string host_resolv_conf = "/etc/resolv.conf";
   uint16_t vxlan_port = 4789;
+  std::string records;  // file, "/var/lib/swarm/agent/networks.db"; empty: nothing is remembered
+  std::string boot_id;  // what another boot remembered is not believed
 };
 
 class NodeNetworks : public TaskNetworks {
@@ -45,9 +53,11 @@ class NodeNetworks : public TaskNetworks {
     std::string node_id;
     // Says when it is asked for: which address of ours other nodes reach; empty: none is known.
     std::function<IpAddress()> underlay;
+    // Likewise: the tasks here that have not ended.
+    std::function<std::set<std::string>()> living;
   };
   void Enter(Member member);
-  // Nothing of ours is left in the kernel when `done` comes.
+  // Nothing of ours is left in the kernel or on disk when `done` comes.
   void Exit(absl::AnyInvocable<void()> done);
 
   // Of an assignment, in order. `done` when router and resolver follow it; an error is tried again
@@ -74,6 +84,11 @@ class NodeNetworks : public TaskNetworks {
   RouterNeeds Needs() const;
   absl::Status StartResolver();
   void FollowHostConf();
+  // Of an earlier agent: read, and followed unless the manager has spoken by then.
+  void Recall();
+  void GoOnWith(const v1::NetworkChanges& recalled);
+  void SaveSoon();
+  void SaveNow();  // some milliseconds, at the end of an agent
   // Changes what is known and has router and resolver follow.
   void Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::Status)> done);
   void FollowAll(absl::AnyInvocable<void(absl::Status)> done);
@@ -89,10 +104,13 @@ class NodeNetworks : public TaskNetworks {
   Member member_;
   NetworkState state_;
   bool told_ = false;         // a complete set since Enter
+  bool known_ = false;        // that, or what was told to an earlier agent
   bool router_told_ = false;  // the router was given all of it: increments will do
   // Tasks that have ended here, and are members all the same: the manager does not know yet.
   std::set<std::string> ended_;
-  std::set<std::string> joined_;          // by this process, and not ended
+  std::set<std::string> joined_;                   // by this process, and not ended
+  const std::shared_ptr<NetworkRecords> records_;  // shared with work on pools; null: none
+  bool saving_ = false;
   const std::unique_ptr<Random> random_;  // of the resolver's thread
   std::shared_ptr<RouterHandle> router_;  // shared with work on pools
   std::unique_ptr<WorkerPool> pool_;      // one thread: the kernel follows in order
