@@ -78,9 +78,12 @@ constexpr char kRouterRules[] = R"(
   }
 
   # 4. What it forwards. An address of a network that no link leads to is nobody's: its task went, or
-  # its service has none; known connections are told so too.
+  # its service has none; known connections are told so too. Neither end of a connection knows the
+  # links between (a node whose wire carries less may be the one that was entered): both are told
+  # at its beginning, since ICMP that says so later is often lost.
   chain forward {
     type filter hook forward priority filter; policy drop;
+    tcp flags & (syn | rst) == syn tcp option maxseg size set rt mtu
     oifname "uplink" ip daddr @subnets4 goto gone
     oifname "uplink" ip6 daddr @subnets6 goto gone
     ct state vmap { established : accept, related : accept, invalid : drop }
