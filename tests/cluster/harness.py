@@ -282,7 +282,50 @@ def wait_for(predicate, what, seconds=DEADLINE, wake=None):
             wake = None
 
 
-class Cluster:
+class ClusterView:
+    """What a cluster says of itself, for whoever has `ctl_command` (swarmctl, led to its manager), `ctl` and `describe`."""
+    feed = None
+
+    def rows(self, *args):
+        """The objects that a listing prints, one a line."""
+        out = self.ctl("--format", "json", *args).stdout
+        return [json.loads(line) for line in out.splitlines() if line.strip()]
+
+    def node(self, hostname):
+        return next((n for n in self.rows("node", "ls") if n["Hostname"] == hostname), {"Status": "?"})
+
+    def tasks(self, service):
+        return self.rows("service", "ps", "--no-trunc", service)
+
+    def running(self, service):
+        return [t for t in self.tasks(service)
+                if t["DesiredState"] == "Running" and t["CurrentState"].startswith("Running")]
+
+    def until(self, predicate, what, seconds=DEADLINE):
+        if self.feed is None or self.feed.poll() is not None:
+            self.close_feed()
+            self.feed = subprocess.Popen(
+                [*self.ctl_command(), "events"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
+        try:
+            return wait_for(predicate, what, seconds, self.feed.stdout)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.describe()}") from None
+
+    def wait_running(self, service, count, on=None):
+        def enough():
+            tasks = [t for t in self.running(service) if on is None or t["Node"] in on]
+            return tasks if len(tasks) == count else None
+        return self.until(enough, f"{count} running tasks of {service}")
+
+    def close_feed(self):
+        if self.feed:
+            self.feed.kill()
+            self.feed.wait()
+            self.feed.stdout.close()
+            self.feed = None
+
+
+class Cluster(ClusterView):
     count = 0
 
     def __init__(self, register, workers=3, heartbeat="10s", flags=(), manager_flags=()):
@@ -292,7 +335,7 @@ class Cluster:
         self.dir = tempfile.mkdtemp(prefix=f"{self.name}-")
         os.chmod(self.dir, 0o755)
         self.switch = f"{self.name}sw"
-        self.hosts, self.feed = [], None
+        self.hosts = []
         self.flags, self.manager_flags = list(flags), list(manager_flags)
         register(self.remove)
         run("ip", "netns", "add", self.switch)
@@ -333,37 +376,8 @@ class Cluster:
     def ctl(self, *args, **kwargs):
         return self.manager.ctl(*args, **kwargs)
 
-    def rows(self, *args):
-        """The objects that a listing prints, one a line."""
-        out = self.ctl("--format", "json", *args).stdout
-        return [json.loads(line) for line in out.splitlines() if line.strip()]
-
-    def node(self, hostname):
-        return next((n for n in self.rows("node", "ls") if n["Hostname"] == hostname), {"Status": "?"})
-
-    def tasks(self, service):
-        return self.rows("service", "ps", "--no-trunc", service)
-
-    def running(self, service):
-        return [t for t in self.tasks(service)
-                if t["DesiredState"] == "Running" and t["CurrentState"].startswith("Running")]
-
-    def until(self, predicate, what, seconds=DEADLINE):
-        if self.feed is None or self.feed.poll() is not None:
-            self.close_feed()
-            self.feed = subprocess.Popen(
-                [os.path.join(BIN, "swarmctl"), "--host", f"unix://{self.manager.manager_socket}", "events"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0)
-        try:
-            return wait_for(predicate, what, seconds, self.feed.stdout)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.describe()}") from None
-
-    def wait_running(self, service, count, on=None):
-        def enough():
-            tasks = [t for t in self.running(service) if on is None or t["Node"] in on]
-            return tasks if len(tasks) == count else None
-        return self.until(enough, f"{count} running tasks of {service}")
+    def ctl_command(self):
+        return [os.path.join(BIN, "swarmctl"), "--host", f"unix://{self.manager.manager_socket}"]
 
     def restart_manager(self, flags):
         """The manager's host again, with these flags for its agent (and the manager's: `--manager-…`)."""
@@ -383,13 +397,6 @@ class Cluster:
             parts.append(self.ctl("service", "ps", "--no-trunc", service["Name"], check=False).stdout)
         parts += [f"--- {h.name}\n{h.log()}" for h in self.hosts]
         return "\n".join(parts)
-
-    def close_feed(self):
-        if self.feed:
-            self.feed.kill()
-            self.feed.wait()
-            self.feed.stdout.close()
-            self.feed = None
 
     def remove(self):
         in_any_case([self.close_feed, *(host.remove for host in reversed(self.hosts)),

@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Runs one test: run_one.py FILE CLASS.METHOD; exits 77 when it was skipped, having said why. With --list FILE, prints them."""
+"""Runs one test: run_one.py FILE CLASS.METHOD; exits 77 when it was skipped, having said why. With --list FILE, prints them.
+
+FILE is without its .py, and seen from this folder.
+"""
 import ast
 import os
 import sys
@@ -16,7 +19,9 @@ if sys.argv[1] == "--list":
                     if isinstance(item, ast.FunctionDef) and item.name.startswith("test_"):
                         print(f"{node.name}.{item.name}")
 else:
-    result = unittest.main(module=sys.argv[1], argv=[sys.argv[0], "-v", sys.argv[2]], exit=False).result
+    folder, module = os.path.split(os.path.join(HERE, sys.argv[1]))
+    sys.path.insert(0, folder)
+    result = unittest.main(module=module, argv=[sys.argv[0], "-v", sys.argv[2]], exit=False).result
     for test, reason in result.skipped:
         print(f"skipped: {test.id()}: {reason}", flush=True)
     sys.exit(1 if not result.wasSuccessful() else 77 if result.skipped else 0)
