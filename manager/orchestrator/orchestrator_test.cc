@@ -173,6 +173,24 @@ TEST_F(OrchestratorTest, F16BacksOffFromASlotThatCrashesAtOnceAgainAndAgain) {
   EXPECT_EQ(gaps.back(), 65);
 }
 
+TEST_F(OrchestratorTest, F16WhatIsRejectedWhileItWaitsForItsDelayIsReplacedWhenThatIsOver) {
+  const Id web = RunningService(1);
+  world_.Report(world_.ActiveIn(web, 1).id, TaskState::kFailed);
+  world_.Settle();
+  for (int round = 0; round < 3; ++round) {
+    const Task waiting = world_.ActiveIn(web, 1);
+    ASSERT_EQ(waiting.desired, TaskState::kReady);
+    world_.Report(waiting.id, TaskState::kRejected, "no network");
+    world_.Settle();
+    world_.loop().Advance(absl::Seconds(4));
+    world_.Settle();
+    EXPECT_EQ(world_.TasksOf(web).back().id, waiting.id) << "replaced in round " << round;
+    world_.loop().Advance(absl::Seconds(1));
+    world_.Settle();
+    EXPECT_NE(world_.ActiveIn(web, 1).id, waiting.id);
+  }
+}
+
 TEST_F(OrchestratorTest, F22KeepsFiveFinishedTasksPerSlotAndRemovesTheRestFromTheirNodes) {
   const Id web = RunningService(1);
   for (int i = 0; i < 8; ++i) {

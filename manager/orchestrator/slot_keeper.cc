@@ -118,7 +118,7 @@ std::optional<SlotKeeper::Ended> SlotKeeper::Keep(Turn& turn, Id service, Slot s
   } else if (older != nullptr) {
     ended = KeepChange(turn, older, active, judge);
   } else if (IsTerminal(active->state)) {
-    ended = Restart(turn, active, judge);
+    if (!EndedBeforeItsTime(turn, *active)) ended = Restart(turn, active, judge);
   } else if (active->desired == TaskState::kReady) {
     TryPromote(turn, before, *active);
   }
@@ -172,6 +172,12 @@ SlotKeeper::Ended SlotKeeper::Restart(Turn& turn, const Ref<Task>& ended, Revisi
   CreateHeld(turn, ended->service_id, ended->slot, judge.ReplacementFor(*ended), ended->wanted_node,
              delay);
   return result;
+}
+
+bool SlotKeeper::EndedBeforeItsTime(const Turn& turn, const Task& ended) const {
+  const auto it = holds_.find(ended.id);
+  return it != holds_.end() && turn.now() < it->second.not_before &&
+         !NodeIsLeft(turn.view(), ended);
 }
 
 std::optional<absl::Duration> SlotKeeper::DelayOfRetry(Turn& turn, const Ended& ended) {

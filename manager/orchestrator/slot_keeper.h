@@ -4,8 +4,9 @@
 //
 // A replacement is created with desired READY (it is placed and pulls its image meanwhile) and
 // becomes RUNNING once its delay is over and no other task of the slot is alive on a node that is
-// not DOWN; when that one does not stop, after kLongestWaitForStop anyway. Times are in memory
-// only: after a restart of the manager they are worked out again from the store.
+// not DOWN; when that one does not stop, after kLongestWaitForStop anyway. One that ends while it
+// waits (its image is not there) is replaced when its delay is over, and not at once (F16). Times
+// are in memory only: after a restart of the manager they are worked out again from the store.
 //
 // A slot that is changed over has two active tasks, so that nothing is lost when the new one fails:
 //   stop-first   the new one is created with desired READY beside the old one, which stops once the
@@ -82,6 +83,8 @@ class SlotKeeper {
                                   RevisionJudge& judge);
   Ended End(Turn& turn, const Ref<Task>& task);
   Ended Restart(Turn& turn, const Ref<Task>& ended, RevisionJudge& judge);
+  // It ended while its slot was to wait, and the slot still is.
+  bool EndedBeforeItsTime(const Turn& turn, const Task& ended) const;
   void TryPromote(Turn& turn, const SlotTasks& slot, const Task& waiting);
   void CutHistory(Turn& turn, const SlotTasks& slot);
   void CreateHeld(Turn& turn, Id service, Slot slot, Ref<Revision> revision, Id wanted_node,
