@@ -6,61 +6,20 @@
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
-#include <netlink/attr.h>
 #include <netlink/msg.h>
 #include <sys/socket.h>
 
-#include <cstring>
 #include <functional>
-#include <vector>
 
 #include "agent/network/kernel_namespace.h"
+#include "agent/network/netlink_attributes.h"
 #include "agent/network/netlink_codes.h"
 #include "common/status_macros.h"
 
 namespace swarm::agent {
 namespace {
 
-// The attributes of a message or of an attribute, by number; those beyond `most` are left out.
-class Attributes {
- public:
-  Attributes(const nlmsghdr* header, size_t header_size, int most) : all_(most + 1) {
-    nlmsg_parse(const_cast<nlmsghdr*>(header), static_cast<int>(header_size), all_.data(), most,
-                nullptr);
-  }
-  Attributes(const nlattr* nest, int most) : all_(most + 1) {
-    nla_parse_nested(all_.data(), most, const_cast<nlattr*>(nest), nullptr);
-  }
-  const nlattr* operator[](int number) const { return all_[number]; }
-  bool Has(int number) const { return all_[number] != nullptr; }
-  std::string_view Bytes(int number) const {
-    if (!Has(number)) return {};
-    return {static_cast<const char*>(nla_data(all_[number])),
-            static_cast<size_t>(nla_len(all_[number]))};
-  }
-  // A text ends at its zero.
-  std::string Text(int number) const {
-    return std::string(Bytes(number).substr(0, Bytes(number).find('\0')));
-  }
-  template <typename T>
-  T Number(int number, T otherwise = 0) const {
-    T value = otherwise;
-    if (Bytes(number).size() >= sizeof value)
-      std::memcpy(&value, Bytes(number).data(), sizeof value);
-    return value;
-  }
-  IpAddress Address(int number) const { return IpAddress::FromBytes(Bytes(number)); }
-  MacAddress Mac(int number) const {
-    MacAddress mac;
-    if (Bytes(number).size() == mac.bytes.size()) {
-      std::memcpy(mac.bytes.data(), Bytes(number).data(), mac.bytes.size());
-    }
-    return mac;
-  }
-
- private:
-  std::vector<nlattr*> all_;
-};
+using Attributes = NetlinkAttributes;
 
 template <typename T>
 const T& HeaderOf(const nlmsghdr* header) {
@@ -91,8 +50,24 @@ VxlanLink ReadVxlan(const Attributes& link, const nlattr* data) {
 absl::Status Dump(NetlinkSocket* socket, int type, int family,
                   absl::FunctionRef<void(const nlmsghdr*)> visit) {
   NetlinkMessage message(type, NLM_F_DUMP);
-  // Every kind's header begins with the family and none is longer than this one.
-  message.Header(ifinfomsg{.ifi_family = static_cast<unsigned char>(family)});
+  const auto kernel_family = static_cast<unsigned char>(family);
+  // Each kind with its own: the kernel's log complains of what is behind a shorter one.
+  switch (type) {
+    case RTM_GETADDR:
+      message.Header(ifaddrmsg{.ifa_family = kernel_family});
+      break;
+    case RTM_GETROUTE:
+      message.Header(rtmsg{.rtm_family = kernel_family});
+      break;
+    case RTM_GETRULE:
+      message.Header(fib_rule_hdr{.family = kernel_family});
+      break;
+    case RTM_GETNEIGH:
+      message.Header(ndmsg{.ndm_family = kernel_family});
+      break;
+    default:
+      message.Header(ifinfomsg{.ifi_family = kernel_family});
+  }
   return socket->Ask(message, visit);
 }
 
