@@ -27,6 +27,7 @@
 #include "agent/identity.h"
 #include "agent/logs/log_publish_reactor.h"
 #include "agent/manager_supervisor.h"
+#include "agent/network/tunnel.h"
 #include "agent/node.h"
 #include "agent/node_local_service.h"
 #include "agent/node_networks.h"
@@ -34,6 +35,7 @@
 #include "agent/session_reactor.h"
 #include "agent/task_database.h"
 #include "agent/usage/usage_sampler.h"
+#include "agent/wireguard_identity.h"
 #include "agent/worker.h"
 #include "common/file_system.h"
 #include "common/grpc/credentials.h"
@@ -82,6 +84,7 @@ struct Flags {
   std::string heartbeat_period;
   std::string manager_clock_offset;
   uint16_t vxlan_port = 4789;
+  uint16_t wireguard_port = 51871;
   std::string manager_crash_over;
   std::string log_level = "info";
 };
@@ -123,6 +126,10 @@ void Declare(CLI::App& app, Flags& flags) {
                  "For tests and rehearsals: --clock-offset of a manager on this node, such as 5m");
   app.add_option("--vxlan-port", flags.vxlan_port,
                  "UDP port of overlay networks, the same on every node")
+      ->capture_default_str();
+  app.add_option("--wireguard-port", flags.wireguard_port,
+                 "UDP port of encrypted overlay networks, the same on every node")
+      ->check(CLI::Range(1, 65535))
       ->capture_default_str();
   app.add_option("--log-level", flags.log_level, "debug, info, warning, error or off")
       ->capture_default_str();
@@ -202,6 +209,24 @@ absl::StatusOr<NodeOptions> DescribeNode(const Flags& flags, Random& random) {
   return options;
 }
 
+absl::StatusOr<NodeNetworksOptions> NetworksOf(const Flags& flags, Random& random) {
+  NodeNetworksOptions options;
+  options.netns_dir = flags.run_dir + "/netns";
+  options.vxlan_port = flags.vxlan_port;
+  options.records = flags.state_dir + "/networks.db";
+  options.boot_id = flags.boot_id;
+  options.wireguard_port = flags.wireguard_port;
+  const absl::Status can = CheckWireguard();
+  if (!can.ok()) {
+    LogInfo("agent", StrCat("no encrypted networks on this node, whose kernel has no WireGuard: ",
+                            can.message()));
+    return options;
+  }
+  ASSIGN_OR_RETURN(options.wireguard,
+                   OpenWireguardIdentity(flags.run_dir + "/wireguard.key", random));
+  return options;
+}
+
 absl::Status FillDefaults(Flags& flags) {
   if (flags.socket.empty()) flags.socket = flags.run_dir + "/agent.sock";
   if (flags.manager_binary.empty()) {
@@ -250,17 +275,15 @@ absl::StatusOr<v1::IssueNodeCertificateResponse> RenewOverGrpc(const std::string
 // borrows (runtime, images, identities) belongs to Run and outlives them.
 struct Rooms {
   Rooms(const Env& env, WorkerPool& transfers, WorkerPool& probes, const Flags& flags,
-        NodeOptions options, Runtime& runtime, ImageStore& images, IdentityStore& identities)
+        NodeOptions options, NodeNetworksOptions network_options, Runtime& runtime,
+        ImageStore& images, IdentityStore& identities)
       : tls(std::make_shared<edge::TlsSource>(edge::TlsMaterial{})),
         database(MakeSqliteTaskDatabase(env.loop, flags.state_dir + "/tasks.db")),
         executor(env, transfers, runtime, images),
         prober(env, probes, runtime),
         worker(env, executor, *database, WithProber(prober)),
         usage(env, probes, runtime),
-        networks(env, {.netns_dir = flags.run_dir + "/netns",
-                       .vxlan_port = flags.vxlan_port,
-                       .records = flags.state_dir + "/networks.db",
-                       .boot_id = flags.boot_id}),
+        networks(env, std::move(network_options)),
         sessions(MakeGrpcSessionConnector(env.loop, tls)),
         logs(MakeGrpcLogConnector(env.loop, tls, [this] { return node.current_manager(); })),
         node(env,
@@ -359,6 +382,7 @@ absl::Status Run(Flags flags) {
   RETURN_IF_ERROR(MakeDirectories(flags.run_dir, 0755));
   ASSIGN_OR_RETURN(UniqueFd lock, LockStateDirectory(flags.state_dir));
   ASSIGN_OR_RETURN(NodeOptions options, DescribeNode(flags, *random));
+  ASSIGN_OR_RETURN(NodeNetworksOptions network_options, NetworksOf(flags, *random));
   ASSIGN_OR_RETURN(std::string owner, OwnerName(flags.state_dir, *random));
   ProtectFromOom();
   RuntimeOptions runtime_options{flags.state_dir + "/containers",
@@ -383,8 +407,8 @@ absl::Status Run(Flags flags) {
   std::thread loop_thread([&] { loop->Run(); });
   std::unique_ptr<Rooms> rooms;
   OnLoop(*loop, [&] {
-    rooms = std::make_unique<Rooms>(env, *transfers, *probes, flags, std::move(options), *runtime,
-                                    *images, identities);
+    rooms = std::make_unique<Rooms>(env, *transfers, *probes, flags, std::move(options),
+                                    std::move(network_options), *runtime, *images, identities);
   });
   absl::Status result = StartNode(*loop, *rooms);
   if (result.ok()) {

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "common/strings.h"
+#include "common/tls/x25519.h"
 
 namespace swarm::agent {
 namespace {
@@ -33,7 +34,8 @@ class Translator {
     network.vni = from.network().vni();
     network.internal = spec.internal();
     network.ingress = spec.ingress();
-    network.encrypted = spec.options().contains("encrypted");
+    const auto encrypted = spec.options().find("encrypted");
+    network.encrypted = encrypted != spec.options().end() && encrypted->second != "false";
     Begin("network", network.id);
     for (const v1::IpamConfig& ipam : from.network().ipam()) {
       auto prefix = IpPrefix::Parse(ipam.subnet());
@@ -47,7 +49,10 @@ class Translator {
   void Put(const v1::NetworkPeer& from) {
     Begin("peer", from.node_id());
     NetworkPeer peer{from.network_id(), from.node_id(), Address(from.underlay_addr()),
-                     Address(from.node_address())};
+                     Address(from.node_address()), from.wireguard_key()};
+    if (!peer.wireguard_key.empty() && peer.wireguard_key.size() != tls::kX25519KeyBytes) {
+      Bad(absl::InvalidArgumentError("its WireGuard key is none"));
+    }
     if (End()) out_.update.put.peers[peer.key()] = std::move(peer);
   }
 

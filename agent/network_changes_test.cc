@@ -1,5 +1,8 @@
 #include "agent/network_changes.h"
 
+#include <map>
+#include <string>
+
 #include "gmock/gmock.h"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
@@ -42,6 +45,34 @@ TEST(NetworkChangesTest, ANetworkKeepsWhatItIs) {
   EXPECT_EQ(network.subnets[0].prefix.ToString(), "10.0.1.0/24");
   EXPECT_EQ(network.subnets[1].gateway.ToString(), "fd00:1::1");
   EXPECT_EQ(network.node_address.ToString(), "10.0.1.7");
+}
+
+TEST(NetworkChangesTest, EncryptedIsWhatSaysSoAndDoesNotSayFalse) {
+  for (const auto& [options, encrypted] : std::map<std::string, bool>{
+           {"", false},
+           {"options { key: 'encrypted' }", true},
+           {"options { key: 'encrypted' value: 'true' }", true},
+           {"options { key: 'encrypted' value: 'what a newer manager means by it' }", true},
+           {"options { key: 'encrypted' value: 'false' }", false}}) {
+    const TranslatedChanges translated =
+        Translated("networks { network { id: 'n1' spec { name: 'front' " + options + " } } }");
+    EXPECT_EQ(translated.update.put.networks.at("n1").encrypted, encrypted) << options;
+  }
+}
+
+TEST(NetworkChangesTest, APeerBringsItsKeyAndOneWithABadKeyIsLeftOut) {
+  v1::NetworkChanges changes;
+  for (const size_t size : {0, 31, 32}) {
+    v1::NetworkPeer& peer = *changes.add_peers();
+    peer.set_network_id("n1");
+    peer.set_node_id(std::to_string(size));
+    peer.set_wireguard_key(std::string(size, 'k'));
+  }
+  const TranslatedChanges translated = Translate(changes);
+  EXPECT_THAT(translated.problems, ElementsAre("peer 31: its WireGuard key is none"));
+  EXPECT_EQ(translated.update.put.peers.at({"n1", "0"}).wireguard_key, "");
+  EXPECT_EQ(translated.update.put.peers.at({"n1", "32"}).wireguard_key, std::string(32, 'k'));
+  EXPECT_FALSE(translated.update.put.peers.contains({"n1", "31"}));
 }
 
 TEST(NetworkChangesTest, PiecesAreKeyedAsTheRouterKeysThem) {

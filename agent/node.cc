@@ -169,6 +169,7 @@ v1::NodeDescription Node::Description() {
     (*description.mutable_engine_labels())[key] = value;
   }
   for (const v1::NodeImage& image : images_) *description.add_images() = image;
+  if (parts_.networks != nullptr) parts_.networks->Describe(description);
   return description;
 }
 

@@ -77,7 +77,9 @@ NodeNetworks::NodeNetworks(const Env& env, NodeNetworksOptions options)
       records_(options_.records.empty() ? nullptr
                                         : std::make_shared<NetworkRecords>(options_.records)),
       random_(MakeSystemRandom()),
-      router_(std::make_shared<RouterHandle>(options_.netns_dir, options_.vxlan_port)),
+      router_(std::make_shared<RouterHandle>(
+          RouterHandle::Options{options_.netns_dir, options_.vxlan_port,
+                                options_.wireguard.private_key, options_.wireguard_port})),
       pool_(MakeThreadPool("agent-network", 1, kQueue)) {}
 
 NodeNetworks::~NodeNetworks() {
@@ -126,6 +128,12 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
         }
         done();
       });
+}
+
+void NodeNetworks::Describe(v1::NodeDescription& description) const {
+  if (options_.wireguard.private_key.empty()) return;
+  description.add_features("wireguard");
+  description.set_wireguard_key(options_.wireguard.public_key);
 }
 
 RouterNeeds NodeNetworks::Needs() const {
@@ -273,7 +281,9 @@ absl::StatusOr<TaskNetworks::Join> NodeNetworks::PlanJoin(const TaskSpecOnNode& 
   if (!told_) {
     return absl::UnavailableError("the manager has not said yet what networks there are");
   }
-  ASSIGN_OR_RETURN(Attachment attachment, PlanAttachment(state_, task.task_id, NetworkIds(task)));
+  ASSIGN_OR_RETURN(Attachment attachment,
+                   PlanAttachment(state_, task.task_id, NetworkIds(task),
+                                  /*has_wireguard=*/!options_.wireguard.private_key.empty()));
   if (NetworkUpdate ports = PortsOf(task); !ports.put.host_ports.empty()) {
     Follow(std::move(ports), [](const absl::Status&) {});
   }

@@ -30,6 +30,7 @@
 #include "agent/network_records.h"
 #include "agent/router_handle.h"
 #include "agent/task_networks.h"
+#include "agent/wireguard_identity.h"
 #include "common/worker_pool.h"
 #include "swarm/v1/dispatcher.pb.h"
 
@@ -41,6 +42,8 @@ struct NodeNetworksOptions {
   uint16_t vxlan_port = 4789;
   std::string records;  // file, "/var/lib/swarm/agent/networks.db"; empty: nothing is remembered
   std::string boot_id;  // what another boot remembered is not believed
+  WireguardIdentity wireguard = {};  // without a key: no encrypted networks here
+  uint16_t wireguard_port = 51871;
 };
 
 class NodeNetworks : public TaskNetworks {
@@ -65,6 +68,8 @@ class NodeNetworks : public TaskNetworks {
   void Apply(const v1::NetworkChanges& changes, bool complete,
              absl::AnyInvocable<void(absl::Status)> done);
 
+  // What this node can do for networks that not every node can.
+  void Describe(v1::NodeDescription& description) const;
   bool is_in_any() const { return !state_.networks.empty(); }
   // What an agent that died left half-made goes (F15): every namespace of a task that is none of
   // `known` and was not joined by this process.

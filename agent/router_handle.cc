@@ -9,12 +9,14 @@ namespace swarm::agent {
 namespace {
 
 absl::StatusOr<RouterHandle::Shared> OpenRouter(const RouterNeeds& needs,
-                                                const std::string& netns_dir, uint16_t vxlan_port) {
+                                                const RouterHandle::Options& of_node) {
   RouterOptions options;
   options.node_id = needs.node_id;
   options.underlay = needs.underlay;
-  options.vxlan_port = vxlan_port;
-  options.netns_dir = netns_dir;
+  options.vxlan_port = of_node.vxlan_port;
+  options.wireguard_private_key = of_node.wireguard_private_key;
+  options.wireguard_port = of_node.wireguard_port;
+  options.netns_dir = of_node.netns_dir;
   auto open = std::make_shared<RouterHandle::Open>();
   open->needs = needs;
   ASSIGN_OR_RETURN(open->router, Router::Open(std::move(options)));
@@ -27,7 +29,7 @@ absl::StatusOr<RouterHandle::Shared> OpenRouter(const RouterNeeds& needs,
 absl::StatusOr<RouterHandle::Shared> RouterHandle::Get(const RouterNeeds& needs) {
   MutexLock lock(mu_);
   if (open_ == nullptr) {
-    auto opened = OpenRouter(needs, netns_dir_, vxlan_port_);
+    auto opened = OpenRouter(needs, options_);
     if (!opened.ok()) return Annotate(opened.status(), "networks on this node");
     open_ = *std::move(opened);
   }
@@ -53,7 +55,7 @@ absl::StatusOr<RouterHandle::Shared> RouterHandle::GetIfThere(const RouterNeeds&
   return Get(needs);
 }
 
-bool RouterHandle::IsLeftBehind() const { return PathExists(netns_dir_ + "/router"); }
+bool RouterHandle::IsLeftBehind() const { return PathExists(options_.netns_dir + "/router"); }
 
 absl::Status RouterHandle::Remove(RouterNeeds needs) {
   Shared open;
@@ -64,7 +66,7 @@ absl::Status RouterHandle::Remove(RouterNeeds needs) {
   if (open == nullptr) {
     if (!IsLeftBehind()) return absl::OkStatus();
     if (needs.node_id.empty()) needs.node_id = "left";  // whoever it was: it only goes
-    auto opened = OpenRouter(needs, netns_dir_, vxlan_port_);
+    auto opened = OpenRouter(needs, options_);
     RETURN_IF_ERROR(opened.status());
     open = *std::move(opened);
   }

@@ -30,8 +30,14 @@ class RouterHandle {
   // Whoever works with it keeps it until the work is done.
   using Shared = std::shared_ptr<const Open>;
 
-  RouterHandle(std::string netns_dir, uint16_t vxlan_port)
-      : netns_dir_(std::move(netns_dir)), vxlan_port_(vxlan_port) {}
+  // What every router of this process is opened with.
+  struct Options {
+    std::string netns_dir;
+    uint16_t vxlan_port;
+    std::string wireguard_private_key;
+    uint16_t wireguard_port;
+  };
+  explicit RouterHandle(Options options) : options_(std::move(options)) {}
 
   // Opens it when it is not. What it says in an error is what the machine lacks.
   absl::StatusOr<Shared> Get(const RouterNeeds& needs) ABSL_LOCKS_EXCLUDED(mu_);
@@ -45,8 +51,7 @@ class RouterHandle {
   absl::Status Remove(RouterNeeds needs) ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
-  const std::string netns_dir_;
-  const uint16_t vxlan_port_;
+  const Options options_;
   Mutex mu_;
   Shared open_ ABSL_GUARDED_BY(mu_);
 };

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/network/tunnel.h"
 #include "common/file_system.h"
 #include "common/status_macros.h"
 
@@ -24,7 +25,8 @@ std::string Attachments::PathOf(const std::string& task_id) const {
 
 absl::StatusOr<std::string> Attachments::Attach(const Attachment& attachment) {
   const std::string& id = attachment.task_id;
-  if (id.empty() || id == kRouterFile || id.find('/') != std::string::npos || id[0] == '.') {
+  if (id.empty() || id == kRouterFile || id == kTunnelFile || id.find('/') != std::string::npos ||
+      id[0] == '.') {
     return absl::InvalidArgumentError(absl::StrCat("\"", id, "\" is no task's id"));
   }
   const std::string path = PathOf(id);
@@ -64,7 +66,9 @@ absl::Status Attachments::Wire(const Attachment& attachment, const NetworkNamesp
 absl::StatusOr<NamespaceState> Attachments::WireLink(const Attachment& attachment,
                                                      const NetworkNamespace& space,
                                                      KernelNamespace* container, bool made) {
-  const int mtu = attachment.tunnelled ? router_.overlay_mtu() : router_.plain_mtu();
+  const int mtu = attachment.encrypted   ? router_.encrypted_mtu()
+                  : attachment.tunnelled ? router_.overlay_mtu()
+                                         : router_.plain_mtu();
   const std::string name = ContainerLinkName(attachment.task_id);
   const KernelNamespace::VethEnd ours{.name = name, .mac = kRouterMac};
   const KernelNamespace::VethEnd theirs{
@@ -110,7 +114,10 @@ absl::Status Attachments::Detach(const std::string& task_id) {
 absl::StatusOr<std::vector<std::string>> Attachments::ListAttached() const {
   absl::StatusOr<std::vector<std::string>> names = ListDirectory(router_.netns_dir());
   if (absl::IsNotFound(names.status())) return std::vector<std::string>();
-  if (names.ok()) std::erase(*names, kRouterFile);
+  if (names.ok()) {
+    std::erase(*names, kRouterFile);
+    std::erase(*names, kTunnelFile);
+  }
   return names;
 }
 

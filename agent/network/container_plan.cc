@@ -32,23 +32,25 @@ absl::Status AppendAddress(const Network& network, const IpAddress& address,
 
 }  // namespace
 
-absl::Status CheckNetwork(const Network& network) {
-  if (!network.encrypted || network.driver != NetworkDriver::kOverlay) return absl::OkStatus();
-  return absl::UnimplementedError(
+absl::Status CheckNetwork(const Network& network, bool has_wireguard) {
+  if (!IsEncrypted(network) || has_wireguard) return absl::OkStatus();
+  return absl::FailedPreconditionError(
       StrCat("network ", network.name,
-             ": encrypted networks are not built yet, and this one never goes in clear; make it "
-             "without encryption, or keep its tasks on one node with driver bridge"));
+             " is encrypted and never goes in clear, and this node's kernel has no WireGuard: give "
+             "it one that has (Linux 5.6 with CONFIG_WIREGUARD), or make the network without "
+             "encryption"));
 }
 
 absl::StatusOr<Attachment> PlanAttachment(const NetworkState& state, const std::string& task_id,
-                                          const std::vector<std::string>& network_ids) {
+                                          const std::vector<std::string>& network_ids,
+                                          bool has_wireguard) {
   Attachment attachment{.task_id = task_id};
   for (const std::string& id : network_ids) {
     const auto network = state.networks.find(id);
     if (network == state.networks.end()) {
       return absl::NotFoundError(StrCat("this node was not told of network ", id));
     }
-    RETURN_IF_ERROR(CheckNetwork(network->second));
+    RETURN_IF_ERROR(CheckNetwork(network->second, has_wireguard));
     const auto task = state.tasks.find({id, task_id});
     if (task == state.tasks.end()) {
       return absl::NotFoundError(
@@ -57,6 +59,7 @@ absl::StatusOr<Attachment> PlanAttachment(const NetworkState& state, const std::
     RETURN_IF_ERROR(AppendAddress(network->second, task->second.v4, &attachment));
     RETURN_IF_ERROR(AppendAddress(network->second, task->second.v6, &attachment));
     attachment.tunnelled |= network->second.driver == NetworkDriver::kOverlay;
+    attachment.encrypted |= IsEncrypted(network->second);
   }
   if (!attachment.addresses.empty()) {
     attachment.mac = MacAddress::Of(attachment.addresses.front().address);

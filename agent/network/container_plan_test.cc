@@ -59,10 +59,21 @@ TEST_F(ContainerPlanTest, ABridgeNetworkNeedsNoRoomForAnotherHeader) {
   EXPECT_FALSE(attachment.tunnelled);
 }
 
-TEST_F(ContainerPlanTest, AnEncryptedNetworkIsRefusedInWordsAndNeverInClear) {
+TEST_F(ContainerPlanTest, S11AnEncryptedNetworkIsRefusedInWordsWithoutWireguardAndNeverInClear) {
   state_.networks["front"].encrypted = true;
-  EXPECT_THAT(PlanAttachment(state_, "t1", {"front"}),
-              StatusIs(absl::StatusCode::kUnimplemented, HasSubstr("never goes in clear")));
+  EXPECT_THAT(PlanAttachment(state_, "t1", {"inside", "front"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       HasSubstr("network front is encrypted and never goes in clear, and this "
+                                 "node's kernel has no WireGuard")));
+  const Attachment attachment =
+      PlanAttachment(state_, "t1", {"inside", "front"}, /*has_wireguard=*/true).value();
+  EXPECT_TRUE(attachment.encrypted);
+  EXPECT_FALSE(PlanAttachment(state_, "t1", {"inside"}, true)->encrypted);
+}
+
+TEST_F(ContainerPlanTest, WhatStaysOnOneNodeNeedsNoEncryption) {
+  state_.networks["local"].encrypted = true;
+  EXPECT_FALSE(PlanAttachment(state_, "t1", {"local"})->encrypted);
 }
 
 TEST_F(ContainerPlanTest, SaysWhichNetworkOrAddressIsMissing) {

@@ -15,6 +15,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/network/netlink_codes.h"
+#include "agent/network/tunnel_state.h"
 #include "common/status_macros.h"
 
 namespace swarm::agent {
@@ -128,6 +129,10 @@ absl::Status KernelNamespace::MakeVxlan(const std::string& name, const VxlanLink
 absl::Status KernelNamespace::PutVxlan(const std::string& name, const VxlanLink& vxlan,
                                        KernelNamespace* home) {
   indexes_.erase(name);
+  if (home == nullptr) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("link ", name, ": the way that its packets must go is not there"));
+  }
   const absl::Status made = home->MakeVxlan(name, vxlan, space_);
   if (!absl::IsAlreadyExists(made)) return made;
   ASSIGN_OR_RETURN(const NamespaceState there, Read(name, false));
@@ -144,6 +149,25 @@ absl::Status KernelNamespace::PutVxlan(const std::string& name, const VxlanLink&
   RETURN_IF_ERROR(RemoveLink(name));
   remade_ = true;
   return home->MakeVxlan(name, vxlan, space_);
+}
+
+absl::Status KernelNamespace::MakeWireguard(const std::string& name, int space) {
+  NetlinkMessage message(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  message.Header(ifinfomsg{.ifi_family = AF_UNSPEC});
+  message.PutText(IFLA_IFNAME, name);
+  message.Put(IFLA_NET_NS_FD, static_cast<uint32_t>(space));
+  nlattr* info = message.Begin(IFLA_LINKINFO);
+  message.PutText(IFLA_INFO_KIND, "wireguard");
+  message.End(info);
+  return Annotate(socket_.Send(message), absl::StrCat("make WireGuard link ", name));
+}
+
+absl::Status KernelNamespace::SetMtu(const std::string& link, int mtu) {
+  ASSIGN_OR_RETURN(const int index, Index(link));
+  NetlinkMessage message(RTM_NEWLINK, 0);
+  message.Header(ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = index});
+  message.Put(IFLA_MTU, static_cast<uint32_t>(mtu));
+  return Annotate(socket_.Send(message), absl::StrCat("MTU of link ", link));
 }
 
 absl::Status KernelNamespace::SetUp(const std::string& link) {
@@ -297,9 +321,12 @@ absl::Status KernelNamespace::Rule(int type, const MarkRule& rule) {
                                      : Annotate(sent, absl::StrCat("rule for mark ", rule.mark));
 }
 
-absl::Status KernelNamespace::Put(const NamespaceState& wanted, KernelNamespace* vxlan_home) {
+absl::Status KernelNamespace::Put(const NamespaceState& wanted, KernelNamespace* vxlan_home,
+                                  KernelNamespace* tunnel) {
   Errors errors;
-  for (const auto& [name, vxlan] : wanted.vxlans) errors.Add(PutVxlan(name, vxlan, vxlan_home));
+  for (const auto& [name, vxlan] : wanted.vxlans) {
+    errors.Add(PutVxlan(name, vxlan, IsInnerAddress(vxlan.local) ? tunnel : vxlan_home));
+  }
   for (const LinkAddress& address : wanted.addresses) errors.Add(Address(RTM_NEWADDR, address));
   for (const auto& [key, to] : wanted.forwarding) errors.Add(Forwarding(RTM_NEWNEIGH, key, to));
   for (const auto& [key, mac] : wanted.neighbours) errors.Add(Neighbour(RTM_NEWNEIGH, key, mac));

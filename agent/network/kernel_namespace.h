@@ -41,8 +41,10 @@ class KernelNamespace {
 
   // Makes, or gives new values to, everything in `wanted`. Goes on after an error, and says the
   // first and how many there were. VXLAN links are made by way of `vxlan_home`: the namespace that
-  // their packets come and go by.
-  absl::Status Put(const NamespaceState& wanted, KernelNamespace* vxlan_home);
+  // their packets come and go by; those of encrypted networks, whose own address is an inner one
+  // (tunnel_state.h), by way of `tunnel` and never otherwise.
+  absl::Status Put(const NamespaceState& wanted, KernelNamespace* vxlan_home,
+                   KernelNamespace* tunnel = nullptr);
   // What is not there any more is fine.
   absl::Status Remove(const NamespaceState& unwanted);
   // A VXLAN link had to be made anew since the last call: what was on it is lost.
@@ -53,7 +55,10 @@ class KernelNamespace {
   // `one` is up, `other` is down until SetUp in its namespace. AlreadyExists.
   absl::Status MakeVeth(const VethEnd& one, const std::string& alias, const VethEnd& other,
                         int mtu);
+  // In `space`; its UDP socket is in this namespace. Down. AlreadyExists.
+  absl::Status MakeWireguard(const std::string& name, int space);
   absl::Status SetUp(const std::string& link);
+  absl::Status SetMtu(const std::string& link, int mtu);
   // Until a pair's end that was up before the other one takes packets: the kernel sees to that some
   // time after the other one is up, and drops what is sent meanwhile. DeadlineExceeded after 1 s.
   absl::Status AwaitActive(const std::string& link);
@@ -68,6 +73,7 @@ class KernelNamespace {
   KernelNamespace(NetlinkSocket socket, int space) : socket_(std::move(socket)), space_(space) {}
   absl::StatusOr<int> Index(const std::string& link);
   absl::StatusOr<bool> IsActive(const std::string& link);
+  // Null `home`: FailedPrecondition.
   absl::Status PutVxlan(const std::string& name, const VxlanLink& vxlan, KernelNamespace* home);
   absl::Status MakeVxlan(const std::string& name, const VxlanLink& vxlan, int space);
   absl::Status Address(int type, const LinkAddress& address);

@@ -47,11 +47,21 @@ absl::StatusOr<NetworkNamespace> NetworkNamespace::Open(const std::string& path)
 
 absl::StatusOr<NetworkNamespace> NetworkNamespace::Make(const std::string& path) {
   if (Open(path).ok()) return absl::AlreadyExistsError(absl::StrCat(path, " is in use"));
+  absl::StatusOr<NetworkNamespace> made = MakeUnnamed();
+  if (made.ok()) RETURN_IF_ERROR(made->Bind(path));
+  return made;
+}
+
+absl::StatusOr<NetworkNamespace> NetworkNamespace::OpenOrMake(const std::string& path) {
+  absl::StatusOr<NetworkNamespace> there = Open(path);
+  return there.ok() ? std::move(there) : Make(path);
+}
+
+absl::StatusOr<NetworkNamespace> NetworkNamespace::MakeUnnamed() {
   ASSIGN_OR_RETURN(const UniqueFd own, OpenNamespaceFile(kOwn));
   if (unshare(CLONE_NEWNET) != 0) return ErrnoStatus(errno, "make a network namespace");
   absl::StatusOr<NetworkNamespace> made = Current();
   Return(own);
-  if (made.ok()) RETURN_IF_ERROR(made->Bind(path));
   return made;
 }
 

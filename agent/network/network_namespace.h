@@ -23,6 +23,9 @@ class NetworkNamespace {
   // A new one, bound to the file at `path` (made, with its folders): it outlives the process.
   // AlreadyExists when one is there. Leaves nothing when it fails.
   static absl::StatusOr<NetworkNamespace> Make(const std::string& path);
+  static absl::StatusOr<NetworkNamespace> OpenOrMake(const std::string& path);
+  // A new one without a name: ends with the last descriptor of it.
+  static absl::StatusOr<NetworkNamespace> MakeUnnamed();
   // Gives this one a name (too).
   absl::Status Bind(const std::string& path) const;
   // Takes the name away; the namespace ends when nobody is in it or holds it. Missing is OK.

@@ -39,12 +39,18 @@ struct Network {
   friend bool operator==(const Network&, const Network&) = default;
 };
 
+// Between nodes, that is: what stays on one needs none.
+inline bool IsEncrypted(const Network& network) {
+  return network.encrypted && network.driver == NetworkDriver::kOverlay;
+}
+
 // Another node that has tasks of a network (of an ingress network: every other node).
 struct NetworkPeer {
   std::string network_id;
   std::string node_id;
-  IpAddress underlay;      // where its VXLAN listens
-  IpAddress node_address;  // on an ingress network; else empty
+  IpAddress underlay;         // where its VXLAN listens
+  IpAddress node_address;     // on an ingress network; else empty
+  std::string wireguard_key;  // public, 32 bytes, on an encrypted network; empty: it has none
   std::tuple<std::string, std::string> key() const { return {network_id, node_id}; }
   friend bool operator==(const NetworkPeer&, const NetworkPeer&) = default;
 };

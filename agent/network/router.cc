@@ -35,6 +35,8 @@ absl::StatusOr<RouterFacts> FindFacts(const RouterOptions& options, const Networ
   RouterFacts facts{.node_id = options.node_id,
                     .underlay = options.underlay,
                     .vxlan_port = options.vxlan_port,
+                    .wireguard_private_key = options.wireguard_private_key,
+                    .wireguard_port = options.wireguard_port,
                     .host_link = options.host_link,
                     .host4 = Or(options.host4, "169.254.83.0"),
                     .router4 = Or(options.router4, "169.254.83.1")};
@@ -44,11 +46,6 @@ absl::StatusOr<RouterFacts> FindFacts(const RouterOptions& options, const Networ
     facts.router6 = Or(options.router6, "fd53:7761:726d::2");
   }
   return facts;
-}
-
-absl::StatusOr<NetworkNamespace> OpenOrMake(const std::string& path) {
-  absl::StatusOr<NetworkNamespace> there = NetworkNamespace::Open(path);
-  return there.ok() ? std::move(there) : NetworkNamespace::Make(path);
 }
 
 }  // namespace
@@ -76,7 +73,7 @@ absl::StatusOr<std::unique_ptr<Router>> Router::Open(RouterOptions options) {
                                               : NetworkNamespace::Open(options.host_namespace);
   RETURN_IF_ERROR(host.status());
   ASSIGN_OR_RETURN(NetworkNamespace space,
-                   OpenOrMake(absl::StrCat(options.netns_dir, "/", kRouterFile)));
+                   NetworkNamespace::OpenOrMake(absl::StrCat(options.netns_dir, "/", kRouterFile)));
   ASSIGN_OR_RETURN(KernelNamespace host_kernel, KernelNamespace::Open(*host));
   ASSIGN_OR_RETURN(KernelNamespace router_kernel, KernelNamespace::Open(space));
   ASSIGN_OR_RETURN(NftContext host_nft, NftContext::Open(*host));
@@ -88,6 +85,7 @@ absl::StatusOr<std::unique_ptr<Router>> Router::Open(RouterOptions options) {
   std::unique_ptr<Router> router(new Router(std::move(options), *std::move(host), std::move(space),
                                             std::move(handles), std::move(facts)));
   MutexLock lock(router->mu_);
+  if (NetworkNamespace::Open(router->TunnelPath()).ok()) RETURN_IF_ERROR(router->OpenTunnel());
   RETURN_IF_ERROR(router->Adopt());
   RETURN_IF_ERROR(router->ResyncLocked());
   return router;
@@ -162,13 +160,16 @@ absl::Status Router::Resync() {
 absl::Status Router::ApplyChange(const RouterPlanner::Change& change) {
   const auto& [before, after] = change;
   const NamespaceDifference difference = Difference(before.router, after.router);
-  absl::Status status = router_kernel_.Put(difference.put, &host_kernel_);
+  const TunnelDifference tunnel = Difference(before.tunnel, after.tunnel);
+  absl::Status status = PutTunnel(tunnel.put);
+  status.Update(router_kernel_.Put(difference.put, &host_kernel_, tunnel_kernel()));
   status.Update(ChangeTable(NftDifference(before.router_table, after.router_table), &router_nft_,
                             &router_table_));
   status.Update(
       ChangeTable(NftDifference(before.host_table, after.host_table), &host_nft_, &host_table_));
   status.Update(Forward(after.forward4, after.forward6));
   status.Update(router_kernel_.Remove(difference.remove));
+  status.Update(RemoveTunnel(tunnel.remove));
   // What an earlier call left undone is found by comparing.
   if (router_kernel_.TakeRemade() || !std::exchange(clean_, status.ok())) return ResyncLocked();
   return status;
@@ -177,11 +178,12 @@ absl::Status Router::ApplyChange(const RouterPlanner::Change& change) {
 absl::Status Router::ResyncLocked() {
   absl::Status status = Prepare();
   const RouterState wanted = planner_.Wanted();
+  status.Update(ResyncTunnel(wanted.tunnel));
   // A VXLAN link that has to be made anew takes along what was on it: once more, then.
   for (int round = 0; round < 2; ++round) {
     ASSIGN_OR_RETURN(const NamespaceState there, router_kernel_.Read("", false));
     const NamespaceDifference difference = Difference(there, wanted.router);
-    const absl::Status put = router_kernel_.Put(difference.put, &host_kernel_);
+    const absl::Status put = router_kernel_.Put(difference.put, &host_kernel_, tunnel_kernel());
     if (router_kernel_.TakeRemade() && round == 0) continue;
     status.Update(put);
     status.Update(ResyncTables(wanted));
@@ -270,6 +272,11 @@ int Router::overlay_mtu() const {
   return planner_.facts().OverlayMtu();
 }
 
+int Router::encrypted_mtu() const {
+  MutexLock lock(mu_);
+  return planner_.facts().EncryptedMtu();
+}
+
 int Router::plain_mtu() const {
   MutexLock lock(mu_);
   return planner_.facts().underlay_mtu;
@@ -283,6 +290,7 @@ absl::Status Router::Remove() {
   for (const auto& [name, link] : links) {
     if (!link.kind.empty()) status.Update(router_kernel_.RemoveLink(name));
   }
+  status.Update(RemoveTunnel({.link = WireguardLink()}));
   status.Update(host_kernel_.RemoveLink(options_.host_link));
   status.Update(host_nft_.Run(absl::StrCat("add table ", std::string(kNftTable), "\ndelete table ",
                                            std::string(kNftTable))));

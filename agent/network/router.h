@@ -14,10 +14,15 @@
 // A call that fails has done what it could; the next Apply or Resync compares with what is really
 // there and does the rest. Everything may be done twice.
 //
-// In the host's namespace ours are: the link `host_link` with its addresses and routes, the table
-// `inet swarm`, and ip_forward (with IPv6: all.forwarding, and accept_ra 2 for links that had 1, so
-// that they keep their routes), which stay on after Remove because others may count on them by
-// then. Another program's forward chain may still drop what comes or goes (Docker's policy does).
+// Encrypted networks go between nodes by WireGuard alone, by way of a namespace of its own beside
+// the router's (tunnel.h), which is there once a network asked for it. Without a key they are not
+// carried at all.
+//
+// In the host's namespace ours are: WireGuard's UDP port while there is an encrypted network, the
+// link `host_link` with its addresses and routes, the table `inet swarm`, and ip_forward (with
+// IPv6: all.forwarding, and accept_ra 2 for links that had 1, so that they keep their routes),
+// which stay on after Remove because others may count on them by then. Another program's forward
+// chain may still drop what comes or goes (Docker's policy does).
 //
 // Blocking: for a worker thread. Apply of one service's change with 1,000 services takes some 5 ms,
 // of everything then 0.3 s, Resync without anything to repair a few ms per 1,000 routes. Any
@@ -38,6 +43,7 @@
 #include "agent/network/network_namespace.h"
 #include "agent/network/nft_context.h"
 #include "agent/network/router_plan.h"
+#include "agent/network/tunnel.h"
 #include "common/mutex.h"
 
 namespace swarm::agent {
@@ -47,7 +53,10 @@ struct RouterOptions {
   IpAddress underlay;  // an address of the host that other nodes reach; empty: no overlay networks
   int underlay_mtu = 0;  // 0: that of the link that has `underlay`, else 1500
   uint16_t vxlan_port = 4789;
-  std::string netns_dir = "/run/swarm/netns";  // ours alone; the router is the file "router" in it
+  // Of this node, 32 bytes, not known to anybody else; empty: no encrypted networks.
+  std::string wireguard_private_key;
+  uint16_t wireguard_port = 51871;             // of every node
+  std::string netns_dir = "/run/swarm/netns";  // ours alone; "router" and "tunnel" are files in it
   std::string host_namespace;                  // path; empty: that of the thread that calls Open
   // The pair between host and router. 169.254.83.0/31 and fd53:7761:726d::/126 by default.
   std::string host_link = "swarm0";
@@ -77,6 +86,7 @@ class Router {
   absl::Status RemoveContainer(const std::string& task_id) ABSL_LOCKS_EXCLUDED(mu_);
   // Of a link whose packets may be carried to other nodes, and of one that only leads to the host.
   int overlay_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
+  int encrypted_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
   int plain_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:
@@ -105,6 +115,15 @@ class Router {
   absl::Status PrepareRouter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status PrepareUplink() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status PrepareHost() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  std::string TunnelPath() const;
+  KernelNamespace* tunnel_kernel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    return tunnel_ == nullptr ? nullptr : tunnel_->kernel();
+  }
+  absl::Status OpenTunnel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  // Makes the tunnel when there is something to put into it.
+  absl::Status PutTunnel(const TunnelState& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status RemoveTunnel(const TunnelState& unwanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status ResyncTunnel(const TunnelState& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Adopt() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status ApplyUpdate(const NetworkUpdate& update) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status ApplyChange(const RouterPlanner::Change& change) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -126,6 +145,7 @@ class Router {
   KernelNamespace router_kernel_ ABSL_GUARDED_BY(mu_);
   NftContext host_nft_ ABSL_GUARDED_BY(mu_);
   NftContext router_nft_ ABSL_GUARDED_BY(mu_);
+  std::unique_ptr<Tunnel> tunnel_ ABSL_GUARDED_BY(mu_);  // null: none was needed yet
   Conntrack conntrack_ ABSL_GUARDED_BY(mu_);
   RouterPlanner planner_ ABSL_GUARDED_BY(mu_);
   Table host_table_ ABSL_GUARDED_BY(mu_);

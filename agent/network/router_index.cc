@@ -58,6 +58,7 @@ void RouterPlanner::TouchTask(const NetworkTask& task, std::set<Part>* touched) 
 
 void RouterPlanner::TouchPeer(const NetworkPeer& peer, std::set<Part>* touched) const {
   touched->insert({Kind::kPeer, peer.network_id, peer.node_id});
+  touched->insert({Kind::kTunnelNode, peer.node_id, ""});
   const auto tasks = tasks_on_node_.find({peer.network_id, peer.node_id});
   if (tasks == tasks_on_node_.end()) return;
   for (const std::string& id : tasks->second) {
@@ -67,6 +68,7 @@ void RouterPlanner::TouchPeer(const NetworkPeer& peer, std::set<Part>* touched) 
 
 void RouterPlanner::TouchNetwork(const std::string& id, std::set<Part>* touched) const {
   touched->insert({Kind::kNetwork, id, ""});
+  touched->insert({Kind::kTunnel, "", ""});
   ForNetwork(state_.peers, id, [&](const NetworkPeer& peer) { TouchPeer(peer, touched); });
   ForNetwork(state_.tasks, id, [&](const NetworkTask& task) { TouchTask(task, touched); });
   ForNetwork(state_.services, id, [&](const NetworkService& service) {
@@ -94,6 +96,10 @@ std::set<RouterPlanner::Part> RouterPlanner::Touched(const NetworkUpdate& update
   return touched;
 }
 
+void RouterPlanner::Index(const NetworkPeer& peer, bool add) {
+  Alter(&networks_of_node_, peer.node_id, peer.network_id, add);
+}
+
 void RouterPlanner::Index(const NetworkTask& task, bool add) {
   Alter(&tasks_of_service_, {task.network_id, task.service_id}, task.task_id, add);
   Alter(&tasks_on_node_, {task.network_id, task.node_id}, task.task_id, add);
@@ -119,16 +125,25 @@ void RouterPlanner::Enter(const NetworkUpdate& update) {
       if (!put.contains(key)) forget_one(key);
     }
   };
+  forget(state_.peers, update.put.peers, update.gone_peers);
   forget(state_.tasks, update.put.tasks, update.gone_tasks);
   forget(state_.ingress_ports, update.put.ingress_ports, update.gone_ingress_ports);
   forget(state_.host_ports, update.put.host_ports, update.gone_host_ports);
   ApplyUpdate(update, &state_);
+  for (const auto& [key, peer] : update.put.peers) Index(peer, true);
   for (const auto& [key, task] : update.put.tasks) Index(task, true);
   for (const auto& [key, port] : update.put.ingress_ports) Index(port, true);
   for (const auto& [key, port] : update.put.host_ports) Index(port, true);
-  for (const std::string& id : update.gone_networks) ingress_networks_.erase(id);
+  const auto sort = [](const std::string& id, bool in, std::set<std::string>* set) {
+    in ? void(set->insert(id)) : void(set->erase(id));
+  };
+  for (const std::string& id : update.gone_networks) {
+    sort(id, false, &ingress_networks_);
+    sort(id, false, &encrypted_networks_);
+  }
   for (const auto& [id, network] : update.put.networks) {
-    network.ingress ? void(ingress_networks_.insert(id)) : void(ingress_networks_.erase(id));
+    sort(id, network.ingress, &ingress_networks_);
+    sort(id, IsEncrypted(network), &encrypted_networks_);
   }
 }
 

@@ -75,6 +75,7 @@ IpAddress NextHop(const Network& network, const NetworkPeer& peer, Family family
 
 void RouterState::Add(const RouterState& other) {
   router.Add(other.router);
+  tunnel.Add(other.tunnel);
   router_table.Add(other.router_table);
   host_table.Add(other.host_table);
   forward4 |= other.forward4;
@@ -111,8 +112,18 @@ std::string BalanceRule(std::string_view nat, const std::vector<IpAddress>& back
 
 const Network* RouterPlanner::FindNetwork(const std::string& id) const {
   const auto found = state_.networks.find(id);
-  return found == state_.networks.end() || !CheckNetwork(found->second).ok() ? nullptr
-                                                                             : &found->second;
+  const bool carried =
+      found != state_.networks.end() && CheckNetwork(found->second, facts_.HasWireguard()).ok();
+  return carried ? &found->second : nullptr;
+}
+
+const NetworkPeer* RouterPlanner::FindPeer(const std::string& network_id,
+                                           const std::string& node_id) const {
+  const Network* network = FindNetwork(network_id);
+  const auto peer = state_.peers.find({network_id, node_id});
+  if (network == nullptr || !IsTunnelled(*network) || peer == state_.peers.end()) return nullptr;
+  if (IsEncrypted(*network) && peer->second.wireguard_key.empty()) return nullptr;
+  return peer->second.underlay.empty() ? nullptr : &peer->second;
 }
 
 std::vector<const NetworkTask*> RouterPlanner::Serving(const std::string& network_id,
@@ -163,11 +174,11 @@ RouterState RouterPlanner::OfNetwork(const Network& network) const {
     out.router.vxlans[link] = {
         .vni = network.vni,
         .port = facts_.vxlan_port,
-        .local = facts_.underlay,
+        .local = IsEncrypted(network) ? InnerAddress(facts_.node_id) : facts_.underlay,
         .mac =
             MacAddress::Of(network.ingress && !network.node_address.empty() ? network.node_address
                                                                             : facts_.underlay),
-        .mtu = facts_.OverlayMtu()};
+        .mtu = IsEncrypted(network) ? facts_.EncryptedMtu() : facts_.OverlayMtu()};
     if (network.ingress) sets["ingress_links"][StrCat("\"", link, "\"")] = "";
   }
   for (const Network::Subnet& subnet : network.subnets) {
@@ -192,11 +203,12 @@ RouterState RouterPlanner::OfNetwork(const Network& network) const {
 
 RouterState RouterPlanner::OfPeer(const NetworkPeer& peer) const {
   RouterState out;
+  if (FindPeer(peer.network_id, peer.node_id) == nullptr) return out;
   const Network* network = FindNetwork(peer.network_id);
-  if (network == nullptr || !IsTunnelled(*network) || peer.underlay.empty()) return out;
   const std::string link = VxlanLinkName(network->vni);
   const MacAddress mac = PeerMac(*network, peer);
-  out.router.forwarding[{link, mac}] = peer.underlay;
+  out.router.forwarding[{link, mac}] =
+      IsEncrypted(*network) ? InnerAddress(peer.node_id) : peer.underlay;
   const uint32_t mark = EntranceMark(peer);
   for (const Family family : kFamilies) {
     const Network::Subnet* subnet = SubnetOf(*network, family);
@@ -215,19 +227,15 @@ RouterState RouterPlanner::OfPeer(const NetworkPeer& peer) const {
 RouterState RouterPlanner::OfTask(const NetworkTask& task) const {
   RouterState out;
   const Network* network = FindNetwork(task.network_id);
-  const auto peer = state_.peers.find({task.network_id, task.node_id});
-  if (network == nullptr || !IsTunnelled(*network) || task.node_id == facts_.node_id ||
-      peer == state_.peers.end() || peer->second.underlay.empty()) {
-    return out;
-  }
+  const NetworkPeer* peer = FindPeer(task.network_id, task.node_id);
+  if (peer == nullptr || task.node_id == facts_.node_id) return out;
   for (const Family family : kFamilies) {
     const IpAddress& address = AddressOf(task, family);
     const Network::Subnet* subnet = SubnetOf(*network, family);
     if (address.empty() || subnet == nullptr) continue;
-    out.router.routes[{kMainTable, Only(address)}] = {
-        .link = VxlanLinkName(network->vni),
-        .via = NextHop(*network, peer->second, family),
-        .source = subnet->gateway};
+    out.router.routes[{kMainTable, Only(address)}] = {.link = VxlanLinkName(network->vni),
+                                                      .via = NextHop(*network, *peer, family),
+                                                      .source = subnet->gateway};
   }
   return out;
 }
@@ -300,6 +308,32 @@ RouterState RouterPlanner::OfAttachment(const Attachment& attachment) const {
   return out;
 }
 
+RouterState RouterPlanner::OfTunnel() const {
+  RouterState out;
+  if (!facts_.HasWireguard() || encrypted_networks_.empty()) return out;
+  out.tunnel.link = {.private_key = facts_.wireguard_private_key,
+                     .port = facts_.wireguard_port,
+                     .mtu = facts_.TunnelMtu(),
+                     .address = InnerAddress(facts_.node_id)};
+  return out;
+}
+
+// All networks of a node say the same of it.
+RouterState RouterPlanner::OfTunnelNode(const std::string& node_id) const {
+  RouterState out;
+  const auto networks = networks_of_node_.find(node_id);
+  if (networks == networks_of_node_.end()) return out;
+  for (const std::string& id : networks->second) {
+    const NetworkPeer* peer = FindPeer(id, node_id);
+    if (peer == nullptr || !IsEncrypted(*FindNetwork(id))) continue;
+    out.tunnel.peers[peer->wireguard_key] = {.address = InnerAddress(node_id),
+                                             .endpoint = peer->underlay,
+                                             .port = facts_.wireguard_port};
+    break;
+  }
+  return out;
+}
+
 RouterState RouterPlanner::WorkOut(const Part& part) const {
   const auto of = [&](const auto& records, const auto& key, auto work_out) {
     const auto found = records.find(key);
@@ -321,6 +355,10 @@ RouterState RouterPlanner::WorkOut(const Part& part) const {
       return OfPort(part.port);
     case Kind::kAttachment:
       return of(attachments_, part.first, &RouterPlanner::OfAttachment);
+    case Kind::kTunnel:
+      return OfTunnel();
+    case Kind::kTunnelNode:
+      return OfTunnelNode(part.first);
   }
   return {};
 }

@@ -25,11 +25,13 @@
 #include "agent/network/network_update.h"
 #include "agent/network/nft_table.h"
 #include "agent/network/router_rules.h"
+#include "agent/network/tunnel_state.h"
 
 namespace swarm::agent {
 
 struct RouterState {
   NamespaceState router;
+  TunnelState tunnel;
   NftTable router_table;
   NftTable host_table;
   // The host has to forward packets of the family. Never taken back: others may rely on it too.
@@ -61,8 +63,9 @@ class RouterPlanner {
 
  private:
   using PortKey = std::tuple<PortProtocol, uint16_t>;
-  enum class Kind { kNetwork, kPeer, kTask, kService, kPort, kAttachment };
-  // Kind, and the key of the record.
+  enum class Kind { kNetwork, kPeer, kTask, kService, kPort, kAttachment, kTunnel, kTunnelNode };
+  // Kind, and the key of the record. The tunnel is one for all encrypted networks, and a node is in
+  // it once.
   struct Part {
     Kind kind;
     std::string first, second;
@@ -80,6 +83,8 @@ class RouterPlanner {
   RouterState OfService(const NetworkService& service) const;
   RouterState OfPort(const PortKey& key) const;
   RouterState OfAttachment(const Attachment& attachment) const;
+  RouterState OfTunnel() const;
+  RouterState OfTunnelNode(const std::string& node_id) const;
 
   // The parts that depend on the records which `update` names, as the books stand now.
   std::set<Part> Touched(const NetworkUpdate& update) const;
@@ -88,11 +93,14 @@ class RouterPlanner {
   void TouchTask(const NetworkTask& task, std::set<Part>* touched) const;
   // Alters the records, and the books with them.
   void Enter(const NetworkUpdate& update);
+  void Index(const NetworkPeer& peer, bool add);
   void Index(const NetworkTask& task, bool add);
   void Index(const IngressPort& port, bool add);
   void Index(const HostPort& port, bool add);
 
   const Network* FindNetwork(const std::string& id) const;  // null: none that may be carried
+  // Null as well for a peer that packets of the network cannot, or must not, be sent to.
+  const NetworkPeer* FindPeer(const std::string& network_id, const std::string& node_id) const;
   // Addresses of a family of a service's serving tasks in a network, in one lasting order.
   std::vector<const NetworkTask*> Serving(const std::string& network_id,
                                           const std::string& service_id) const;
@@ -111,7 +119,9 @@ class RouterPlanner {
   std::map<std::string, std::set<std::string>> networks_of_task_;
   std::map<std::string, std::set<PortKey>> ports_of_service_;
   std::map<std::string, std::set<PortKey>> ports_of_task_;
+  std::map<std::string, std::set<std::string>> networks_of_node_;  // by its peers
   std::set<std::string> ingress_networks_;
+  std::set<std::string> encrypted_networks_;
 };
 
 // The mark of connections that came by `peer` of an ingress network, and of the routing table that

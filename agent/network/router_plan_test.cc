@@ -215,13 +215,14 @@ TEST_F(RouterPlanTest, AnInternalNetworkIsNotLetOut) {
               ElementsAre(Pair("10.0.0.0/24", "")));
 }
 
-TEST_F(RouterPlanTest, AnEncryptedNetworkHasNothingThatCouldGoInClear) {
+TEST_F(RouterPlanTest, S11WithoutWireguardAnEncryptedNetworkHasNothingThatCouldGoInClear) {
   state_.networks.at("front").encrypted = true;
   Update();
   const RouterState wanted = planner_.Wanted();
   EXPECT_FALSE(wanted.router.vxlans.contains("vx4097"));
   EXPECT_EQ(RouteTo("10.0.1.6/32"), nullptr);
   EXPECT_FALSE(wanted.router_table.elements.contains("vips4"));
+  EXPECT_TRUE(wanted.tunnel.empty());
 }
 
 TEST_F(RouterPlanTest, ABridgeNetworkHasNoVxlanAndNoTasksElsewhere) {

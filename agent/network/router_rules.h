@@ -23,13 +23,20 @@ struct RouterFacts {
   IpAddress underlay;       // of this node; VXLAN goes out from it
   int underlay_mtu = 1500;  // of the link that has it
   uint16_t vxlan_port = 4789;
+  // Of this node, 32 bytes and secret; empty: no encrypted network is carried here.
+  std::string wireguard_private_key;
+  uint16_t wireguard_port = 51871;
   std::string host_link;  // the host's end of the pair
   // The ends' addresses, which nothing else in the host may use. Those of IPv6 are empty when the
   // kernel runs without it.
   IpAddress host4, router4, host6, router6;
 
+  bool HasWireguard() const { return !wireguard_private_key.empty(); }
   // Of a link whose packets may be carried in VXLAN.
   int OverlayMtu() const { return underlay_mtu - (underlay.is_v6() ? 70 : 50); }
+  // In WireGuard (IP, UDP and 32 bytes), and of one whose packets may be carried in VXLAN in it.
+  int TunnelMtu() const { return underlay_mtu - (underlay.is_v6() ? 80 : 60); }
+  int EncryptedMtu() const { return TunnelMtu() - 70; }
 };
 
 NamespaceState RouterBase(const RouterFacts& facts);

@@ -15,6 +15,7 @@
 #include "common/check.h"
 #include "common/file_system.h"
 #include "common/status_macros.h"
+#include "common/tls/x25519.h"
 #include "tests/support/status_matchers.h"
 
 namespace swarm::agent {
@@ -122,6 +123,7 @@ TestNode& RouterTestWorld::AddNode(int number) {
   node.id = id;
   node.underlay = absl::StrCat("192.0.2.", number);
   node.host = MakeHost(id, number);
+  if (random_ != nullptr) node.wireguard_private_key = tls::MakeX25519Key(*random_);
   OpenRouter(node);
   return node;
 }
@@ -129,6 +131,7 @@ TestNode& RouterTestWorld::AddNode(int number) {
 RouterOptions RouterTestWorld::OptionsOf(const TestNode& node) const {
   return {.node_id = node.id,
           .underlay = Ip(node.underlay),
+          .wireguard_private_key = node.wireguard_private_key,
           .netns_dir = absl::StrCat(dir_, ".", node.id),
           .host_namespace = absl::StrCat(dir_, "/", node.id)};
 }
@@ -156,7 +159,11 @@ NetworkState RouterTestWorld::StateOf(const TestNode& node) const {
     network.node_address = address_of(node.id);
     for (const auto& [other_id, other] : nodes_) {
       if (other_id == node.id) continue;
-      Put(&state, NetworkPeer{id, other_id, Ip(other.underlay), address_of(other_id)});
+      NetworkPeer peer{id, other_id, Ip(other.underlay), address_of(other_id), ""};
+      if (network.encrypted && !other.wireguard_private_key.empty()) {
+        peer.wireguard_key = tls::X25519PublicKey(other.wireguard_private_key).value();
+      }
+      Put(&state, peer);
     }
   }
   return state;
@@ -173,7 +180,8 @@ void RouterTestWorld::AddContainer(const std::string& task, const std::string& s
     Put(&state_, MakeTask(id, service, task, node.id, addresses));
   }
   node_of_task_[task] = node.id;
-  const auto attachment = PlanAttachment(state_, task, networks);
+  const auto attachment =
+      PlanAttachment(state_, task, networks, !node.wireguard_private_key.empty());
   ASSERT_OK(attachment);
   ASSERT_OK(node.router->Apply(StateOf(node)));
   ASSERT_OK(node.attachments->Attach(*attachment));
@@ -270,9 +278,15 @@ absl::StatusOr<Accepted> Accept(const UniqueFd& listener) {
 }
 
 absl::Status Exchange(const UniqueFd& one, const UniqueFd& other, size_t size) {
+  std::string bytes(size, 'x');
+  for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 7 + i / 251);
+  return Exchange(one, other, bytes);
+}
+
+absl::Status Exchange(const UniqueFd& one, const UniqueFd& other, const std::string& bytes) {
+  const size_t size = bytes.size();
   for (const auto& [from, to] : {std::pair(one.get(), other.get()), {other.get(), one.get()}}) {
-    std::string bytes(size, 'x'), got;
-    for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 7 + i / 251);
+    std::string got;
     size_t sent = 0;
     while (got.size() < size) {
       pollfd fds[] = {{from, static_cast<short>(sent < size ? POLLOUT : 0), 0}, {to, POLLIN, 0}};

@@ -11,6 +11,7 @@
 #include "agent/network/attachment.h"
 #include "agent/network/network_test_world.h"
 #include "agent/network/router.h"
+#include "common/random.h"
 #include "gmock/gmock.h"
 
 namespace swarm::agent {
@@ -18,6 +19,7 @@ namespace swarm::agent {
 struct TestNode {
   std::string id;        // "n1"
   std::string underlay;  // "192.0.2.1"
+  std::string wireguard_private_key;
   std::unique_ptr<NetworkNamespace> host;
   std::unique_ptr<Router> router;
   std::unique_ptr<Attachments> attachments;
@@ -30,8 +32,9 @@ class RouterTestWorld : public ::testing::Test {
 
   // A namespace on the wire, with 192.0.2.<number> and 2001:db8::<number>.
   std::unique_ptr<NetworkNamespace> MakeHost(const std::string& name, int number);
-  // n<number>, with a router.
+  // n<number>, with a router; with a key of WireGuard after UseWireguard.
   TestNode& AddNode(int number);
+  void UseWireguard() { random_ = MakeSystemRandom(); }
   RouterOptions OptionsOf(const TestNode& node) const;
   // As an agent that starts.
   void OpenRouter(TestNode& node);
@@ -57,6 +60,10 @@ class RouterTestWorld : public ::testing::Test {
   NetworkState state_;
   std::map<std::string, TestNode> nodes_;
   std::map<std::string, std::string> node_of_task_;
+  std::unique_ptr<Random> random_;
+
+  // Where everything between hosts comes by.
+  const NetworkNamespace& wire() const { return *wire_; }
 
  private:
   std::string dir_;
@@ -78,8 +85,9 @@ struct Accepted {
   IpAddress from;
 };
 absl::StatusOr<Accepted> Accept(const UniqueFd& listener);
-// Sends `size` bytes one way and reads them, then the other way.
+// Sends `size` bytes, or `bytes`, one way and reads them, then the other way.
 absl::Status Exchange(const UniqueFd& one, const UniqueFd& other, size_t size);
+absl::Status Exchange(const UniqueFd& one, const UniqueFd& other, const std::string& bytes);
 // From `space` to a server that listens in `server`, with an exchange of bytes: the address that
 // the server saw, or why not.
 absl::StatusOr<IpAddress> Talk(const NetworkNamespace& space, const IpAddress& to, int port,

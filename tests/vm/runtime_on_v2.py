@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Boots Debian 12's kernel in a virtual machine and runs the runtime's privileged tests there.
+"""Boots Debian 12's kernel in a virtual machine and runs the runtime's and WireGuard's privileged tests there.
 
     python3 tests/vm/runtime_on_v2.py BUILD_DIR [GTEST_FILTER]
 
@@ -8,6 +8,7 @@ BUILD_DIR/vm). Exit status 0 if and only if gtest says that as many tests passed
 """
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,13 @@ import time
 
 from machine_image import HERE, Tree, add_base, kernel, machine, output
 
-PROGRAMS = ["agent_runtime_privileged_test", "vm_limits_test"]
+PROGRAMS = ["agent_runtime_privileged_test", "vm_limits_test", "agent_network_wireguard_test"]
+# What the programs call, by the path that the guest's PATH leads to.
+TOOLS = {"/bin/ip": shutil.which("ip", path="/usr/sbin:/usr/bin:/sbin:/bin"), "/bin/sh": "/bin/sh"}
+# In this guest nothing loads any by itself.
+MODULES = ["overlay", "veth", "bridge", "vxlan", "wireguard",
+           "nf_tables", "nft_ct", "nft_fib_inet", "nft_chain_nat", "nft_nat", "nft_masq", "nft_numgen", "nft_reject_inet",
+           "nf_conntrack_netlink"]
 # An emulated processor (TCG) is slow and may share the real one with a whole build: 1 to 2 minutes
 # on two busy processors. Only a guest that hangs gets here.
 BOUND_SECONDS = 900
@@ -25,11 +32,14 @@ MEMORY_MB = 768
 
 def make_initramfs(programs, shim, folder, test_filter, scratch):
     tree = Tree(os.path.join(scratch, "root"))
-    add_base(tree, folder, ["overlay"], role=os.path.join(HERE, "run_tests"))
+    add_base(tree, folder, MODULES, role=os.path.join(HERE, "run_tests"))
     # Everything where it is here: the programs know the shim by its path.
     tree.add(shim, shim)
     for program in programs:
         tree.add_program(program)
+    for path, source in TOOLS.items():
+        tree.add_program(source, path)
+    tree.add("/etc/protocols", "/etc/protocols")  # nftables' words
     tree.write("/test-programs", "".join(f"{path}\n" for path in programs))
     tree.write("/test-filter", test_filter + "\n")
     archive = os.path.join(scratch, "initramfs")

@@ -1,0 +1,44 @@
+// Router, what carries encrypted networks.
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/network/router.h"
+#include "common/status_macros.h"
+
+namespace swarm::agent {
+
+std::string Router::TunnelPath() const {
+  return absl::StrCat(options_.netns_dir, "/", kTunnelFile);
+}
+
+absl::Status Router::OpenTunnel() {
+  if (tunnel_ != nullptr) return absl::OkStatus();
+  ASSIGN_OR_RETURN(NetworkNamespace space, NetworkNamespace::OpenOrMake(TunnelPath()));
+  ASSIGN_OR_RETURN(tunnel_, Tunnel::Open(std::move(space)));
+  return absl::OkStatus();
+}
+
+absl::Status Router::PutTunnel(const TunnelState& wanted) {
+  if (wanted.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(OpenTunnel());
+  return tunnel_->Put(wanted, &host_kernel_);
+}
+
+absl::Status Router::RemoveTunnel(const TunnelState& unwanted) {
+  return tunnel_ == nullptr ? absl::OkStatus() : tunnel_->Remove(unwanted);
+}
+
+absl::Status Router::ResyncTunnel(const TunnelState& wanted) {
+  if (tunnel_ == nullptr && wanted.empty()) return absl::OkStatus();
+  RETURN_IF_ERROR(OpenTunnel());
+  if (!NetworkNamespace::Open(TunnelPath()).ok()) {
+    RETURN_IF_ERROR(tunnel_->space().Bind(TunnelPath()));
+  }
+  ASSIGN_OR_RETURN(const TunnelState there, tunnel_->Read());
+  const TunnelDifference difference = Difference(there, wanted);
+  absl::Status status = tunnel_->Put(difference.put, &host_kernel_);
+  if (told_) status.Update(tunnel_->Remove(difference.remove));
+  return status;
+}
+
+}  // namespace swarm::agent
