@@ -10,6 +10,11 @@ std::string_view DriverOf(const v1::NetworkSpec& spec) {
   return spec.driver().empty() ? kOverlay : std::string_view(spec.driver());
 }
 
+bool IsEncrypted(const v1::NetworkSpec& spec) {
+  const auto option = spec.options().find("encrypted");
+  return IsOverlay(spec) && option != spec.options().end() && option->second != "false";
+}
+
 IpPrefix SubnetOf(const Network& network, IpAddress::Family family) {
   for (const v1::IpamConfig& ipam : network.ipam()) {
     const absl::StatusOr<IpPrefix> subnet = IpPrefix::Parse(ipam.subnet());

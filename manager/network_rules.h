@@ -31,6 +31,10 @@ inline constexpr std::string_view kBridge = "bridge";
 std::string_view DriverOf(const v1::NetworkSpec& spec);
 // It reaches from node to node, over VXLAN.
 inline bool IsOverlay(const v1::NetworkSpec& spec) { return DriverOf(spec) == kOverlay; }
+// Between nodes it goes by WireGuard only.
+bool IsEncrypted(const v1::NetworkSpec& spec);
+// What a node must have to take part in such a network.
+inline bool HasWireguard(const Node& node) { return !node.description().wireguard_key().empty(); }
 // Its subnet of that family, as allocated; empty: none.
 IpPrefix SubnetOf(const Network& network, IpAddress::Family family);
 

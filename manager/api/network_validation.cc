@@ -46,16 +46,17 @@ absl::Status ValidateOptions(const v1::NetworkSpec& spec) {
   for (const auto& [key, value] :
        std::map<std::string, std::string>(spec.options().begin(), spec.options().end())) {
     const std::string path = StrCat("options[", absl::CEscape(key), "]");
-    if (key == "encrypted") {
+    if (key != "encrypted" && key != "local") {
       return FieldError(path,
-                        "encryption between nodes (WireGuard) is not built yet, and nothing goes "
-                        "in clear that was asked to be encrypted: leave the option out, or let the "
-                        "containers speak TLS");
+                        "is unknown; there is \"encrypted\", and of the ingress network \"local\"");
     }
-    if (key != "local") {
-      return FieldError(path, "is unknown; of the ingress network there is \"local\"");
+    if (key == "local" && !spec.ingress()) {
+      return FieldError(path, "is for the ingress network only");
     }
-    if (!spec.ingress()) return FieldError(path, "is for the ingress network only");
+    if (key == "encrypted" && !IsOverlay(spec)) {
+      return FieldError(path, StrCat("is for driver overlay only: nothing of a ", DriverOf(spec),
+                                     " network goes from node to node"));
+    }
     if (!value.empty() && value != "true" && value != "false") {
       return FieldError(path, "is \"true\", \"false\" or empty (true)");
     }

@@ -76,8 +76,13 @@ TEST(NetworkValidationTest, NamesWhatIsNotBuiltAndWhatIsUnknown) {
               HasSubstr("predefined on every node"));
   EXPECT_THAT(Complaint([](v1::NetworkSpec& s) { s.set_driver("weave"); }),
               HasSubstr("\"weave\" is unknown"));
-  EXPECT_THAT(Complaint([](v1::NetworkSpec& s) { (*s.mutable_options())["encrypted"] = ""; }),
-              ::testing::AllOf(StartsWith("options[encrypted]: "), HasSubstr("WireGuard")));
+  EXPECT_EQ(Complaint([](v1::NetworkSpec& s) { (*s.mutable_options())["encrypted"] = "yes"; }),
+            "options[encrypted]: is \"true\", \"false\" or empty (true)");
+  EXPECT_THAT(Complaint([](v1::NetworkSpec& s) {
+                s.set_driver("bridge");
+                (*s.mutable_options())["encrypted"] = "";
+              }),
+              StartsWith("options[encrypted]: is for driver overlay only"));
   EXPECT_THAT(Complaint([](v1::NetworkSpec& s) { (*s.mutable_options())["x"] = ""; }),
               StartsWith("options[x]: is unknown"));
   EXPECT_THAT(Complaint([](v1::NetworkSpec& s) { (*s.mutable_options())["local"] = ""; }),

@@ -174,6 +174,10 @@ void FencingDispatcher::OnGranted(Session& session) {
 void FencingDispatcher::OnConfirm(Session& session) {
   const Ref<Node> before = store_.view().GetNode(session.node);
   if (before == nullptr) return;  // the removal closes it
+  if (absl::Status status = CheckWireguardKey(store_.view(), *before, session.hello.description());
+      !status.ok()) {
+    return Close(session, std::move(status));
+  }
   Node node = *before;
   node.set_confirmed_fence(session.fence);
   node.set_boot_id(session.hello.boot_id());

@@ -14,6 +14,7 @@ constexpr int64_t kMostMemoryBytes = int64_t{1} << 53;  // 8 PiB
 constexpr int64_t kMostPids = int64_t{1} << 32;
 constexpr size_t kMostHostname = 253;
 constexpr size_t kMostText = 4096;
+constexpr size_t kWireguardKeyBytes = 32;
 
 absl::Status CheckAmount(std::string_view path, int64_t amount, int64_t most) {
   if (amount >= 0 && amount <= most) return absl::OkStatus();
@@ -74,7 +75,28 @@ absl::Status CheckDescription(const v1::NodeDescription& description) {
   for (const std::string& route : description.routes()) {
     RETURN_IF_ERROR(CheckText("description.routes", route));
   }
+  const size_t key = description.wireguard_key().size();
+  if (key != 0 && key != kWireguardKeyBytes) {
+    return absl::InvalidArgumentError(
+        StrCat("description.wireguard_key: has ", key, " bytes and not ", kWireguardKeyBytes));
+  }
   return absl::OkStatus();
+}
+
+absl::Status CheckWireguardKey(const View& view, const Node& node,
+                               const v1::NodeDescription& description) {
+  const std::string& key = description.wireguard_key();
+  if (key.empty() || key == node.description().wireguard_key()) return absl::OkStatus();
+  std::string holder;
+  view.EachNode([&](const Ref<Node>& other) {
+    const bool same = other->id() != node.id() && other->description().wireguard_key() == key;
+    if (same) holder = other->id();
+    return !same;
+  });
+  if (holder.empty()) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("description.wireguard_key: is that of node ", holder,
+             "; remove wireguard.key in the agent's run folder and start it again"));
 }
 
 absl::Status CheckHello(const v1::Hello& hello) {

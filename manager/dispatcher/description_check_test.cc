@@ -57,6 +57,16 @@ TEST(DescriptionCheckTest, RefusesControlCharactersInEveryText) {
   }
 }
 
+TEST(DescriptionCheckTest, AWireguardKeyHas32BytesOrThereIsNone) {
+  v1::NodeDescription description = Machine();
+  description.set_wireguard_key(std::string(32, 'k'));
+  EXPECT_OK(CheckDescription(description));
+  description.set_wireguard_key("short");
+  EXPECT_THAT(CheckDescription(description),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       "description.wireguard_key: has 5 bytes and not 32"));
+}
+
 TEST(DescriptionCheckTest, RefusesWhatIsTooLong) {
   v1::NodeDescription description = Machine();
   description.set_hostname(std::string(254, 'h'));

@@ -7,6 +7,7 @@
 namespace swarm::manager {
 namespace {
 
+using swarm::testing::StatusIs;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
@@ -37,6 +38,17 @@ class DispatcherNetworksTest : public DispatcherTest {
     EXPECT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(task), absl::OkStatus(); }));
     loop_.RunUntilIdle();
     return task.id;
+  }
+  // With its description; `joins` (not zero) as a new session of that node.
+  void SayKey(FakeAgent& agent, char letter, Id joins = {}) {
+    if (!joins.IsZero()) {
+      agent.description.set_wireguard_key(std::string(32, letter));
+      return agent.Join(joins);
+    }
+    v1::AgentMessage message;
+    message.mutable_description()->set_hostname("host");
+    message.mutable_description()->set_wireguard_key(std::string(32, letter));
+    agent.Say(std::move(message));
   }
   void Stop(Id task) {
     Change(task, [](Task& t) { t.desired = TaskState::kShutdown; });
@@ -84,6 +96,44 @@ TEST_F(DispatcherNetworksTest, ANewSessionIsToldAllOfIt) {
   again.stored_fence = agent.stored_fence;
   again.Join(node_);
   EXPECT_TRUE(again.serving.at(far.ToString()));
+}
+
+TEST_F(DispatcherNetworksTest, S11ANodesNewWireguardKeyReachesTheOtherNodesOfItsEncryptedNetwork) {
+  ASSERT_OK(store_->Update([&](WriteTx& tx) {
+    Network network = *tx.view().GetNetwork(network_);
+    (*network.mutable_spec()->mutable_options())["encrypted"] = "";
+    return tx.Put(network);
+  }));
+  FakeAgent near(loop_, *dispatcher_);
+  FakeAgent far(loop_, *dispatcher_);
+  near.Join(node_);
+  far.Join(other_node_);
+  AddAddressed(node_);
+  AddAddressed(other_node_);
+  SayKey(far, 'a');
+  EXPECT_EQ(near.network_changes.back().peers(0).wireguard_key(), std::string(32, 'a'));
+  far.Drop();
+  SayKey(far, 'b', other_node_);
+  EXPECT_EQ(near.network_changes.back().peers(0).wireguard_key(), std::string(32, 'b'));
+  EXPECT_EQ(near.network_changes.back().peers(0).node_id(), other_node_.ToString());
+}
+
+TEST_F(DispatcherNetworksTest, S2NobodyTakesAnotherNodesWireguardKeyForItsOwn) {
+  FakeAgent near(loop_, *dispatcher_);
+  FakeAgent far(loop_, *dispatcher_);
+  near.Join(node_);
+  far.Join(other_node_);
+  SayKey(far, 'a');
+  SayKey(near, 'a');
+  ASSERT_TRUE(near.closed_with.has_value());
+  EXPECT_THAT(*near.closed_with,
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       ::testing::StartsWith("description.wireguard_key: is that of node " +
+                                             other_node_.ToString())));
+  EXPECT_EQ(store_->view().GetNode(node_)->description().wireguard_key(), "");
+  SayKey(near, 'a', node_);
+  EXPECT_TRUE(near.closed_with.has_value()) << "nor when it begins with it";
+  EXPECT_EQ(store_->view().GetNode(node_)->description().wireguard_key(), "");
 }
 
 TEST_F(DispatcherNetworksTest, ATaskIsToldToStopOnceEveryoneHasItOutOfItsTables) {

@@ -45,6 +45,7 @@ class FakeAgent : public AgentStream {
     hello.set_held_fence(stored_fence);
     hello.set_instance(instance);
     hello.set_boot_id("boot");
+    *hello.mutable_description() = description;
     hello.mutable_description()->set_hostname("host");
     for (auto& task : tasks) *hello.add_tasks() = std::move(task);
     Deliver(std::move(message));
@@ -158,6 +159,7 @@ class FakeAgent : public AgentStream {
   Dispatcher& dispatcher_;
   Dispatcher::SessionId id = 0;
   std::string instance = "one";
+  v1::NodeDescription description;
   uint64_t stored_fence = 0;
   bool confirms = true;
   bool answers_probes = true;

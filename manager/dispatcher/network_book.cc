@@ -173,6 +173,7 @@ void NetworkBook::PutNode(const Node& node, Mark mark) {
   facts.ingress =
       IpAddress::Parse(node.ingress_v4().empty() ? node.ingress_v6() : node.ingress_v4())
           .value_or(IpAddress{});
+  facts.wireguard_key = node.description().wireguard_key();
   facts.down = node.status().state() == v1::NodeStatus::STATE_DOWN;
   SetFacts(Id::ParseOrZero(node.id()), &facts, mark);
 }
@@ -195,13 +196,17 @@ void NetworkBook::SetFacts(Id node, const NodeFacts* facts, Mark mark) {
     nodes_[node] = *facts;
   }
   const NodeFacts now = facts == nullptr ? NodeFacts{} : *facts;
+  // A rebooted node has a new key: not for all who listen to the ingress network to hear of.
+  NodeFacts with_old_key = now;
+  with_old_key.wireguard_key = before.wireguard_key;
+  const bool only_key = with_old_key == before;
   for (const auto& [id, entry] : networks_) {
     const bool listens = Listens(node, entry);
     if (!listens && !listened.contains(id)) continue;
     if (listens != listened.contains(id)) {
       MarkListening(node, id, !listens, mark);
     } else {
-      MarkPeer(node, entry, mark);
+      if (!only_key || IsEncrypted(entry.record->spec())) MarkPeer(node, entry, mark);
       if (entry.record->spec().ingress() && now.ingress != before.ingress) {
         mark(node, {Kind::kNetwork, id, {}});
       }

@@ -77,8 +77,9 @@ class NetworkBook {
  private:
   // What others know of a node.
   struct NodeFacts {
-    IpAddress underlay;  // empty: not known
-    IpAddress ingress;   // its address on the ingress network; empty: none
+    IpAddress underlay;         // empty: not known
+    IpAddress ingress;          // its address on the ingress network; empty: none
+    std::string wireguard_key;  // told of in encrypted networks only
     bool down = false;
     friend bool operator==(const NodeFacts&, const NodeFacts&) = default;
   };

@@ -75,13 +75,15 @@ class NetworkBookTest : public ::testing::Test {
   }
 
   Id MakeId() { return Id::Make(*random_); }
-  Id AddNetwork(const std::string& name, const std::string& driver = "", bool ingress = false) {
+  Id AddNetwork(const std::string& name, const std::string& driver = "", bool ingress = false,
+                const std::map<std::string, std::string>& options = {}) {
     auto network = std::make_shared<Network>();
     const Id id = MakeId();
     network->set_id(id.ToString());
     network->mutable_spec()->set_name(name);
     network->mutable_spec()->set_driver(driver);
     network->mutable_spec()->set_ingress(ingress);
+    network->mutable_spec()->mutable_options()->insert(options.begin(), options.end());
     book_.PutNetwork(network, mark_);
     return id;
   }
@@ -256,6 +258,44 @@ TEST_F(NetworkBookTest, EveryNodeWithAnAddressThereKnowsTheIngressNetworkAndItsP
   EXPECT_EQ(All(nodes_[2]).Dump(), "");
   book_.RemoveService(edge, mark_);
   EXPECT_THAT(All(nodes_[0]).ports, IsEmpty());
+}
+
+TEST_F(NetworkBookTest, S11AnEncryptedNetworksPeersComeWithTheirKeysAndANewKeyIsToldToItsNodes) {
+  AddNetwork("ingress", "", true);
+  const Id secret = AddNetwork("secret", "", false, {{"encrypted", ""}});
+  for (size_t i = 0; i < 3; ++i) {
+    ChangeNode(nodes_[i], [&](Node& node) {
+      node.set_ingress_v4("10.0.0." + std::to_string(i + 2));
+      node.mutable_description()->set_wireguard_key(std::string(32, static_cast<char>('a' + i)));
+    });
+  }
+  const Id db = AddService("db", {"secret", "front"}, "");
+  for (size_t i = 0; i < 2; ++i) {
+    AddTask(db, nodes_[i], secret, "10.0.2." + std::to_string(i + 3));
+    AddTask(web_, nodes_[i], front_, "10.0.1." + std::to_string(i + 3));
+  }
+  const auto key_of_second = [&](Id network) {
+    v1::NetworkChanges changes;
+    book_.RenderAll(nodes_[0], changes);
+    for (const v1::NetworkPeer& peer : changes.peers()) {
+      if (peer.network_id() == network.ToString() && peer.node_id() == nodes_[1].ToString()) {
+        return peer.wireguard_key();
+      }
+    }
+    return std::string("no such peer");
+  };
+  EXPECT_EQ(key_of_second(secret), std::string(32, 'b'));
+  EXPECT_EQ(key_of_second(front_), "") << "it is nobody's business there";
+  Marked();
+  // It has rebooted.
+  ChangeNode(nodes_[1], [](Node& node) {
+    node.mutable_description()->set_wireguard_key(std::string(32, 'B'));
+  });
+  EXPECT_THAT(Marked(),
+              ElementsAre(Pair(nodes_[0], ElementsAre(NetworkPiece{NetworkPiece::Kind::kPeer,
+                                                                   secret, nodes_[1]}))))
+      << "the ingress network's many listeners have nothing to hear";
+  EXPECT_EQ(key_of_second(secret), std::string(32, 'B'));
 }
 
 TEST_F(NetworkBookTest, AServiceIsFoundOnceItsNetworkIsMade) {

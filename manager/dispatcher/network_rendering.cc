@@ -146,6 +146,7 @@ void NetworkBook::RenderPeer(Id node, const NetworkEntry& entry, v1::NetworkChan
   peer.set_node_id(node.ToString());
   peer.set_underlay_addr(facts.underlay.ToString());
   if (entry.record->spec().ingress()) peer.set_node_address(facts.ingress.ToString());
+  if (IsEncrypted(entry.record->spec())) peer.set_wireguard_key(facts.wireguard_key);
 }
 
 void NetworkBook::RenderMember(Id node, const NetworkEntry& entry, const Task& task,

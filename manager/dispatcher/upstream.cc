@@ -137,6 +137,9 @@ void FencingDispatcher::OnDescription(Session& session, v1::NodeDescription desc
   }
   const Ref<Node> before = store_.view().GetNode(session.node);
   if (before == nullptr || SameDescription(before->description(), description)) return;
+  if (absl::Status status = CheckWireguardKey(store_.view(), *before, description); !status.ok()) {
+    return Close(session, std::move(status));
+  }
   Node node = *before;
   *node.mutable_description() = std::move(description);
   absl::Status status = store_.Update([&](WriteTx& tx) { return tx.Put(std::move(node)); });

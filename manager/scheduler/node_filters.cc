@@ -37,17 +37,33 @@ std::string PortsInUse(std::string_view on, const absl::btree_set<Port>& ports) 
                 " in use", on);
 }
 
+std::string WireguardMissing(const std::string& network, std::string_view of) {
+  return StrCat("WireGuard, which the encrypted network \"", network,
+                "\" needs, is missing in the kernel of ", of);
+}
+
 std::string NameOf(const NodeInfo& node) {
   return node.subject.hostname.empty() ? node.subject.id : node.subject.hostname;
 }
 
 }  // namespace
 
+std::string EncryptedNetworkOf(const Revision& revision, const View& view) {
+  for (const v1::NetworkAttachmentConfig& config : revision.revision().task().networks()) {
+    const Ref<Network> network = FindTarget(view, config.target());
+    if (network != nullptr && IsEncrypted(network->spec())) return network->spec().name();
+  }
+  if (!JoinsIngress(revision.revision())) return "";
+  const Ref<Network> ingress = FindIngress(view);
+  return ingress != nullptr && IsEncrypted(ingress->spec()) ? ingress->spec().name() : "";
+}
+
 Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node) {
   if (!node.takes_new_tasks) return Filter::kAvailable;
   if (!Fits(demand.reservation, node.taken, node.capacity)) return Filter::kResources;
   if (!demand.rules.BrokenConstraint(node.subject).empty()) return Filter::kConstraints;
   if (!demand.rules.PlatformMatches(node.node->description().platform())) return Filter::kPlatform;
+  if (!demand.encrypted_network.empty() && !HasWireguard(*node.node)) return Filter::kEncryption;
   for (const Port& port : demand.host_ports) {
     if (node.HasPort(port)) return Filter::kHostPorts;
   }
@@ -76,6 +92,9 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
     case Filter::kPlatform:
       why = StrCat("unsupported platform", on);
       break;
+    case Filter::kEncryption:
+      why = WireguardMissing(demand.encrypted_network, StrCat("node ", NameOf(node)));
+      break;
     case Filter::kHostPorts: {
       absl::btree_set<Port> ports;
       AddPortsInUse(demand, node, ports);
@@ -95,6 +114,7 @@ void Refusals::Add(const GroupDemand& demand, const NodeInfo& node, Filter faile
   ++nodes_[static_cast<size_t>(failed)];
   if (failed == Filter::kResources) AddShortages(demand, node, short_of_);
   if (failed == Filter::kHostPorts) AddPortsInUse(demand, node, ports_in_use_);
+  if (failed == Filter::kEncryption) encrypted_network_ = demand.encrypted_network;
 }
 
 std::string Refusals::Words(size_t filter) const {
@@ -109,6 +129,8 @@ std::string Refusals::Words(size_t filter) const {
       return StrCat("scheduling constraints not satisfied", on);
     case Filter::kPlatform:
       return StrCat("unsupported platform", on);
+    case Filter::kEncryption:
+      return WireguardMissing(encrypted_network_, StrCat(nodes, nodes == 1 ? " node" : " nodes"));
     case Filter::kHostPorts:
       return PortsInUse(on, ports_in_use_);
     case Filter::kMaxReplicas:

@@ -2,7 +2,7 @@
 // in the words that users of Swarm know.
 //
 // In this order; a node counts for the first that it fails: available, resources, constraints,
-// platform, host ports, max replicas per node. Pure.
+// platform, encryption, host ports, max replicas per node. Pure.
 #ifndef SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 #define SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 
@@ -18,17 +18,25 @@
 
 namespace swarm::manager {
 
+// Empty: none.
+std::string EncryptedNetworkOf(const Revision& revision, const View& view);
+
 struct GroupDemand {
-  GroupDemand(const GroupKey& group_key, const Revision& revision)
+  // `view` knows what the revision's networks are.
+  GroupDemand(const GroupKey& group_key, const Revision& revision, const View& view)
       : key(group_key),
         reservation(ReservationOf(revision)),
         rules(revision.revision().task().placement()),
-        host_ports(HostPortsOf(revision)) {}
+        host_ports(HostPortsOf(revision)),
+        encrypted_network(EncryptedNetworkOf(revision, view)) {}
 
   GroupKey key;
   Reservation reservation;
   PlacementRules rules;
   std::vector<Port> host_ports;
+  // A network of it goes by WireGuard between nodes: its name, the first of several. Empty: none.
+  // Nothing of such a network ever goes in clear, so a node without is no place for it (S11).
+  std::string encrypted_network;
 };
 
 enum class Filter : uint8_t {
@@ -36,6 +44,7 @@ enum class Filter : uint8_t {
   kResources,
   kConstraints,
   kPlatform,
+  kEncryption,
   kHostPorts,
   kMaxReplicas,
   kNone,  // all let it through
@@ -59,6 +68,7 @@ class Refusals {
  private:
   std::string Words(size_t filter) const;
 
+  std::string encrypted_network_;
   std::array<uint32_t, static_cast<size_t>(Filter::kNone)> nodes_ = {};
   absl::btree_set<std::string> short_of_;
   absl::btree_set<Port> ports_in_use_;

@@ -43,7 +43,7 @@ bool Pass::Schedule(const GroupKey& key, Group& group) {
     const std::string& why = revision->pending_reason();
     return ExplainAll(group, why.empty() ? "the image is not resolved yet" : why);
   }
-  const GroupDemand demand(key, *revision);
+  const GroupDemand demand(key, *revision, tx_.view());
   return PlacePinned(demand, revision, group) && PlaceFloating(demand, revision, group);
 }
 
