@@ -394,6 +394,18 @@ TEST_F(CommandsTest, AnImageThatIsNamedIsResolvedAnewUnlessTheServiceSaysNot) {
   EXPECT_FALSE(cluster_.update_request.resolve_image());
 }
 
+TEST_F(CommandsTest, NodeInspectShowsWhatTheNodesKernelCanDo) {
+  cluster_.AddNode("blue", v1::NodeStatus::STATE_READY);
+  cluster_.nodes[0].mutable_description()->add_features("wireguard");
+  EXPECT_EQ(
+      world_.Run({"node", "inspect", "--format", "{{json .Description.Engine.Features}}", "blue"}),
+      0);
+  EXPECT_EQ(console_.out, "[\"wireguard\"]\n");
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"node", "inspect", "--pretty", "blue"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("\nFeatures:           wireguard\n"));
+}
+
 TEST_F(CommandsTest, ANodeUpdateThatWasOvertakenIsDoneAgainOnTheVersionItRead) {
   cluster_.AddNode("blue", v1::NodeStatus::STATE_READY);
   cluster_.next_write_fails = {absl::AbortedError("stale")};

@@ -90,6 +90,25 @@ absl::StatusOr<v1::NetworkSpec> SpecFromFlags(const Flags& flags, const std::str
   return spec;
 }
 
+bool IsEncrypted(const v1::NetworkSpec& spec) {
+  const auto option = spec.options().find("encrypted");
+  return option != spec.options().end() && option->second != "false";
+}
+
+// The network is made all the same: nodes come and go.
+void WarnWithoutWireguard(Invocation& in, ManagerClient& manager, const v1::NetworkSpec& spec) {
+  if (!IsEncrypted(spec)) return;
+  const auto nodes = ListAllNodes(manager);
+  if (!nodes.ok()) return;
+  const bool any = std::any_of(nodes->begin(), nodes->end(), [](const v1::Node& node) {
+    return !node.description().wireguard_key().empty();
+  });
+  if (any) return;
+  in.Warn(
+      StrCat("no node of the cluster has WireGuard in its kernel: tasks on the encrypted network ",
+             spec.name(), " stay pending, since nothing of it goes in clear"));
+}
+
 absl::Status Create(Invocation& in) {
   v1::CreateNetworkRequest request;
   ASSIGN_OR_RETURN(*request.mutable_spec(), SpecFromFlags(in.flags, in.arguments()[0]));
@@ -97,6 +116,7 @@ absl::Status Create(Invocation& in) {
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(const v1::Network network, manager->CreateNetwork(request));
   in.Out(StrCat(network.id(), "\n"));
+  WarnWithoutWireguard(in, *manager, network.spec());
   return absl::OkStatus();
 }
 
@@ -114,7 +134,8 @@ std::vector<FlagRule> CreateFlags() {
       {"ipv6", 0, kSwitch, "", "IPv6 addresses too"},
       {"label", 'l', kList, "KEY=VALUE", "a label of the network"},
       {"opt", 'o', kList, "KEY=VALUE",
-       "local: an ingress network's ports go to tasks of the node first"},
+       "encrypted: between nodes by WireGuard only; local: an ingress network's ports go to tasks "
+       "of the node first"},
       {"scope", 0, kText, "SCOPE", "swarm (default)"},
       {"ipam-driver", 0, kText, "", "", kNo},
       {"ipam-opt", 0, kList, "", "", kNo},

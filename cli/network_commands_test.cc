@@ -104,6 +104,25 @@ TEST_F(NetworkCommandsTest, BadValuesOfCreateAreOneLineThatSaysWhatWouldDo) {
   EXPECT_THAT(console_.err, HasSubstr("is there already"));
 }
 
+TEST_F(NetworkCommandsTest, CreateSaysWhenNoNodeCanCarryAnEncryptedNetwork) {
+  cluster_.nodes.resize(2);
+  EXPECT_EQ(Create({"--opt", "encrypted"}), 0);
+  EXPECT_EQ(console_.out, "front-id\n");
+  EXPECT_EQ(console_.err,
+            "warning: no node of the cluster has WireGuard in its kernel: tasks on the encrypted "
+            "network front stay pending, since nothing of it goes in clear\n");
+  for (const char* flag : {"encrypted=false", "local"}) {
+    cluster_.networks.clear();
+    console_.err.clear();
+    EXPECT_EQ(Create({"--opt", flag}), 0);
+    EXPECT_EQ(console_.err, "") << flag;
+  }
+  cluster_.networks.clear();
+  cluster_.nodes.back().mutable_description()->set_wireguard_key("key");
+  EXPECT_EQ(Create({"--opt", "encrypted=true"}), 0);
+  EXPECT_EQ(console_.err, "");
+}
+
 TEST_F(NetworkCommandsTest, ListsByNameAndFilters) {
   cluster_.AddNetwork("web-front").mutable_spec()->set_driver("bridge");
   (*cluster_.AddNetwork("back").mutable_spec()->mutable_labels())["tier"] = "db";

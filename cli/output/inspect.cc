@@ -106,6 +106,9 @@ JsonObject NodeObject(const v1::Node& node) {
   if (!node.description().engine_labels().empty()) {
     description["Engine"]["Labels"] = Sorted(node.description().engine_labels());
   }
+  for (const std::string& feature : node.description().features()) {
+    description["Engine"]["Features"].push_back(feature);
+  }
   std::string state = NodeStateWord(node.status().state());
   state[0] = static_cast<char>(state[0] | 0x20);
   json["Status"]["State"] = state;

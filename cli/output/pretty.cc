@@ -1,5 +1,6 @@
 #include <string>
 
+#include "absl/strings/str_join.h"
 #include "cli/output/inspect.h"
 #include "cli/output/page.h"
 #include "cli/output/words.h"
@@ -69,6 +70,9 @@ std::string PrettyNode(const v1::Node& node) {
     page.Line("Generic Resources", GenericWords(node.description().resources().generic()), 1);
   }
   page.Line("Engine Version", node.description().engine_version());
+  if (!node.description().features().empty()) {
+    page.Line("Features", absl::StrJoin(node.description().features(), ", "));
+  }
   page.Map("Engine Labels", node.description().engine_labels());
   return page.Take();
 }
