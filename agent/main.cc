@@ -35,7 +35,6 @@
 #include "agent/session_reactor.h"
 #include "agent/task_database.h"
 #include "agent/usage/usage_sampler.h"
-#include "agent/wireguard_identity.h"
 #include "agent/worker.h"
 #include "common/file_system.h"
 #include "common/grpc/credentials.h"
@@ -209,7 +208,7 @@ absl::StatusOr<NodeOptions> DescribeNode(const Flags& flags, Random& random) {
   return options;
 }
 
-absl::StatusOr<NodeNetworksOptions> NetworksOf(const Flags& flags, Random& random) {
+NodeNetworksOptions NetworksOf(const Flags& flags) {
   NodeNetworksOptions options;
   options.netns_dir = flags.run_dir + "/netns";
   options.vxlan_port = flags.vxlan_port;
@@ -217,13 +216,12 @@ absl::StatusOr<NodeNetworksOptions> NetworksOf(const Flags& flags, Random& rando
   options.boot_id = flags.boot_id;
   options.wireguard_port = flags.wireguard_port;
   const absl::Status can = CheckWireguard();
-  if (!can.ok()) {
+  if (can.ok()) {
+    options.wireguard_key = flags.run_dir + "/wireguard.key";
+  } else {
     LogInfo("agent", StrCat("no encrypted networks on this node, whose kernel has no WireGuard: ",
                             can.message()));
-    return options;
   }
-  ASSIGN_OR_RETURN(options.wireguard,
-                   OpenWireguardIdentity(flags.run_dir + "/wireguard.key", random));
   return options;
 }
 
@@ -382,7 +380,7 @@ absl::Status Run(Flags flags) {
   RETURN_IF_ERROR(MakeDirectories(flags.run_dir, 0755));
   ASSIGN_OR_RETURN(UniqueFd lock, LockStateDirectory(flags.state_dir));
   ASSIGN_OR_RETURN(NodeOptions options, DescribeNode(flags, *random));
-  ASSIGN_OR_RETURN(NodeNetworksOptions network_options, NetworksOf(flags, *random));
+  NodeNetworksOptions network_options = NetworksOf(flags);
   ASSIGN_OR_RETURN(std::string owner, OwnerName(flags.state_dir, *random));
   ProtectFromOom();
   RuntimeOptions runtime_options{flags.state_dir + "/containers",

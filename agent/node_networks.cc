@@ -78,8 +78,7 @@ NodeNetworks::NodeNetworks(const Env& env, NodeNetworksOptions options)
                                         : std::make_shared<NetworkRecords>(options_.records)),
       random_(MakeSystemRandom()),
       router_(std::make_shared<RouterHandle>(
-          RouterHandle::Options{options_.netns_dir, options_.vxlan_port,
-                                options_.wireguard.private_key, options_.wireguard_port})),
+          RouterHandle::Options{options_.netns_dir, options_.vxlan_port, options_.wireguard_port})),
       pool_(MakeThreadPool("agent-network", 1, kQueue)) {}
 
 NodeNetworks::~NodeNetworks() {
@@ -97,12 +96,25 @@ void NodeNetworks::Enter(Member member) {
   nothing.host_ports = std::move(state_.host_ports);
   state_ = std::move(nothing);
   told_ = known_ = router_told_ = false;
+  TakeKey();
   Recall();
   if (!router_->IsLeftBehind()) return;
   OnPoolThen([router = router_, needs = Needs()] { return router->Get(needs).status(); },
              [](const absl::Status& status) {
                if (!status.ok()) LogError(kComponent, ToStd(status.message()));
              });
+}
+
+void NodeNetworks::TakeKey() {
+  wireguard_ = {};
+  if (options_.wireguard_key.empty()) return;
+  auto identity = OpenWireguardIdentity(options_.wireguard_key, member_.node_id, *random_);
+  if (identity.ok()) {
+    wireguard_ = *std::move(identity);
+  } else {
+    LogError(kComponent,
+             StrCat("no encrypted networks on this node: ", identity.status().message()));
+  }
 }
 
 void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
@@ -113,6 +125,7 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
   host_conf_.clear();
   const RouterNeeds needs = Needs();
   member_ = {};
+  wireguard_ = {};
   state_ = {};
   ended_.clear();
   told_ = known_ = router_told_ = false;
@@ -131,13 +144,13 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
 }
 
 void NodeNetworks::Describe(v1::NodeDescription& description) const {
-  if (options_.wireguard.private_key.empty()) return;
-  description.add_features("wireguard");
-  description.set_wireguard_key(options_.wireguard.public_key);
+  if (!options_.wireguard_key.empty()) description.add_features("wireguard");
+  description.set_wireguard_key(wireguard_.public_key);
 }
 
 RouterNeeds NodeNetworks::Needs() const {
-  return {member_.node_id, member_.underlay ? member_.underlay() : IpAddress()};
+  return {member_.node_id, member_.underlay ? member_.underlay() : IpAddress(),
+          wireguard_.private_key};
 }
 
 absl::Status NodeNetworks::StartResolver() {
@@ -283,7 +296,7 @@ absl::StatusOr<TaskNetworks::Join> NodeNetworks::PlanJoin(const TaskSpecOnNode& 
   }
   ASSIGN_OR_RETURN(Attachment attachment,
                    PlanAttachment(state_, task.task_id, NetworkIds(task),
-                                  /*has_wireguard=*/!options_.wireguard.private_key.empty()));
+                                  /*has_wireguard=*/!wireguard_.private_key.empty()));
   if (NetworkUpdate ports = PortsOf(task); !ports.put.host_ports.empty()) {
     Follow(std::move(ports), [](const absl::Status&) {});
   }

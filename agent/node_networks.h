@@ -42,7 +42,7 @@ struct NodeNetworksOptions {
   uint16_t vxlan_port = 4789;
   std::string records;  // file, "/var/lib/swarm/agent/networks.db"; empty: nothing is remembered
   std::string boot_id;  // what another boot remembered is not believed
-  WireguardIdentity wireguard = {};  // without a key: no encrypted networks here
+  std::string wireguard_key;  // path of its file; empty: the kernel has no WireGuard
   uint16_t wireguard_port = 51871;
 };
 
@@ -86,6 +86,7 @@ class NodeNetworks : public TaskNetworks {
   static constexpr absl::Duration kResyncPeriod = absl::Seconds(10);
   static constexpr absl::Duration kRetryPause = absl::Seconds(1);
 
+  void TakeKey();
   RouterNeeds Needs() const;
   absl::Status StartResolver();
   void FollowHostConf();
@@ -107,6 +108,7 @@ class NodeNetworks : public TaskNetworks {
   const Env env_;
   const NodeNetworksOptions options_;
   Member member_;
+  WireguardIdentity wireguard_;  // of the member; none: no encrypted networks here
   NetworkState state_;
   bool told_ = false;         // a complete set since Enter
   bool known_ = false;        // that, or what was told to an earlier agent
@@ -116,7 +118,7 @@ class NodeNetworks : public TaskNetworks {
   std::set<std::string> joined_;                   // by this process, and not ended
   const std::shared_ptr<NetworkRecords> records_;  // shared with work on pools; null: none
   bool saving_ = false;
-  const std::unique_ptr<Random> random_;  // of the resolver's thread
+  const std::unique_ptr<Random> random_;  // the resolver's thread asks it, too
   std::shared_ptr<RouterHandle> router_;  // shared with work on pools
   std::unique_ptr<WorkerPool> pool_;      // one thread: the kernel follows in order
   std::string host_conf_;                 // of the host, as the resolver knows it

@@ -14,7 +14,7 @@ absl::StatusOr<RouterHandle::Shared> OpenRouter(const RouterNeeds& needs,
   options.node_id = needs.node_id;
   options.underlay = needs.underlay;
   options.vxlan_port = of_node.vxlan_port;
-  options.wireguard_private_key = of_node.wireguard_private_key;
+  options.wireguard_private_key = needs.wireguard_private_key;
   options.wireguard_port = of_node.wireguard_port;
   options.netns_dir = of_node.netns_dir;
   auto open = std::make_shared<RouterHandle::Open>();

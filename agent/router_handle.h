@@ -17,7 +17,8 @@ namespace swarm::agent {
 // Of the node, when the router is opened.
 struct RouterNeeds {
   std::string node_id;
-  IpAddress underlay;  // empty: not known
+  IpAddress underlay;                 // empty: not known
+  std::string wireguard_private_key;  // empty: no encrypted networks
 };
 
 class RouterHandle {
@@ -34,7 +35,6 @@ class RouterHandle {
   struct Options {
     std::string netns_dir;
     uint16_t vxlan_port;
-    std::string wireguard_private_key;
     uint16_t wireguard_port;
   };
   explicit RouterHandle(Options options) : options_(std::move(options)) {}

@@ -5,15 +5,22 @@
 #include "common/tls/x25519.h"
 
 namespace swarm::agent {
+namespace {
 
-absl::StatusOr<WireguardIdentity> OpenWireguardIdentity(const std::string& path, Random& random) {
+constexpr size_t kMostBytes = 1024;
+
+}  // namespace
+
+// The file is the key and then the node's id.
+absl::StatusOr<WireguardIdentity> OpenWireguardIdentity(const std::string& path,
+                                                        std::string_view node_id, Random& random) {
   WireguardIdentity identity;
-  if (auto kept = ReadFile(path, tls::kX25519KeyBytes); kept.ok()) {
-    identity.private_key = *std::move(kept);
-  }
-  if (identity.private_key.size() != tls::kX25519KeyBytes) {
+  const std::string kept = ReadFile(path, kMostBytes).value_or("");
+  if (kept.size() > tls::kX25519KeyBytes && kept.substr(tls::kX25519KeyBytes) == node_id) {
+    identity.private_key = kept.substr(0, tls::kX25519KeyBytes);
+  } else {
     identity.private_key = tls::MakeX25519Key(random);
-    RETURN_IF_ERROR(WriteFileAtomically(path, identity.private_key, 0600));
+    RETURN_IF_ERROR(WriteFileAtomically(path, identity.private_key + std::string(node_id), 0600));
   }
   ASSIGN_OR_RETURN(identity.public_key, tls::X25519PublicKey(identity.private_key));
   return identity;

@@ -474,7 +474,7 @@ class NetworksFaultsTest(NetworkTest):
             self.assertEqual([n for n in cluster.rows("network", "ls") if n["Name"] == "secret"], [])
             return
         if has_wireguard(cluster):
-            self.skipTest("this kernel has WireGuard: overlay_privileged_test looks at the wire")
+            self.skipTest("this kernel has WireGuard: encryption_test looks at the wire")
         self.create(cluster, "web", "--network", "secret", command=STAY)
         [task] = cluster.until(lambda: [t for t in cluster.tasks("web") if "WireGuard" in t["Error"] + t["CurrentState"]], "the reason")
         self.assertFalse(task["CurrentState"].startswith("Running"))
