@@ -149,23 +149,19 @@ absl::Status WireguardSocket::SetLink(const std::string& link, const WireguardLi
 
 absl::Status WireguardSocket::PutPeer(const std::string& link, const std::string& key,
                                       const WireguardPeer& peer) {
-  ASSIGN_OR_RETURN(const int family, Family());
-  NetlinkMessage message(family, 0);
-  message.Header(SetCommand());
-  message.PutText(WGDEVICE_A_IFNAME, link);
-  {
-    const Nested all(message, WGDEVICE_A_PEERS);
-    const Nested one(message, 0);
-    message.Put(WGPEER_A_PUBLIC_KEY, std::string_view(key));
-    message.Put(WGPEER_A_FLAGS, uint32_t{WGPEER_F_REPLACE_ALLOWEDIPS});
-    PutEndpoint(peer, message);
-    PutAllowed(peer.address, message);
-  }
-  return Annotate(socket_.Send(message),
+  return Annotate(ChangePeer(link, key, WGPEER_F_REPLACE_ALLOWEDIPS, &peer),
                   absl::StrCat("node ", peer.endpoint.ToString(), " on ", link));
 }
 
 absl::Status WireguardSocket::RemovePeer(const std::string& link, const std::string& key) {
+  const absl::Status removed = ChangePeer(link, key, WGPEER_F_REMOVE_ME, nullptr);
+  const int error = socket_.last_errno();
+  if (removed.ok() || error == ENODEV || error == ENOENT) return absl::OkStatus();
+  return Annotate(removed, absl::StrCat("a node that left ", link));
+}
+
+absl::Status WireguardSocket::ChangePeer(const std::string& link, const std::string& key,
+                                         uint32_t flags, const WireguardPeer* peer) {
   ASSIGN_OR_RETURN(const int family, Family());
   NetlinkMessage message(family, 0);
   message.Header(SetCommand());
@@ -174,12 +170,13 @@ absl::Status WireguardSocket::RemovePeer(const std::string& link, const std::str
     const Nested all(message, WGDEVICE_A_PEERS);
     const Nested one(message, 0);
     message.Put(WGPEER_A_PUBLIC_KEY, std::string_view(key));
-    message.Put(WGPEER_A_FLAGS, uint32_t{WGPEER_F_REMOVE_ME});
+    message.Put(WGPEER_A_FLAGS, flags);
+    if (peer != nullptr) {
+      PutEndpoint(*peer, message);
+      PutAllowed(peer->address, message);
+    }
   }
-  const absl::Status removed = socket_.Send(message);
-  const bool gone =
-      !removed.ok() && (socket_.last_errno() == ENODEV || socket_.last_errno() == ENOENT);
-  return gone ? absl::OkStatus() : Annotate(removed, absl::StrCat("a node that left ", link));
+  return socket_.Send(message);
 }
 
 }  // namespace swarm::agent

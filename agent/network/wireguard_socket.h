@@ -5,6 +5,7 @@
 #ifndef SWARM_AGENT_NETWORK_WIREGUARD_SOCKET_H_
 #define SWARM_AGENT_NETWORK_WIREGUARD_SOCKET_H_
 
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -33,6 +34,9 @@ class WireguardSocket {
   explicit WireguardSocket(NetlinkSocket socket) : socket_(std::move(socket)) {}
   // The number by which this boot's kernel knows WireGuard; there once it has made a link.
   absl::StatusOr<int> Family();
+  // `flags` of WireGuard's; null `peer`: the key alone.
+  absl::Status ChangePeer(const std::string& link, const std::string& key, uint32_t flags,
+                          const WireguardPeer* peer);
 
   NetlinkSocket socket_;
   int family_ = 0;  // 0: not asked yet

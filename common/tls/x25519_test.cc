@@ -11,12 +11,11 @@ using ::swarm::testing::IsOkAndHolds;
 using ::swarm::testing::StatusIs;
 
 TEST(X25519Test, APublicKeyIsAsTheStandardSays) {
-  // RFC 7748, 6.1: Alice.
-  EXPECT_THAT(
-      X25519PublicKey(absl::HexStringToBytes("77076d0a7318a57d3c16c17251b26645df4c2f92ebc099"
-                                             "2ac177fba51db92c2a")),
-      IsOkAndHolds(absl::HexStringToBytes(
-          "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")));
+  // RFC 7748, 6.1: Bob.
+  EXPECT_THAT(X25519PublicKey(absl::HexStringToBytes(
+                  "5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")),
+              IsOkAndHolds(absl::HexStringToBytes(
+                  "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")));
 }
 
 TEST(X25519Test, WhatIsNoKeyIsRefused) {
