@@ -17,6 +17,8 @@
 namespace swarm::agent {
 namespace {
 
+constexpr unsigned kUsualOutput = NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL;
+
 Mutex& LibraryMutex() {
   static auto* const mutex = new Mutex;
   return *mutex;
@@ -51,7 +53,7 @@ absl::StatusOr<NftContext> NftContext::Open(const NetworkNamespace& space) {
   if (context == nullptr) return absl::InternalError("nftables: no context");
   nft_ctx_buffer_output(context);
   nft_ctx_buffer_error(context);
-  nft_ctx_output_set_flags(context, NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_NUMERIC_ALL);
+  nft_ctx_output_set_flags(context, kUsualOutput);
   return opened;
 }
 
@@ -66,20 +68,31 @@ absl::Status NftContext::Run(const std::string& commands) {
   });
 }
 
-absl::StatusOr<std::string> NftContext::List(const std::string& table) {
-  std::string listing;
+absl::StatusOr<std::string> NftContext::Print(const std::string& command, unsigned flags) {
+  std::string printed;
   RETURN_IF_ERROR(space_.Run([&]() -> absl::Status {
     MutexLock lock(LibraryMutex());
     nft_ctx_get_output_buffer(context_.get());
-    const std::string command = absl::StrCat("list table ", table);
-    if (nft_run_cmd_from_buffer(context_.get(), command.c_str()) != 0) {
+    nft_ctx_output_set_flags(context_.get(), flags);
+    const bool good = nft_run_cmd_from_buffer(context_.get(), command.c_str()) == 0;
+    nft_ctx_output_set_flags(context_.get(), kUsualOutput);
+    if (!good) {
       return absl::NotFoundError(
           absl::StrCat("nftables: ", FirstComplaint(nft_ctx_get_error_buffer(context_.get()))));
     }
-    listing = nft_ctx_get_output_buffer(context_.get());
+    printed = nft_ctx_get_output_buffer(context_.get());
     return absl::OkStatus();
   }));
-  return listing;
+  return printed;
+}
+
+absl::StatusOr<std::string> NftContext::List(const std::string& table) {
+  return Print(absl::StrCat("list table ", table), kUsualOutput);
+}
+
+absl::StatusOr<std::string> NftContext::Show(const std::string& what) {
+  return Print(absl::StrCat("list ", what),
+               NFT_CTX_OUTPUT_STATELESS | NFT_CTX_OUTPUT_HANDLE | NFT_CTX_OUTPUT_NUMERIC_PRIO);
 }
 
 absl::StatusOr<uint32_t> NftContext::Generation() {

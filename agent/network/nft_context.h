@@ -27,6 +27,8 @@ class NftContext {
   absl::Status Run(const std::string& commands);
   // As nft prints it, without counters. NotFound when there is no such table.
   absl::StatusOr<std::string> List(const std::string& table);
+  // As `nft list <what>` shows people, without counters and with handles: "chains", "table ip nat".
+  absl::StatusOr<std::string> Show(const std::string& what);
 
   // Goes up by one with every transaction in the namespace, of whoever: while it is the same,
   // nothing in any table has changed.
@@ -38,6 +40,7 @@ class NftContext {
   };
   NftContext(NetworkNamespace space, NetlinkSocket socket)
       : space_(std::move(space)), socket_(std::move(socket)) {}
+  absl::StatusOr<std::string> Print(const std::string& command, unsigned flags);
 
   NetworkNamespace space_;
   std::unique_ptr<nft_ctx, Close> context_;

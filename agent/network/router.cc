@@ -60,6 +60,7 @@ Router::Router(RouterOptions options, NetworkNamespace host, NetworkNamespace ro
       host_nft_(std::move(handles.host_nft)),
       router_nft_(std::move(handles.router_nft)),
       conntrack_(std::move(handles.conntrack)),
+      firewall_(options_.host_link),
       planner_(std::move(facts)) {
   host_table_.shared = true;
   host_table_.base = HostRules(planner_.facts());
@@ -282,6 +283,11 @@ int Router::plain_mtu() const {
   return planner_.facts().underlay_mtu;
 }
 
+std::vector<std::string> Router::Obstacles() const {
+  MutexLock lock(mu_);
+  return {firewall_.obstacles().begin(), firewall_.obstacles().end()};
+}
+
 // Links first: the kernel takes a namespace down some time after its last name went.
 absl::Status Router::Remove() {
   MutexLock lock(mu_);
@@ -292,6 +298,7 @@ absl::Status Router::Remove() {
   }
   status.Update(RemoveTunnel({.link = WireguardLink()}));
   status.Update(host_kernel_.RemoveLink(options_.host_link));
+  status.Update(firewall_.Remove(&host_nft_));
   status.Update(host_nft_.Run(absl::StrCat("add table ", std::string(kNftTable), "\ndelete table ",
                                            std::string(kNftTable))));
   const auto names = ListDirectory(options_.netns_dir);

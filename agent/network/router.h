@@ -21,8 +21,9 @@
 // In the host's namespace ours are: WireGuard's UDP port while there is an encrypted network, the
 // link `host_link` with its addresses and routes, the table `inet swarm`, and ip_forward (with
 // IPv6: all.forwarding, and accept_ra 2 for links that had 1, so that they keep their routes),
-// which stay on after Remove because others may count on them by then. Another program's forward
-// chain may still drop what comes or goes (Docker's policy does).
+// which stay on after Remove because others may count on them by then. Where another program's
+// forward chain drops what it does not know (Docker, ufw, firewalld), ours are also two rules in
+// it, for `host_link` alone (host_firewall.h).
 //
 // Blocking: for a worker thread. Apply of one service's change with 1,000 services takes some 5 ms,
 // of everything then 0.3 s, Resync without anything to repair a few ms per 1,000 routes. Any
@@ -34,11 +35,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "agent/network/conntrack.h"
+#include "agent/network/host_firewall.h"
 #include "agent/network/kernel_namespace.h"
 #include "agent/network/network_namespace.h"
 #include "agent/network/nft_context.h"
@@ -77,6 +80,9 @@ class Router {
   // Leaves nothing of ours in the host, nor the router, nor any namespace in `netns_dir`. The
   // object is of no use afterwards.
   absl::Status Remove() ABSL_LOCKS_EXCLUDED(mu_);
+
+  // What in the host drops packets of containers and is not ours to change; sentences for people.
+  std::vector<std::string> Obstacles() const ABSL_LOCKS_EXCLUDED(mu_);
 
   const NetworkNamespace& router_namespace() const { return router_namespace_; }
   const std::string& netns_dir() const { return options_.netns_dir; }
@@ -135,6 +141,7 @@ class Router {
   absl::Status ResyncTable(const NftTable& wanted, NftContext* nft, Table* table)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Forward(bool v4, bool v6) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status Forward6() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status KeepRouterAdvertisements() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const RouterOptions options_;
@@ -157,3 +164,4 @@ class Router {
 }  // namespace swarm::agent
 
 #endif  // SWARM_AGENT_NETWORK_ROUTER_H_
+  HostFirewall firewall_ ABSL_GUARDED_BY(mu_);

@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/network/router.h"
+#include "common/log.h"
 #include "common/status_macros.h"
+#include "common/strings.h"
 
 namespace swarm::agent {
 namespace {
@@ -93,7 +95,17 @@ absl::Status Router::PrepareHost() {
 
 absl::Status Router::Forward(bool v4, bool v6) {
   if (v4) RETURN_IF_ERROR(SetIfThere(host_namespace_, "ipv4/ip_forward", "1"));
-  if (!v6) return absl::OkStatus();
+  if (v6) RETURN_IF_ERROR(Forward6());
+  if (!v4 && !v6) return absl::OkStatus();
+  // A container is worth having without a way out; the next Resync tries again.
+  const absl::Status followed = firewall_.Follow(host_namespace_, &host_nft_);
+  if (!followed.ok()) {
+    LogWarning("networks", StrCat("other firewalls of this host: ", followed.message()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Router::Forward6() {
   const auto now = host_namespace_.GetSysctl("ipv6/conf/all/forwarding");
   if (!now.ok() || *now == "1") return absl::OkStatus();
   RETURN_IF_ERROR(KeepRouterAdvertisements());

@@ -158,6 +158,25 @@ class NetworksTest(ClusterTest):
         self.assertEqual(sorted(l["ifname"] for l in links), ["eth0", "lo"])
         self.assertNotIn("swarm", run("nsenter", f"--net=/run/netns/{host.namespace}", "--", "nft", "list", "tables").stdout)
 
+    def test_beside_a_firewall_that_forwards_nothing_ports_and_the_way_out_work(self):
+        cluster = self.cluster(workers=1)
+        worker = cluster.workers[0]
+        rules = "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; }; }"
+        run("nsenter", f"--net=/run/netns/{worker.namespace}", "--", "nft", rules)
+        self.create(cluster, "web", "--publish", "8080:80", "--constraint", "node.role==worker")
+        [task] = cluster.wait_running("web", 1)
+        def told():
+            return self.fetch(cluster.manager.namespace, f"http://{worker.ip}:8080/cgi-bin/who", check=False).returncode == 0
+        wait_for(told, "the port")
+        self.inside(cluster, task, "busybox", "ping", "-c", "1", "-W", "2", cluster.manager.ip)
+        # Somebody reloads the firewall.
+        run("nsenter", f"--net=/run/netns/{worker.namespace}", "--", "nft", "flush chain ip filter FORWARD")
+        wait_for(told, "the port again")
+        worker.ctl("swarm", "leave", "--force")
+        left = run("nsenter", f"--net=/run/netns/{worker.namespace}", "--", "nft", "list", "ruleset").stdout
+        self.assertNotIn("swarm", left)
+        self.assertIn("policy drop", left)
+
     def test_bad_networks_and_ports_are_refused_with_the_field_and_change_nothing(self):
         cluster = self.cluster(workers=0)
         cluster.ctl("network", "create", "--subnet", "10.50.0.0/24", "taken")
