@@ -100,10 +100,6 @@ absl::Status ValidatePort(const std::string& path, const v1::PortConfig& port) {
     return FieldError(path + ".published_port",
                       "a port of the node's choice is not built in host mode; give one");
   }
-  if (!IsHostPort(port) && ProtocolOf(port) == v1::PortConfig::PROTOCOL_SCTP) {
-    return FieldError(path + ".protocol",
-                      "sctp is not built in ingress mode; publish it in host mode");
-  }
   return absl::OkStatus();
 }
 
