@@ -20,6 +20,22 @@ PortProtocol ProtocolOf(v1::PortConfig::Protocol protocol) {
   }
 }
 
+NetworkDriver DriverOf(const v1::NetworkSpec& spec) {
+  if (spec.driver() == "bridge") return NetworkDriver::kBridge;
+  return spec.driver() == "macvlan" ? NetworkDriver::kMacvlan : NetworkDriver::kOverlay;
+}
+
+std::string OptionOf(const v1::NetworkSpec& spec, const std::string& key) {
+  const auto found = spec.options().find(key);
+  return found == spec.options().end() ? "" : found->second;
+}
+
+MacvlanMode MacvlanModeOf(const std::string& word) {
+  if (word == "private") return MacvlanMode::kPrivate;
+  if (word == "vepa") return MacvlanMode::kVepa;
+  return word == "passthru" ? MacvlanMode::kPassthru : MacvlanMode::kBridge;
+}
+
 // Collects the pieces; each of them is whole or left out.
 class Translator {
  public:
@@ -30,12 +46,14 @@ class Translator {
     Network network;
     network.id = from.network().id();
     network.name = spec.name();
-    network.driver = spec.driver() == "bridge" ? NetworkDriver::kBridge : NetworkDriver::kOverlay;
+    network.driver = DriverOf(spec);
     network.vni = from.network().vni();
     network.internal = spec.internal();
     network.ingress = spec.ingress();
     const auto encrypted = spec.options().find("encrypted");
     network.encrypted = encrypted != spec.options().end() && encrypted->second != "false";
+    network.parent = OptionOf(spec, "parent");
+    network.macvlan_mode = MacvlanModeOf(OptionOf(spec, "macvlan_mode"));
     Begin("network", network.id);
     for (const v1::IpamConfig& ipam : from.network().ipam()) {
       auto prefix = IpPrefix::Parse(ipam.subnet());

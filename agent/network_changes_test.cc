@@ -75,6 +75,26 @@ TEST(NetworkChangesTest, APeerBringsItsKeyAndOneWithABadKeyIsLeftOut) {
   EXPECT_FALSE(translated.update.put.peers.contains({"n1", "31"}));
 }
 
+TEST(NetworkChangesTest, AMacvlanNetworkHasTheParentThatTheManagerFoundForThisNode) {
+  const TranslatedChanges translated = Translated(R"pb(
+    networks {
+      network {
+        id: "n1"
+        spec {
+          name: "lan"
+          driver: "macvlan"
+          options { key: "parent" value: "eth1.50" }
+          options { key: "macvlan_mode" value: "private" }
+        }
+        ipam { subnet: "192.0.2.0/24" gateway: "192.0.2.254" }
+      }
+    })pb");
+  const Network& network = translated.update.put.networks.at("n1");
+  EXPECT_EQ(network.driver, NetworkDriver::kMacvlan);
+  EXPECT_EQ(network.parent, "eth1.50");
+  EXPECT_EQ(network.macvlan_mode, MacvlanMode::kPrivate);
+}
+
 TEST(NetworkChangesTest, PiecesAreKeyedAsTheRouterKeysThem) {
   const TranslatedChanges translated = Translated(R"pb(
     peers { network_id: "n1" node_id: "b" underlay_addr: "192.0.2.2" }

@@ -14,6 +14,7 @@ namespace swarm::agent {
 namespace {
 
 constexpr char kComponent[] = "node";
+constexpr absl::Duration kHostFactsPeriod = absl::Seconds(10);
 
 std::vector<v1::NodeImage> ListImages(const ImageStore& store) {
   std::vector<v1::NodeImage> images;
@@ -42,12 +43,14 @@ Node::Node(const Env& env, NodeParts parts, NodeOptions options)
 Node::~Node() {
   *alive_ = false;
   env_.loop.Cancel(patience_timer_);
+  env_.loop.Cancel(host_facts_timer_);
   parts_.worker.OnReport(nullptr);
   parts_.executor.OnImagesChanged(nullptr);
 }
 
 void Node::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   parts_.executor.SetNode({"", options_.hostname, options_.platform});
+  if (parts_.networks != nullptr) FollowHostFacts();
   RefreshImages([this, alive = alive_, ready = std::move(ready)]() mutable {
     if (*alive) parts_.worker.Start(options_.boot_id, std::move(ready));
   });
@@ -157,6 +160,19 @@ void Node::RefreshImages(absl::AnyInvocable<void()> done) {
       });
 }
 
+void Node::FollowHostFacts() {
+  OnPool<absl::StatusOr<HostFacts>>(
+      env_.loop, env_.pool, [] { return ReadHostFacts(); },
+      [this, alive = alive_](absl::StatusOr<HostFacts> facts) {
+        if (!*alive) return;
+        if (facts.ok() && *facts != host_facts_) {
+          host_facts_ = *std::move(facts);
+          if (session_ != nullptr) session_->DescriptionChanged();
+        }
+        host_facts_timer_ = env_.loop.RunAfter(kHostFactsPeriod, [this] { FollowHostFacts(); });
+      });
+}
+
 // ---------------------------------------------------------------------------------- SessionHost
 
 v1::NodeDescription Node::Description() {
@@ -170,6 +186,11 @@ v1::NodeDescription Node::Description() {
   }
   for (const v1::NodeImage& image : images_) *description.add_images() = image;
   if (parts_.networks != nullptr) parts_.networks->Describe(description);
+  // As the manager's placement asks for them.
+  for (const std::string& link : host_facts_.links) {
+    description.add_features(StrCat("macvlan:", link));
+  }
+  for (const IpPrefix& route : host_facts_.routes) description.add_routes(route.ToString());
   return description;
 }
 

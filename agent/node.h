@@ -20,6 +20,7 @@
 #include "agent/identity.h"
 #include "agent/image/image_store.h"
 #include "agent/logs/log_publisher.h"
+#include "agent/network/host_facts.h"
 #include "agent/node_networks.h"
 #include "agent/runtime/runtime.h"
 #include "agent/session.h"
@@ -102,6 +103,8 @@ class Node : private SessionHost, private LogHost {
   std::string node_hostname() override { return options_.hostname; }
   void OnLogFailure(const std::string& subscription_id, const std::string& error) override;
 
+  // Links and routes of the host, which come and go; again every kHostFactsPeriod.
+  void FollowHostFacts();
   // Before the tasks that use them.
   void ApplyNetworks(const v1::Assignment& assignment);
   std::set<std::string> LivingTasks() const;
@@ -113,6 +116,8 @@ class Node : private SessionHost, private LogHost {
   NodeParts parts_;
   const NodeOptions options_;
   std::vector<v1::NodeImage> images_;
+  HostFacts host_facts_;
+  TimerId host_facts_timer_ = 0;
   std::optional<NodeIdentity> identity_;
   std::unique_ptr<Session> session_;
   LogPublisher publisher_;

@@ -76,6 +76,15 @@ absl::StatusOr<v1::NetworkSpec> SpecFromFlags(const Flags& flags, const std::str
                              ": must be swarm, since every network is the cluster's; for tasks of "
                              "one node alone: --driver bridge"));
   }
+  for (const std::string_view flag : {"config-only", "config-from"}) {
+    if (!flags.Has(flag)) continue;
+    return UsageError(StrCat("--", flag,
+                             ": a network is the cluster's here, so nodes have no configurations "
+                             "of their own; where the "
+                             "parent link differs from node to node, write -o parent_label=LABEL "
+                             "here and `swarmctl node "
+                             "update --label-add LABEL=eth1 NODE` for each"));
+  }
   spec.set_internal(flags.On("internal"));
   spec.set_attachable(flags.On("attachable"));
   spec.set_ingress(flags.On("ingress"));
@@ -123,7 +132,8 @@ absl::Status Create(Invocation& in) {
 std::vector<FlagRule> CreateFlags() {
   return {
       {"driver", 'd', kText, "DRIVER",
-       "overlay (default): on every node; bridge: tasks of one node among themselves"},
+       "overlay (default): on every node; bridge: tasks of one node among themselves; macvlan: "
+       "straight in the LAN of a link of the node, with -o parent=LINK and its --subnet"},
       {"subnet", 0, kList, "PREFIX", "such as 10.0.1.0/24; one of IPv4, one of IPv6"},
       {"gateway", 0, kList, "ADDRESS", "of a subnet (default its first address)"},
       {"ip-range", 0, kList, "PREFIX", "the part of a subnet that tasks get addresses of"},
@@ -135,12 +145,15 @@ std::vector<FlagRule> CreateFlags() {
       {"label", 'l', kList, "KEY=VALUE", "a label of the network"},
       {"opt", 'o', kList, "KEY=VALUE",
        "encrypted: between nodes by WireGuard only; local: an ingress network's ports go to tasks "
-       "of the node first"},
+       "of the node first; of macvlan parent=LINK[.VLAN], parent_label=LABEL of nodes whose value "
+       "is the link, macvlan_mode=bridge|private|vepa|passthru"},
       {"scope", 0, kText, "SCOPE", "swarm (default)"},
       {"ipam-driver", 0, kText, "", "", kNo},
       {"ipam-opt", 0, kList, "", "", kNo},
-      {"config-from", 0, kText, "", "", kNo},
-      {"config-only", 0, kSwitch, "", "", kNo},
+      {"config-from", 0, kText, "NETWORK", "not here: see --config-only"},
+      {"config-only", 0, kSwitch, "",
+       "not here, where a network is the cluster's: for a parent link that differs from node to "
+       "node -o parent_label=LABEL"},
   };
 }
 

@@ -15,6 +15,28 @@ bool IsEncrypted(const v1::NetworkSpec& spec) {
   return IsOverlay(spec) && option != spec.options().end() && option->second != "false";
 }
 
+std::string ParentOf(const v1::NetworkSpec& spec, const NodeLabels& labels) {
+  const auto label = spec.options().find("parent_label");
+  if (label != spec.options().end()) {
+    const auto value = labels.find(label->second);
+    if (value != labels.end() && !value->second.empty()) return value->second;
+  }
+  const auto parent = spec.options().find("parent");
+  return parent == spec.options().end() ? "" : parent->second;
+}
+
+std::string ParentFeature(std::string_view link) { return StrCat("macvlan:", link); }
+
+bool HasParent(const v1::NodeDescription& node, std::string_view parent) {
+  const auto has = [&](std::string_view link) {
+    const auto& features = node.features();
+    return !link.empty() &&
+           std::find(features.begin(), features.end(), ParentFeature(link)) != features.end();
+  };
+  return has(parent) ||
+         (parent.find('.') != parent.npos && has(parent.substr(0, parent.rfind('.'))));
+}
+
 IpPrefix SubnetOf(const Network& network, IpAddress::Family family) {
   for (const v1::IpamConfig& ipam : network.ipam()) {
     const absl::StatusOr<IpPrefix> subnet = IpPrefix::Parse(ipam.subnet());

@@ -27,6 +27,7 @@ inline constexpr std::string_view kIngressName = "ingress";
 
 inline constexpr std::string_view kOverlay = "overlay";
 inline constexpr std::string_view kBridge = "bridge";
+inline constexpr std::string_view kMacvlan = "macvlan";
 // The driver that a spec means.
 std::string_view DriverOf(const v1::NetworkSpec& spec);
 // It reaches from node to node, over VXLAN.
@@ -35,6 +36,21 @@ inline bool IsOverlay(const v1::NetworkSpec& spec) { return DriverOf(spec) == kO
 bool IsEncrypted(const v1::NetworkSpec& spec);
 // What a node must have to take part in such a network.
 inline bool HasWireguard(const Node& node) { return !node.description().wireguard_key().empty(); }
+
+// Containers stand straight on a link of their node, in the LAN that it is in: no virtual addresses
+// are there, and no way from published ports.
+inline bool IsMacvlan(const v1::NetworkSpec& spec) { return DriverOf(spec) == kMacvlan; }
+// Tasks on different nodes reach each other by it.
+inline bool SpansNodes(const v1::NetworkSpec& spec) { return IsOverlay(spec) || IsMacvlan(spec); }
+// The link of a macvlan network on a node with these labels: what the label that the option
+// "parent_label" names has as its value, else the option "parent"; empty: it has none there.
+using NodeLabels = google::protobuf::Map<std::string, std::string>;
+std::string ParentOf(const v1::NetworkSpec& spec, const NodeLabels& labels);
+// In NodeDescription.features of a node that has such a link.
+std::string ParentFeature(std::string_view link);
+// The node has the parent, or what a VLAN "eth0.50" is made on.
+bool HasParent(const v1::NodeDescription& node, std::string_view parent);
+
 // Its subnet of that family, as allocated; empty: none.
 IpPrefix SubnetOf(const Network& network, IpAddress::Family family);
 

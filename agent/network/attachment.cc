@@ -54,10 +54,18 @@ absl::Status Attachments::Wire(const Attachment& attachment, const NetworkNamesp
     RETURN_IF_ERROR(container.SetUp("lo"));
   }
   if (attachment.addresses.empty()) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const NamespaceState before, WireLink(attachment, space, &container, made));
+  NamespaceState before;
+  if (attachment.is_routed()) {
+    ASSIGN_OR_RETURN(before, WireLink(attachment, space, &container, made));
+  }
+  RETURN_IF_ERROR(WireMacvlans(attachment, space, &container, &before));
   const NamespaceDifference difference = Difference(before, PlanContainer(attachment));
   RETURN_IF_ERROR(container.Remove(difference.remove));
   RETURN_IF_ERROR(container.Put(difference.put, nullptr));
+  for (const MacvlanLink& link : attachment.macvlans) {
+    RETURN_IF_ERROR(container.Announce(link.name, link.mac));
+  }
+  if (!attachment.is_routed()) return absl::OkStatus();
   RETURN_IF_ERROR(router_.AddContainer(attachment));
   MutexLock lock(mu_);
   return router_kernel_.AwaitActive(ContainerLinkName(attachment.task_id));
@@ -107,6 +115,9 @@ absl::Status Attachments::Detach(const std::string& task_id) {
   }
   auto kernel = KernelNamespace::Open(router_.router_namespace());
   first.Update(kernel.ok() ? kernel->RemoveLink(ContainerLinkName(task_id)) : kernel.status());
+  if (auto space = NetworkNamespace::Open(PathOf(task_id)); space.ok()) {
+    first.Update(RemoveMacvlans(*space));
+  }
   first.Update(NetworkNamespace::Remove(PathOf(task_id)));
   return Annotate(first, absl::StrCat("detach task ", task_id));
 }
@@ -122,14 +133,18 @@ absl::StatusOr<std::vector<std::string>> Attachments::ListAttached() const {
 }
 
 absl::Status Attachments::Resync() {
-  std::vector<Attachment> lost;
+  std::vector<Attachment> lost, on_parents;
   {
     MutexLock lock(mu_);
     ASSIGN_OR_RETURN(const auto links, router_kernel_.Links());
     for (const auto& [id, attachment] : attached_) {
-      if (attachment.addresses.empty()) continue;
+      if (!attachment.macvlans.empty()) on_parents.push_back(attachment);
+      if (!attachment.is_routed()) continue;
       if (!links.contains(ContainerLinkName(id))) lost.push_back(attachment);
     }
+  }
+  for (const Attachment& attachment : on_parents) {
+    if (HasLostMacvlan(attachment)) lost.push_back(attachment);
   }
   absl::Status first;
   for (const Attachment& attachment : lost) first.Update(Attach(attachment).status());

@@ -5,6 +5,9 @@
 //   … the container's init joins the namespace at `path` …
 //   attachments.Detach(task_id);
 //
+// A macvlan network gives a container one link more, straight on a link of the host, that the
+// router knows nothing of. It goes when its parent goes, and comes back with it.
+//
 // The namespace is made before the container and outlives it, the agent and a restart of it; Detach
 // ends it. Everything in it is made by Attach; the container need do nothing.
 //
@@ -24,6 +27,7 @@
 #include "absl/status/statusor.h"
 #include "agent/network/container_plan.h"
 #include "agent/network/kernel_namespace.h"
+#include "agent/network/network_namespace.h"
 #include "agent/network/router.h"
 #include "common/mutex.h"
 
@@ -58,6 +62,13 @@ class Attachments {
   absl::StatusOr<NamespaceState> WireLink(const Attachment& attachment,
                                           const NetworkNamespace& space, KernelNamespace* container,
                                           bool made) ABSL_LOCKS_EXCLUDED(mu_);
+
+  // Links on the host's own; adds what was on those that are there already to `before`.
+  absl::Status WireMacvlans(const Attachment& attachment, const NetworkNamespace& space,
+                            KernelNamespace* container, NamespaceState* before);
+  // One of its macvlan links went, and its parent is there.
+  bool HasLostMacvlan(const Attachment& attachment);
+  static absl::Status RemoveMacvlans(const NetworkNamespace& space);
 
   Router& router_;
   Mutex mu_;

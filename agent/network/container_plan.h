@@ -13,7 +13,8 @@
 
 namespace swarm::agent {
 
-// The one link of a container, whatever the number of its networks.
+// The link of a container that leads to the router, whatever the number of its networks there. Of
+// one that has macvlan networks alone the first of those has the name.
 inline constexpr char kContainerLink[] = "eth0";
 
 struct AttachedAddress {
@@ -21,7 +22,17 @@ struct AttachedAddress {
   IpPrefix subnet;
   IpAddress gateway;     // of the subnet
   bool way_out = false;  // the network is not internal
+  std::string macvlan;   // name of the link that has it; empty: the router's link
   friend bool operator==(const AttachedAddress&, const AttachedAddress&) = default;
+};
+
+// A link of a container of its own, on a link of the node.
+struct MacvlanLink {
+  std::string name;    // in the container
+  std::string parent;  // in the host
+  MacvlanMode mode = MacvlanMode::kBridge;
+  MacAddress mac;  // made from its first address; of zeros: the parent's
+  friend bool operator==(const MacvlanLink&, const MacvlanLink&) = default;
 };
 
 struct Attachment {
@@ -30,13 +41,17 @@ struct Attachment {
   std::vector<AttachedAddress> addresses;
   bool tunnelled = false;  // in an overlay network: room for VXLAN's headers in each packet
   bool encrypted = false;  // one of them is encrypted: room for WireGuard's, too
-  MacAddress mac;          // made from the first address
+  MacAddress mac;          // of the router's link, made from its first address
+  std::vector<MacvlanLink> macvlans;
+  // Whether it has a link to the router.
+  bool is_routed() const;
   friend bool operator==(const Attachment&, const Attachment&) = default;
 };
 
 // Of a task that `state` names, in the order of `network_ids`: the default route goes by the first
 // of them that is not internal (per family), so put the ingress network last. NotFound names the
-// network or the task that is missing; otherwise errors are those of CheckNetwork.
+// network or the task that is missing; FailedPrecondition a macvlan network without a parent link
+// here; otherwise errors are those of CheckNetwork.
 absl::StatusOr<Attachment> PlanAttachment(const NetworkState& state, const std::string& task_id,
                                           const std::vector<std::string>& network_ids,
                                           bool has_wireguard = false);
@@ -45,8 +60,14 @@ absl::StatusOr<Attachment> PlanAttachment(const NetworkState& state, const std::
 // encrypted one without WireGuard, since nothing of it ever goes in clear.
 absl::Status CheckNetwork(const Network& network, bool has_wireguard);
 
-// Addresses, routes and neighbours in the container's namespace: everything goes to the gateway,
-// whose hardware address is known, so that nothing is ever asked for on the link.
+// Its packets go through the router.
+inline bool IsRouted(const Network& network) { return network.driver != NetworkDriver::kMacvlan; }
+
+// Addresses, routes and neighbours in the container's namespace. On the router's link everything
+// goes to the gateway, whose hardware address is known, so that nothing is ever asked for there. On
+// a macvlan link neighbours are asked for as on any LAN. A container with more than one link
+// answers by the one that it was asked by: what comes from an address goes by the table of its
+// link.
 NamespaceState PlanContainer(const Attachment& attachment);
 
 }  // namespace swarm::agent

@@ -59,6 +59,54 @@ TEST_F(ContainerPlanTest, ABridgeNetworkNeedsNoRoomForAnotherHeader) {
   EXPECT_FALSE(attachment.tunnelled);
 }
 
+class MacvlanPlanTest : public ContainerPlanTest {
+ protected:
+  MacvlanPlanTest() {
+    Network lan{.id = "lan", .name = "lan", .driver = NetworkDriver::kMacvlan};
+    lan.subnets = {{Prefix("192.0.2.0/24"), Ip("192.0.2.254")}};
+    lan.parent = "eth1";
+    Put(&state_, lan);
+    Put(&state_, MakeTask("lan", "web", "t1", "n1", {"192.0.2.5"}));
+  }
+};
+
+TEST_F(MacvlanPlanTest, AloneItIsTheOneLinkAndTheLansGatewayIsTheWayOut) {
+  const Attachment attachment = PlanAttachment(state_, "t1", {"lan"}).value();
+  EXPECT_FALSE(attachment.is_routed());
+  ASSERT_EQ(attachment.macvlans.size(), 1u);
+  EXPECT_EQ(attachment.macvlans[0].name, "eth0");
+  EXPECT_EQ(attachment.macvlans[0].parent, "eth1");
+  EXPECT_EQ(attachment.macvlans[0].mac.ToString(), "02:42:c0:00:02:05");
+  const NamespaceState plan = PlanContainer(attachment);
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("192.0.2.0/24")}),
+            (Route{"eth0", {}, Ip("192.0.2.5")}));
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("0.0.0.0/0")}),
+            (Route{"eth0", Ip("192.0.2.254"), Ip("192.0.2.5")}));
+  EXPECT_TRUE(plan.neighbours.empty()) << "they are asked for";
+  EXPECT_TRUE(plan.source_rules.empty());
+}
+
+TEST_F(MacvlanPlanTest, BesideTheRoutersLinkEachAddressAnswersByItsOwn) {
+  const Attachment attachment = PlanAttachment(state_, "t1", {"lan", "front"}).value();
+  EXPECT_TRUE(attachment.is_routed());
+  EXPECT_EQ(attachment.macvlans[0].name, "eth1");
+  EXPECT_EQ(attachment.mac.ToString(), "02:42:0a:00:01:05");
+  const NamespaceState plan = PlanContainer(attachment);
+  EXPECT_EQ(plan.routes.at({kMainTable, Prefix("0.0.0.0/0")}).link, "eth1") << "of the first";
+  EXPECT_TRUE(plan.source_rules.contains({Ip("10.0.1.5"), 100}));
+  EXPECT_TRUE(plan.source_rules.contains({Ip("192.0.2.5"), 101}));
+  EXPECT_EQ(plan.routes.at({100, Prefix("0.0.0.0/0")}),
+            (Route{"eth0", Ip("10.0.1.1"), Ip("10.0.1.5")}));
+  EXPECT_EQ(plan.routes.at({101, Prefix("0.0.0.0/0")}),
+            (Route{"eth1", Ip("192.0.2.254"), Ip("192.0.2.5")}));
+}
+
+TEST_F(MacvlanPlanTest, WithoutAParentOnThisNodeItIsRefusedInWords) {
+  state_.networks["lan"].parent = "";
+  EXPECT_THAT(PlanAttachment(state_, "t1", {"lan"}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("parent_label")));
+}
+
 TEST_F(ContainerPlanTest, S11AnEncryptedNetworkIsRefusedInWordsWithoutWireguardAndNeverInClear) {
   state_.networks["front"].encrypted = true;
   EXPECT_THAT(PlanAttachment(state_, "t1", {"inside", "front"}),

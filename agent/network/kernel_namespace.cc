@@ -94,13 +94,16 @@ absl::Status KernelNamespace::MakeVeth(const VethEnd& one, const std::string& al
   indexes_.erase(one.name);
   indexes_.erase(other.name);
   RETURN_IF_ERROR(Annotate(socket_.Send(message), absl::StrCat("make link ", one.name)));
-  if (alias.empty()) return absl::OkStatus();
-  // The kernel takes an alias for a link that is there, not for one that is made.
+  return alias.empty() ? absl::OkStatus() : SetAlias(one.name, alias);
+}
+
+// The kernel takes an alias for a link that is there, not for one that is made.
+absl::Status KernelNamespace::SetAlias(const std::string& link, const std::string& alias) {
   NetlinkMessage name(RTM_SETLINK, 0);
-  ASSIGN_OR_RETURN(const int index, Index(one.name));
+  ASSIGN_OR_RETURN(const int index, Index(link));
   name.Header(ifinfomsg{.ifi_family = AF_UNSPEC, .ifi_index = index});
   name.Put(IFLA_IFALIAS, std::string_view(alias));
-  return Annotate(socket_.Send(name), absl::StrCat("name link ", one.name));
+  return Annotate(socket_.Send(name), absl::StrCat("name link ", link));
 }
 
 absl::Status KernelNamespace::MakeVxlan(const std::string& name, const VxlanLink& vxlan,
@@ -321,6 +324,22 @@ absl::Status KernelNamespace::Rule(int type, const MarkRule& rule) {
                                      : Annotate(sent, absl::StrCat("rule for mark ", rule.mark));
 }
 
+absl::Status KernelNamespace::Rule(int type, const SourceRule& rule) {
+  NetlinkMessage message(type, type == RTM_NEWRULE ? NLM_F_CREATE | NLM_F_EXCL : 0);
+  message.Header(fib_rule_hdr{.family = KernelFamily(rule.source.family),
+                              .src_len = static_cast<uint8_t>(rule.source.width()),
+                              .table = RT_TABLE_UNSPEC,
+                              .action = FR_ACT_TO_TBL});
+  message.Put(FRA_SRC, std::string_view(rule.source.ToBytes()));
+  message.Put(FRA_TABLE, rule.table);
+  message.Put(FRA_PRIORITY, kRulePriority);
+  message.Put(FRA_PROTOCOL, kOurProtocol);
+  const absl::Status sent = socket_.Send(message);
+  return absl::IsAlreadyExists(sent)
+             ? absl::OkStatus()
+             : Annotate(sent, absl::StrCat("rule for source ", rule.source.ToString()));
+}
+
 absl::Status KernelNamespace::Put(const NamespaceState& wanted, KernelNamespace* vxlan_home,
                                   KernelNamespace* tunnel) {
   Errors errors;
@@ -337,6 +356,7 @@ absl::Status KernelNamespace::Put(const NamespaceState& wanted, KernelNamespace*
     }
   }
   for (const MarkRule& rule : wanted.rules) errors.Add(Rule(RTM_NEWRULE, rule));
+  for (const SourceRule& rule : wanted.source_rules) errors.Add(Rule(RTM_NEWRULE, rule));
   return errors.status();
 }
 
@@ -349,6 +369,7 @@ absl::Status KernelNamespace::Remove(const NamespaceState& unwanted) {
     if (!gone) errors.Add(status);
   };
   for (const MarkRule& rule : unwanted.rules) add(Rule(RTM_DELRULE, rule));
+  for (const SourceRule& rule : unwanted.source_rules) add(Rule(RTM_DELRULE, rule));
   for (const auto& [key, route] : unwanted.routes) add(RouteMessage(RTM_DELROUTE, key, route));
   for (const auto& [key, mac] : unwanted.neighbours) add(Neighbour(RTM_DELNEIGH, key, mac));
   for (const auto& [key, to] : unwanted.forwarding) add(Forwarding(RTM_DELNEIGH, key, to));

@@ -12,6 +12,7 @@
 #include "absl/status/statusor.h"
 #include "agent/network/namespace_state.h"
 #include "agent/network/netlink_socket.h"
+#include "agent/network/network_state.h"
 
 namespace swarm::agent {
 
@@ -23,7 +24,15 @@ class KernelNamespace {
     int mtu = 0;
     MacAddress mac;
     std::string alias;
-    std::string kind;  // "veth", "vxlan"; empty for `lo`
+    std::string kind;       // "veth", "vxlan"; empty for `lo`
+    bool enslaved = false;  // to a bridge, a bond or the like: it carries for that one alone
+  };
+  struct Macvlan {
+    std::string name;    // in this namespace nothing may have it, either
+    std::string parent;  // of this namespace
+    MacvlanMode mode = MacvlanMode::kBridge;
+    MacAddress mac;  // of zeros: the parent's, as passthru needs it
+    int space = -1;  // descriptor of the namespace it goes to
   };
   // One end of a pair.
   struct VethEnd {
@@ -55,6 +64,15 @@ class KernelNamespace {
   // `one` is up, `other` is down until SetUp in its namespace. AlreadyExists.
   absl::Status MakeVeth(const VethEnd& one, const std::string& alias, const VethEnd& other,
                         int mtu);
+  // Down, with the parent's MTU. AlreadyExists; NotFound: no such parent.
+  absl::Status MakeMacvlan(const Macvlan& macvlan);
+  // Up, on top of `base`.
+  absl::Status MakeVlan(const std::string& name, const std::string& base, uint16_t id,
+                        const std::string& alias);
+  // Says on the wire that the link's addresses are here (where arp_notify and ndisc_notify are on).
+  absl::Status Announce(const std::string& link, const MacAddress& mac);
+  // Of a link that is down.
+  absl::Status Rename(const std::string& link, const std::string& name);
   // In `space`; its UDP socket is in this namespace. Down. AlreadyExists.
   absl::Status MakeWireguard(const std::string& name, int space);
   absl::Status SetUp(const std::string& link);
@@ -81,6 +99,8 @@ class KernelNamespace {
   absl::Status Neighbour(int type, const NamespaceState::NeighbourKey& key, const MacAddress& mac);
   absl::Status Forwarding(int type, const NamespaceState::ForwardingKey& key, const IpAddress& to);
   absl::Status Rule(int type, const MarkRule& rule);
+  absl::Status Rule(int type, const SourceRule& rule);
+  absl::Status SetAlias(const std::string& link, const std::string& alias);
 
   NetlinkSocket socket_;
   int space_;  // descriptor of the namespace, owned by the caller of Open

@@ -127,8 +127,11 @@ struct Reader {
     const auto& info = HeaderOf<fib_rule_hdr>(header);
     const Attributes attributes(header, sizeof info, FRA_MAX);
     const auto mark = attributes.Number<uint32_t>(FRA_FWMARK);
-    if (attributes.Number<uint8_t>(FRA_PROTOCOL) != kOurProtocol || mark == 0) return;
-    state.rules.insert({FamilyOf(info.family), mark});
+    if (attributes.Number<uint8_t>(FRA_PROTOCOL) != kOurProtocol) return;
+    if (mark != 0) state.rules.insert({FamilyOf(info.family), mark});
+    const IpAddress source = attributes.Address(FRA_SRC);
+    if (source.empty()) return;
+    state.source_rules.insert({source, attributes.Number<uint32_t>(FRA_TABLE, info.table)});
   }
 };
 
@@ -145,6 +148,7 @@ absl::StatusOr<std::map<std::string, KernelNamespace::Link>> KernelNamespace::Li
             .mtu = static_cast<int>(attributes.Number<uint32_t>(IFLA_MTU)),
             .mac = attributes.Mac(IFLA_ADDRESS),
             .alias = attributes.Text(IFLA_IFALIAS)};
+    link.enslaved = attributes.Has(IFLA_MASTER);
     if (attributes.Has(IFLA_LINKINFO)) {
       link.kind = Attributes(attributes[IFLA_LINKINFO], IFLA_INFO_MAX).Text(IFLA_INFO_KIND);
     }

@@ -28,6 +28,7 @@ NamespaceState Minus(const NamespaceState& left, const NamespaceState& right, bo
   Minus(left.neighbours, right.neighbours, values, &out.neighbours);
   Minus(left.forwarding, right.forwarding, values, &out.forwarding);
   Minus(left.rules, right.rules, values, &out.rules);
+  Minus(left.source_rules, right.source_rules, values, &out.source_rules);
   return out;
 }
 
@@ -40,7 +41,7 @@ void AddTo(std::map<K, V>* to, const std::map<K, V>& from) {
 
 bool NamespaceState::empty() const {
   return vxlans.empty() && addresses.empty() && routes.empty() && neighbours.empty() &&
-         forwarding.empty() && rules.empty();
+         forwarding.empty() && rules.empty() && source_rules.empty();
 }
 
 void NamespaceState::Add(const NamespaceState& other) {
@@ -50,6 +51,7 @@ void NamespaceState::Add(const NamespaceState& other) {
   AddTo(&neighbours, other.neighbours);
   AddTo(&forwarding, other.forwarding);
   rules.insert(other.rules.begin(), other.rules.end());
+  source_rules.insert(other.source_rules.begin(), other.source_rules.end());
 }
 
 NamespaceDifference Difference(const NamespaceState& from, const NamespaceState& to) {

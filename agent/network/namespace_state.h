@@ -61,6 +61,13 @@ struct MarkRule {
   friend auto operator<=>(const MarkRule&, const MarkRule&) = default;
 };
 
+// Packets from this address look into that table, before the main one.
+struct SourceRule {
+  IpAddress source;
+  uint32_t table = 0;
+  friend auto operator<=>(const SourceRule&, const SourceRule&) = default;
+};
+
 struct NamespaceState {
   using NeighbourKey = std::pair<std::string, IpAddress>;  // link, address
   using ForwardingKey =
@@ -72,6 +79,7 @@ struct NamespaceState {
   std::map<NeighbourKey, MacAddress> neighbours;
   std::map<ForwardingKey, IpAddress> forwarding;  // to an address of the underlay
   std::set<MarkRule> rules;
+  std::set<SourceRule> source_rules;
 
   bool empty() const;
   // Adds all that `other` holds; a key that both hold takes the value of `other`.

@@ -18,7 +18,13 @@ namespace swarm::agent {
 enum class NetworkDriver : uint8_t {
   kOverlay,  // spans the nodes, by VXLAN
   kBridge,   // tasks of one node reach each other only
+  kMacvlan,  // containers stand on a link of the node, in the network that it is in: not the
+             // router's
 };
+
+// How containers on one parent link reach each other: straight, not at all, by way of the switch
+// that the link leads to, or one container alone has the link.
+enum class MacvlanMode : uint8_t { kBridge, kPrivate, kVepa, kPassthru };
 
 struct Network {
   std::string id;
@@ -34,6 +40,8 @@ struct Network {
   bool internal = false;        // no way out of the cluster
   bool ingress = false;         // carries published ports; one in a cluster
   bool encrypted = false;       // never goes in clear between nodes
+  std::string parent;  // macvlan: the link of this node, "eth0", "eth0.50"; empty: it has none
+  MacvlanMode macvlan_mode = MacvlanMode::kBridge;
   // Of this node on an ingress network: what answers to clients go back through. Else empty.
   IpAddress node_address;
   friend bool operator==(const Network&, const Network&) = default;

@@ -298,6 +298,7 @@ absl::Status Router::Remove() {
   }
   status.Update(RemoveTunnel({.link = WireguardLink()}));
   status.Update(host_kernel_.RemoveLink(options_.host_link));
+  status.Update(RemoveVlans());
   status.Update(firewall_.Remove(&host_nft_));
   status.Update(host_nft_.Run(absl::StrCat("add table ", std::string(kNftTable), "\ndelete table ",
                                            std::string(kNftTable))));

@@ -90,6 +90,14 @@ class Router {
   // For Attachments (attachment.h). The container's link is there already, or is taken away next.
   absl::Status AddContainer(const Attachment& attachment) ABSL_LOCKS_EXCLUDED(mu_);
   absl::Status RemoveContainer(const std::string& task_id) ABSL_LOCKS_EXCLUDED(mu_);
+  // A link on a link of the host, into the namespace of a container: down, and named kNewMacvlan. A
+  // parent "eth0.50" that is not there is made on eth0, and stays until Remove. FailedPrecondition
+  // names the links that there are when the parent is not.
+  static constexpr char kNewMacvlan[] = "swarm-new";
+  absl::Status MakeMacvlan(const MacvlanLink& link, const NetworkNamespace& container)
+      ABSL_LOCKS_EXCLUDED(mu_);
+  // It is there, or can be made.
+  bool HasParent(const std::string& parent) ABSL_LOCKS_EXCLUDED(mu_);
   // Of a link whose packets may be carried to other nodes, and of one that only leads to the host.
   int overlay_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
   int encrypted_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
@@ -142,6 +150,8 @@ class Router {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Forward(bool v4, bool v6) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Forward6() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status FindParent(const std::string& parent) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status RemoveVlans() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status KeepRouterAdvertisements() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   const RouterOptions options_;
@@ -154,6 +164,7 @@ class Router {
   NftContext router_nft_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<Tunnel> tunnel_ ABSL_GUARDED_BY(mu_);  // null: none was needed yet
   Conntrack conntrack_ ABSL_GUARDED_BY(mu_);
+  HostFirewall firewall_ ABSL_GUARDED_BY(mu_);
   RouterPlanner planner_ ABSL_GUARDED_BY(mu_);
   Table host_table_ ABSL_GUARDED_BY(mu_);
   Table router_table_ ABSL_GUARDED_BY(mu_);
@@ -164,4 +175,3 @@ class Router {
 }  // namespace swarm::agent
 
 #endif  // SWARM_AGENT_NETWORK_ROUTER_H_
-  HostFirewall firewall_ ABSL_GUARDED_BY(mu_);

@@ -112,8 +112,8 @@ std::string BalanceRule(std::string_view nat, const std::vector<IpAddress>& back
 
 const Network* RouterPlanner::FindNetwork(const std::string& id) const {
   const auto found = state_.networks.find(id);
-  const bool carried =
-      found != state_.networks.end() && CheckNetwork(found->second, facts_.HasWireguard()).ok();
+  const bool carried = found != state_.networks.end() && IsRouted(found->second) &&
+                       CheckNetwork(found->second, facts_.HasWireguard()).ok();
   return carried ? &found->second : nullptr;
 }
 
@@ -301,6 +301,7 @@ RouterState RouterPlanner::OfAttachment(const Attachment& attachment) const {
   RouterState out;
   const std::string link = ContainerLinkName(attachment.task_id);
   for (const AttachedAddress& a : attachment.addresses) {
+    if (!a.macvlan.empty()) continue;
     out.router.routes[{kMainTable, Only(a.address)}] = {.link = link, .source = a.gateway};
     out.router.neighbours[{link, a.address}] = attachment.mac;
     if (a.way_out) (a.address.is_v4() ? out.forward4 : out.forward6) = true;

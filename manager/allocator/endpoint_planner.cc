@@ -102,7 +102,11 @@ absl::Status EndpointPlanner::PlanAddresses(const View& view, const Service& ser
                                             absl::Duration now, v1::Endpoint& planned) {
   ASSIGN_OR_RETURN(const std::vector<Id> networks, NetworksOf(view, service.spec()));
   if (!WantsVirtualAddresses(service.spec())) return absl::OkStatus();
-  std::set<Id> missing(networks.begin(), networks.end());
+  std::set<Id> missing;
+  for (const Id network : networks) {
+    // On a LAN nobody would answer for one: there the name stands for the tasks' addresses.
+    if (!IsMacvlan(view.GetNetwork(network)->spec())) missing.insert(network);
+  }
   const Id id = Id::ParseOrZero(service.id());
   for (const v1::Endpoint::VirtualIp& ip : service.endpoint().virtual_ips()) {
     const Id network = Id::ParseOrZero(ip.network_id());

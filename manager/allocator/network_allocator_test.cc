@@ -151,6 +151,24 @@ TEST_F(NetworkAllocatorTest, ATaskGetsAnAddressInEachOfItsNetworksInOrder) {
   EXPECT_EQ(AddressOf(task, 1), "10.0.1.3");
 }
 
+TEST_F(NetworkAllocatorTest, OnAMacvlanTasksHaveAddressesAndServicesNoVirtualOne) {
+  Start();
+  AddNetwork("front");
+  v1::NetworkSpec spec;
+  spec.set_name("lan");
+  spec.set_driver("macvlan");
+  spec.add_ipam()->set_subnet("192.0.2.0/24");
+  spec.mutable_ipam(0)->set_gateway("192.0.2.254");
+  absl::StatusOr<Network> lan = planner_.Plan(world_.view(), spec);
+  ASSERT_OK(lan);
+  EXPECT_EQ(lan->vni(), 0u);
+  lan->set_id(Id::Make(world_.random()).ToString());
+  world_.MustWrite([&](WriteTx& tx) { return tx.Put(*lan); });
+  const Id web = AddService("web", On({"lan", "front"}));
+  EXPECT_THAT(VipsOf(web), SizeIs(1)) << "of front";
+  EXPECT_EQ(AddressOf(AddTask(web)), "192.0.2.1");
+}
+
 TEST_F(NetworkAllocatorTest, TasksWithoutNetworksHaveNone) {
   Start();
   const Id plain = AddService("plain", nullptr);

@@ -274,15 +274,18 @@ absl::Status ValidateNames(const v1::ContainerSpec& spec) {
   return spec.has_dns() ? ValidateDns(spec.dns()) : absl::OkStatus();
 }
 
-// A port in host mode leads to an address in a network that is not internal.
+// A port in host mode leads to an address in a network that is not internal, by way of the router.
 absl::Status CheckWayIn(const View& view, const v1::ServiceSpec& spec) {
   if (!HasHostPorts(spec.endpoint()) || spec.task().networks_size() == 0) return absl::OkStatus();
   for (const v1::NetworkAttachmentConfig& config : spec.task().networks()) {
     const Ref<Network> network = FindTarget(view, config.target());
-    if (network == nullptr || !network->spec().internal()) return absl::OkStatus();
+    if (network == nullptr) return absl::OkStatus();
+    if (!network->spec().internal() && !IsMacvlan(network->spec())) return absl::OkStatus();
   }
   return FieldError("endpoint.ports",
-                    "a port in host mode needs a network that is not internal: join one more");
+                    "a port in host mode needs a network of driver overlay or bridge that is not "
+                    "internal: join one more (on a macvlan network tasks are reached at their own "
+                    "addresses)");
 }
 
 absl::Status CheckReach(const View& view, const v1::ServiceSpec& spec, Id self) {

@@ -12,6 +12,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/container_validation.h"
+#include "manager/api/macvlan_validation.h"
 #include "manager/api/validation.h"
 #include "manager/network_rules.h"
 
@@ -30,25 +31,24 @@ constexpr std::string_view kSpecial[] = {
 
 absl::Status ValidateDriver(const v1::NetworkSpec& spec) {
   const std::string_view driver = DriverOf(spec);
-  if (driver == kOverlay || driver == kBridge) return absl::OkStatus();
-  if (driver == "macvlan") {
-    return FieldError("driver", "macvlan is not built yet; overlay and bridge are");
-  }
+  if (driver == kOverlay || driver == kBridge || driver == kMacvlan) return absl::OkStatus();
   if (IsPredefinedNetwork(driver)) {
     return FieldError("driver", StrCat("the network \"", driver,
                                        "\" is predefined on every node: use it by its name"));
   }
   return FieldError("driver", StrCat("\"", absl::CEscape(ToAbsl(driver)),
-                                     "\" is unknown; overlay and bridge are built"));
+                                     "\" is unknown; overlay, bridge and macvlan are built"));
 }
 
 absl::Status ValidateOptions(const v1::NetworkSpec& spec) {
+  if (IsMacvlan(spec)) return ValidateMacvlan(spec);
   for (const auto& [key, value] :
        std::map<std::string, std::string>(spec.options().begin(), spec.options().end())) {
     const std::string path = StrCat("options[", absl::CEscape(key), "]");
     if (key != "encrypted" && key != "local") {
       return FieldError(path,
-                        "is unknown; there is \"encrypted\", and of the ingress network \"local\"");
+                        "is unknown; there is \"encrypted\", of the ingress network \"local\", of "
+                        "driver macvlan \"parent\", \"parent_label\" and \"macvlan_mode\"");
     }
     if (key == "local" && !spec.ingress()) {
       return FieldError(path, "is for the ingress network only");

@@ -1,6 +1,9 @@
 #include "manager/dispatcher/network_book.h"
 
 #include <algorithm>
+#include <map>
+#include <string>
+#include <tuple>
 #include <utility>
 
 #include "google/protobuf/util/message_differencer.h"
@@ -83,7 +86,7 @@ void NetworkBook::EachListener(const NetworkEntry& entry, EachNode each) const {
 // Of a network that does not leave the node nobody else does.
 void NetworkBook::EachWhoKnows(const NetworkEntry& entry, Id node, EachNode each) const {
   if (entry.record == nullptr) return;
-  if (IsOverlay(entry.record->spec())) return EachListener(entry, each);
+  if (SpansNodes(entry.record->spec())) return EachListener(entry, each);
   each(node);
 }
 
@@ -167,6 +170,14 @@ void NetworkBook::RemoveNetwork(Id network, Mark mark) {
 
 // ------------------------------------------------------------------------------------------- nodes
 
+bool NetworkBook::NodeFacts::operator==(const NodeFacts& other) const {
+  const auto sorted = [](const NodeLabels& all) {
+    return std::map<std::string, std::string>(all.begin(), all.end());
+  };
+  return std::tie(underlay, ingress, down) == std::tie(other.underlay, other.ingress, other.down) &&
+         sorted(labels) == sorted(other.labels);
+}
+
 void NetworkBook::PutNode(const Node& node, Mark mark) {
   NodeFacts facts;
   facts.underlay = HostAddress(node.status().addr());
@@ -175,6 +186,7 @@ void NetworkBook::PutNode(const Node& node, Mark mark) {
           .value_or(IpAddress{});
   facts.wireguard_key = node.description().wireguard_key();
   facts.down = node.status().state() == v1::NodeStatus::STATE_DOWN;
+  facts.labels = node.spec().labels();
   SetFacts(Id::ParseOrZero(node.id()), &facts, mark);
 }
 
@@ -196,20 +208,27 @@ void NetworkBook::SetFacts(Id node, const NodeFacts* facts, Mark mark) {
     nodes_[node] = *facts;
   }
   const NodeFacts now = facts == nullptr ? NodeFacts{} : *facts;
-  // A rebooted node has a new key: not for all who listen to the ingress network to hear of.
-  NodeFacts with_old_key = now;
-  with_old_key.wireguard_key = before.wireguard_key;
-  const bool only_key = with_old_key == before;
+  // Not for all who listen to the ingress network to hear of: labels, which only the node itself
+  // needs, and the new key of one that was rebooted.
+  NodeFacts alike = now;
+  alike.wireguard_key = before.wireguard_key;
+  alike.labels = before.labels;
+  const bool same_for_all = alike == before;
+  const bool new_key = now.wireguard_key != before.wireguard_key;
   for (const auto& [id, entry] : networks_) {
     const bool listens = Listens(node, entry);
     if (!listens && !listened.contains(id)) continue;
     if (listens != listened.contains(id)) {
       MarkListening(node, id, !listens, mark);
     } else {
-      if (!only_key || IsEncrypted(entry.record->spec())) MarkPeer(node, entry, mark);
-      if (entry.record->spec().ingress() && now.ingress != before.ingress) {
-        mark(node, {Kind::kNetwork, id, {}});
+      if (!same_for_all || (new_key && IsEncrypted(entry.record->spec()))) {
+        MarkPeer(node, entry, mark);
       }
+      const bool ingress = entry.record->spec().ingress() && now.ingress != before.ingress;
+      const bool parent =
+          IsMacvlan(entry.record->spec()) && ParentOf(entry.record->spec(), now.labels) !=
+                                                 ParentOf(entry.record->spec(), before.labels);
+      if (ingress || parent) mark(node, {Kind::kNetwork, id, {}});
     }
     if (now.down == before.down || !entry.nodes.contains(node)) continue;
     for (const auto& [task_id, task] : entry.members) {

@@ -81,7 +81,8 @@ class NetworkBook {
     IpAddress ingress;          // its address on the ingress network; empty: none
     std::string wireguard_key;  // told of in encrypted networks only
     bool down = false;
-    friend bool operator==(const NodeFacts&, const NodeFacts&) = default;
+    NodeLabels labels;
+    bool operator==(const NodeFacts& other) const;
   };
   struct NetworkEntry {
     Ref<Network> record;                // null: not made yet, or gone, and tasks are in it

@@ -225,6 +225,30 @@ TEST_F(NetworkBookTest, TasksOfANodeThatIsDownServeNoMore) {
   EXPECT_TRUE(book_.Serves(b.id));
 }
 
+TEST_F(NetworkBookTest, OfAMacvlanAllMembersAreKnownAndEachNodesOwnParent) {
+  auto network = std::make_shared<Network>();
+  const Id lan = MakeId();
+  network->set_id(lan.ToString());
+  network->mutable_spec()->set_name("lan");
+  network->mutable_spec()->set_driver("macvlan");
+  (*network->mutable_spec()->mutable_options())["parent"] = "eth0";
+  (*network->mutable_spec()->mutable_options())["parent_label"] = "lan";
+  book_.PutNetwork(network, mark_);
+  const Id db = AddService("db", {"lan"}, "");
+  AddTask(db, nodes_[0], lan, "192.0.2.5");
+  AddTask(db, nodes_[1], lan, "192.0.2.6");
+  EXPECT_EQ(All(nodes_[0]).members.size(), 2u);
+  EXPECT_THAT(All(nodes_[0]).peers, IsEmpty()) << "there is no tunnel";
+  Marked();
+  ChangeNode(nodes_[1], [](Node& n) { (*n.mutable_spec()->mutable_labels())["lan"] = "eth1"; });
+  EXPECT_EQ(WhoWasMarked(), (std::set<Id>{nodes_[1]}));
+  const auto parent = [&](Id node) {
+    return All(node).networks.at(lan.ToString()).network().spec().options().at("parent");
+  };
+  EXPECT_EQ(parent(nodes_[0]), "eth0");
+  EXPECT_EQ(parent(nodes_[1]), "eth1");
+}
+
 TEST_F(NetworkBookTest, ABridgeIsKnownOnItsNodeOnly) {
   const Id lan = AddNetwork("lan", "bridge");
   const Id db = AddService("db", {"lan"}, "");

@@ -134,6 +134,10 @@ void NetworkBook::RenderNetwork(Id node, const NetworkEntry& entry, v1::NetworkC
   *network.mutable_network()->mutable_ipam() = entry.record->ipam();
   network.mutable_network()->set_vni(entry.record->vni());
   const auto facts = nodes_.find(node);
+  if (IsMacvlan(entry.record->spec()) && facts != nodes_.end()) {
+    (*network.mutable_network()->mutable_spec()->mutable_options())["parent"] =
+        ParentOf(entry.record->spec(), facts->second.labels);
+  }
   if (entry.record->spec().ingress() && facts != nodes_.end()) {
     network.set_node_address(facts->second.ingress.ToString());
   }
@@ -151,7 +155,7 @@ void NetworkBook::RenderPeer(Id node, const NetworkEntry& entry, v1::NetworkChan
 
 void NetworkBook::RenderMember(Id node, const NetworkEntry& entry, const Task& task,
                                v1::NetworkChanges& out) const {
-  if (!IsOverlay(entry.record->spec()) && task.node_id != node) return;
+  if (!SpansNodes(entry.record->spec()) && task.node_id != node) return;
   const TaskAddress* address = AddressIn(task, Id::ParseOrZero(entry.record->id()));
   if (address == nullptr) return;
   v1::NetworkMember& member = *out.add_members();

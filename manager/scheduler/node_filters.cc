@@ -42,6 +42,17 @@ std::string WireguardMissing(const std::string& network, std::string_view of) {
                 "\" needs, is missing in the kernel of ", of);
 }
 
+// "link eth1 of network lan"; empty: all are there.
+std::string MissingParent(const GroupDemand& demand, const NodeInfo& node) {
+  for (const Ref<Network>& network : demand.parented) {
+    const std::string parent = ParentOf(network->spec(), node.node->spec().labels());
+    if (HasParent(node.node->description(), parent)) continue;
+    return StrCat("link ", parent.empty() ? "named" : parent, " for network ",
+                  network->spec().name());
+  }
+  return "";
+}
+
 std::string NameOf(const NodeInfo& node) {
   return node.subject.hostname.empty() ? node.subject.id : node.subject.hostname;
 }
@@ -58,12 +69,22 @@ std::string EncryptedNetworkOf(const Revision& revision, const View& view) {
   return ingress != nullptr && IsEncrypted(ingress->spec()) ? ingress->spec().name() : "";
 }
 
+std::vector<Ref<Network>> ParentedNetworks(const Revision& revision, const View& view) {
+  std::vector<Ref<Network>> parented;
+  for (const v1::NetworkAttachmentConfig& config : revision.revision().task().networks()) {
+    const Ref<Network> network = FindTarget(view, config.target());
+    if (network != nullptr && IsMacvlan(network->spec())) parented.push_back(network);
+  }
+  return parented;
+}
+
 Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node) {
   if (!node.takes_new_tasks) return Filter::kAvailable;
   if (!Fits(demand.reservation, node.taken, node.capacity)) return Filter::kResources;
   if (!demand.rules.BrokenConstraint(node.subject).empty()) return Filter::kConstraints;
   if (!demand.rules.PlatformMatches(node.node->description().platform())) return Filter::kPlatform;
   if (!demand.encrypted_network.empty() && !HasWireguard(*node.node)) return Filter::kEncryption;
+  if (!MissingParent(demand, node).empty()) return Filter::kParentLinks;
   for (const Port& port : demand.host_ports) {
     if (node.HasPort(port)) return Filter::kHostPorts;
   }
@@ -95,6 +116,9 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
     case Filter::kEncryption:
       why = WireguardMissing(demand.encrypted_network, StrCat("node ", NameOf(node)));
       break;
+    case Filter::kParentLinks:
+      why = StrCat("no ", MissingParent(demand, node), on);
+      break;
     case Filter::kHostPorts: {
       absl::btree_set<Port> ports;
       AddPortsInUse(demand, node, ports);
@@ -115,6 +139,7 @@ void Refusals::Add(const GroupDemand& demand, const NodeInfo& node, Filter faile
   if (failed == Filter::kResources) AddShortages(demand, node, short_of_);
   if (failed == Filter::kHostPorts) AddPortsInUse(demand, node, ports_in_use_);
   if (failed == Filter::kEncryption) encrypted_network_ = demand.encrypted_network;
+  if (failed == Filter::kParentLinks) missing_links_.insert(MissingParent(demand, node));
 }
 
 std::string Refusals::Words(size_t filter) const {
@@ -131,6 +156,8 @@ std::string Refusals::Words(size_t filter) const {
       return StrCat("unsupported platform", on);
     case Filter::kEncryption:
       return WireguardMissing(encrypted_network_, StrCat(nodes, nodes == 1 ? " node" : " nodes"));
+    case Filter::kParentLinks:
+      return StrCat("no ", absl::StrJoin(missing_links_, " nor "), on);
     case Filter::kHostPorts:
       return PortsInUse(on, ports_in_use_);
     case Filter::kMaxReplicas:

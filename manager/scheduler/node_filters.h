@@ -2,7 +2,7 @@
 // in the words that users of Swarm know.
 //
 // In this order; a node counts for the first that it fails: available, resources, constraints,
-// platform, encryption, host ports, max replicas per node. Pure.
+// platform, encryption, parent links, host ports, max replicas per node. Pure.
 #ifndef SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 #define SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 
@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/btree_set.h"
@@ -20,6 +21,8 @@ namespace swarm::manager {
 
 // Empty: none.
 std::string EncryptedNetworkOf(const Revision& revision, const View& view);
+// Macvlan networks of the revision's tasks, whose parent links a node must have.
+std::vector<Ref<Network>> ParentedNetworks(const Revision& revision, const View& view);
 
 struct GroupDemand {
   // `view` knows what the revision's networks are.
@@ -28,7 +31,8 @@ struct GroupDemand {
         reservation(ReservationOf(revision)),
         rules(revision.revision().task().placement()),
         host_ports(HostPortsOf(revision)),
-        encrypted_network(EncryptedNetworkOf(revision, view)) {}
+        encrypted_network(EncryptedNetworkOf(revision, view)),
+        parented(ParentedNetworks(revision, view)) {}
 
   GroupKey key;
   Reservation reservation;
@@ -37,6 +41,7 @@ struct GroupDemand {
   // A network of it goes by WireGuard between nodes: its name, the first of several. Empty: none.
   // Nothing of such a network ever goes in clear, so a node without is no place for it (S11).
   std::string encrypted_network;
+  std::vector<Ref<Network>> parented;
 };
 
 enum class Filter : uint8_t {
@@ -45,6 +50,7 @@ enum class Filter : uint8_t {
   kConstraints,
   kPlatform,
   kEncryption,
+  kParentLinks,
   kHostPorts,
   kMaxReplicas,
   kNone,  // all let it through
@@ -72,6 +78,7 @@ class Refusals {
   std::array<uint32_t, static_cast<size_t>(Filter::kNone)> nodes_ = {};
   absl::btree_set<std::string> short_of_;
   absl::btree_set<Port> ports_in_use_;
+  absl::btree_set<std::string> missing_links_;
 };
 
 }  // namespace swarm::manager

@@ -158,6 +158,39 @@ class NetworksTest(ClusterTest):
         self.assertEqual(sorted(l["ifname"] for l in links), ["eth0", "lo"])
         self.assertNotIn("swarm", run("nsenter", f"--net=/run/netns/{host.namespace}", "--", "nft", "list", "tables").stdout)
 
+    def test_services_on_the_lan_of_their_nodes_find_each_other_and_are_reached_from_it(self):
+        cluster = self.cluster(workers=2)
+        lan = cluster.manager.ip.rsplit(".", 1)[0]
+        link = self.link_of(cluster.workers[0])
+        # The cluster's own addresses are at the beginning of the LAN, its containers' in the middle.
+        cluster.ctl("network", "create", "-d", "macvlan", "--subnet", f"{lan}.0/24", "--gateway", f"{lan}.254", "--ip-range", f"{lan}.128/26",
+                    "-o", "parent_label=lan", "pub")
+        self.create(cluster, "web", "--network", "pub", "--replicas", "2", "--replicas-max-per-node", "1")
+        cluster.until(lambda: [t for t in cluster.tasks("web") if "no link named for network pub" in t["Error"]], "the reason")
+        for host in cluster.workers:
+            cluster.ctl("node", "update", "--label-add", f"lan={link}", host.name)
+        web = cluster.wait_running("web", 2)
+        self.create(cluster, "db", "--network", "pub", "--constraint", f"node.hostname=={web[0]['Node']}", command=STAY)
+        [db] = cluster.wait_running("db", 1)
+        addresses = self.dig(cluster, db, "web")
+        self.assertEqual(len(addresses), 2, "no virtual address: the name stands for the tasks")
+        self.assertEqual(addresses, self.dig(cluster, db, "tasks.web"))
+        for address in addresses:
+            self.assertTrue(128 <= int(address.rsplit(".", 1)[1]) < 192, address)
+            told, _ = self.inside(cluster, db, "curl", "-sS", "--max-time", "5", f"http://{address}/cgi-bin/who").stdout.split()
+            [own] = self.dig(cluster, db, "db")
+            self.assertEqual(told.strip("[]").removeprefix("::ffff:"), own)
+        # From the LAN, without any published port; a node does not reach those on its own link.
+        self.fetch(cluster.manager.namespace, f"http://{addresses[0]}/cgi-bin/who")
+        self.assertIn("default via", self.inside(cluster, db, "ip", "route").stdout)
+        cluster.ctl("service", "rm", "web", "db")
+        cluster.ctl("network", "rm", "pub")
+
+    def link_of(self, host):
+        """The link that has the host's address."""
+        lines = run("nsenter", f"--net=/run/netns/{host.namespace}", "--", "ip", "-o", "-4", "address").stdout.split("\n")
+        return next(line.split()[1] for line in lines if f" {host.ip}/" in line)
+
     def test_beside_a_firewall_that_forwards_nothing_ports_and_the_way_out_work(self):
         cluster = self.cluster(workers=1)
         worker = cluster.workers[0]
@@ -184,7 +217,8 @@ class NetworksTest(ClusterTest):
         self.refused(cluster, "network", "create", "--subnet", "10.50.0.300/24", "more", code=2, says="10.50.0.300")
         for args, says in (
                 (("network", "create", "--subnet", "10.50.0.128/25", "more"), "taken"),
-                (("network", "create", "--driver", "macvlan", "more"), "macvlan"),
+                (("network", "create", "--driver", "macvlan", "more"), "options[parent]"),
+                (("network", "create", "--driver", "macvlan", "-o", "parent=eth0", "more"), "subnet of the LAN"),
                 (("network", "create", "no good"), "no good"),
                 (("service", "create", "--detach", "--name", "b", "--publish", "8080:80", TEST_IMAGE), "web"),
                 (("service", "create", "--detach", "--name", "b", "--network", "nowhere", TEST_IMAGE), "nowhere"),

@@ -17,13 +17,19 @@ import time
 
 from machine_image import HERE, Tree, add_base, kernel, machine, output
 
-PROGRAMS = ["agent_runtime_privileged_test", "vm_limits_test", "agent_network_wireguard_test"]
+PROGRAMS = ["agent_runtime_privileged_test", "vm_limits_test", "vm_network_test", "agent_network_wireguard_test"]
 # What the programs call, by the path that the guest's PATH leads to.
-TOOLS = {"/bin/ip": shutil.which("ip", path="/usr/sbin:/usr/bin:/sbin:/bin"), "/bin/sh": "/bin/sh"}
+TOOLS = {
+    "/bin/ip": shutil.which("ip", path="/usr/sbin:/usr/bin:/sbin:/bin"),
+    "/bin/nft": shutil.which("nft", path="/usr/sbin:/usr/bin:/sbin:/bin"),
+    "/bin/sh": "/bin/sh",
+}
 # In this guest nothing loads any by itself.
-MODULES = ["overlay", "veth", "bridge", "vxlan", "wireguard",
-           "nf_tables", "nft_ct", "nft_fib_inet", "nft_chain_nat", "nft_nat", "nft_masq", "nft_numgen", "nft_reject_inet",
-           "nf_conntrack_netlink"]
+MODULES = [
+    "overlay", "veth", "bridge", "vxlan", "macvlan", "8021q", "sctp", "wireguard",
+    "nf_tables", "nft_ct", "nft_fib_inet", "nft_chain_nat", "nft_nat", "nft_masq", "nft_numgen", "nft_reject_inet",
+    "nf_conntrack_netlink",
+]
 # An emulated processor (TCG) is slow and may share the real one with a whole build: 1 to 2 minutes
 # on two busy processors. Only a guest that hangs gets here.
 BOUND_SECONDS = 900
