@@ -66,6 +66,21 @@ struct RouterOptions {
   IpAddress host4, router4, host6, router6;
 };
 
+// The kernel beside what it should hold.
+struct RouterComparison {
+  NamespaceDifference router;  // from what is there to what is wanted
+  NamespaceDifference host;
+  // Links of ours that are missing or down, by name: in the host, and in the router.
+  std::vector<std::string> bad_host_links;
+  std::vector<std::string> bad_router_links;
+  // Somebody else changed our table since we did.
+  bool router_table_changed = false;
+  bool host_table_changed = false;
+  // The host does not forward though it must.
+  bool forward4_off = false;
+  bool forward6_off = false;
+};
+
 class Router {
  public:
   // Makes the namespace or takes over the one that is there; InvalidArgument, FailedPrecondition.
@@ -77,6 +92,10 @@ class Router {
   absl::Status Apply(const NetworkUpdate& update) ABSL_LOCKS_EXCLUDED(mu_);
   // Compares with the kernel, in the router and in the host, and repairs.
   absl::Status Resync() ABSL_LOCKS_EXCLUDED(mu_);
+  // Compares as Resync does, and changes nothing. FailedPrecondition before the first
+  // Apply(NetworkState).
+  absl::StatusOr<RouterComparison> Compare() ABSL_LOCKS_EXCLUDED(mu_);
+  const std::string& host_link() const { return options_.host_link; }
   // Leaves nothing of ours in the host, nor the router, nor any namespace in `netns_dir`. The
   // object is of no use afterwards.
   absl::Status Remove() ABSL_LOCKS_EXCLUDED(mu_);
@@ -146,6 +165,9 @@ class Router {
   absl::Status ChangeTable(const std::string& commands, NftContext* nft, Table* table)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Remember(NftContext* nft, Table* table) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::StatusOr<bool> IsChanged(const Table& table, NftContext* nft)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  bool ForwardIsOff(const char* key, bool wanted) const;
   absl::Status ResyncTable(const NftTable& wanted, NftContext* nft, Table* table)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Forward(bool v4, bool v6) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
