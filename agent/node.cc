@@ -38,6 +38,11 @@ Node::Node(const Env& env, NodeParts parts, NodeOptions options)
       publisher_(env, parts_.logs, static_cast<LogHost&>(*this)) {
   parts_.worker.OnReport([this](const v1::TaskReport& report) { OnReport(report); });
   parts_.executor.OnImagesChanged([this] { RefreshImages(); });
+  if (parts_.networks == nullptr) return;
+  doctor_ =
+      std::make_unique<NetworkDoctor>(env_, *parts_.networks, [this](v1::NetworkDiagnosis piece) {
+        if (session_ != nullptr) session_->SendDiagnosis(std::move(piece));
+      });
 }
 
 Node::~Node() {
@@ -279,6 +284,10 @@ void Node::OnManagers(const std::vector<std::string>& addrs) {
 }
 
 void Node::OnLogRequest(const v1::LogRequest& request) { publisher_.Begin(request); }
+
+void Node::OnDiagnose(const v1::DiagnoseNetworks& request) {
+  if (doctor_ != nullptr) doctor_->Diagnose(request);
+}
 
 void Node::OnFenced(const std::string& reason) {
   publisher_.StopAll();

@@ -21,6 +21,7 @@
 #include "agent/image/image_store.h"
 #include "agent/logs/log_publisher.h"
 #include "agent/network/host_facts.h"
+#include "agent/network_doctor.h"
 #include "agent/node_networks.h"
 #include "agent/runtime/runtime.h"
 #include "agent/session.h"
@@ -94,6 +95,7 @@ class Node : private SessionHost, private LogHost {
   absl::Status Apply(const v1::Assignment& assignment) override;
   void OnManagers(const std::vector<std::string>& addrs) override;
   void OnLogRequest(const v1::LogRequest& request) override;
+  void OnDiagnose(const v1::DiagnoseNetworks& request) override;
   void OnFenced(const std::string& reason) override;
   void OnRemoved() override;
   // LogHost.
@@ -121,6 +123,7 @@ class Node : private SessionHost, private LogHost {
   std::optional<NodeIdentity> identity_;
   std::unique_ptr<Session> session_;
   LogPublisher publisher_;
+  std::unique_ptr<NetworkDoctor> doctor_;  // null: this node has no networks
   std::function<void()> on_removed_;
   absl::AnyInvocable<void(absl::Status)> when_assigned_;
   TimerId patience_timer_ = 0;

@@ -95,6 +95,7 @@ void NodeNetworks::Enter(Member member) {
   NetworkState nothing{.node_id = member_.node_id};
   nothing.host_ports = std::move(state_.host_ports);
   state_ = std::move(nothing);
+  ++changes_;
   told_ = known_ = router_told_ = false;
   TakeKey();
   Recall();
@@ -128,6 +129,7 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
   wireguard_ = {};
   state_ = {};
   ended_.clear();
+  trouble_ = absl::OkStatus();
   told_ = known_ = router_told_ = false;
   OnPoolThen(
       [router = router_, records = records_, needs] {
@@ -183,6 +185,17 @@ void NodeNetworks::OnPoolThen(absl::AnyInvocable<absl::Status()> work,
                        });
 }
 
+NetworksCondition NodeNetworks::Condition() const {
+  return {.told = told_,
+          .changes = changes_,
+          .trouble = trouble_,
+          .netns_dir = options_.netns_dir,
+          .vxlan_port = options_.vxlan_port,
+          .has_wireguard = !wireguard_.private_key.empty(),
+          .needs = Needs(),
+          .router = router_};
+}
+
 // ---------------------------------------------------------------------- what the manager says
 
 void NodeNetworks::Apply(const v1::NetworkChanges& changes, bool complete,
@@ -215,6 +228,7 @@ void NodeNetworks::Apply(const v1::NetworkChanges& changes, bool complete,
   ApplyUpdate(translated.update, &next);
   next.host_ports = state_.host_ports;  // ours
   state_ = std::move(next);
+  ++changes_;
   told_ = known_ = true;
   const bool nothing = state_.networks.empty() && resolver_ == nullptr && !router_->IsLeftBehind();
   if (nothing) return done(absl::OkStatus());
@@ -224,6 +238,7 @@ void NodeNetworks::Apply(const v1::NetworkChanges& changes, bool complete,
 void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
   if (const absl::Status started = StartResolver(); !started.ok()) {
     LogError(kComponent, StrCat("the resolver: ", started.message()));
+    trouble_ = Annotate(started, "the resolver");
     ResyncAfter(kRetryPause);
     return done(started);
   }
@@ -235,6 +250,7 @@ void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
         return open->router->Apply(state);
       },
       [this, done = std::move(done)](absl::Status status) mutable {
+        trouble_ = status;
         if (!status.ok()) {
           LogError(kComponent, ToStd(status.message()));
           router_told_ = false;
@@ -246,6 +262,7 @@ void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
 
 void NodeNetworks::Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::Status)> done) {
   ApplyUpdate(update, &state_);
+  ++changes_;
   if (!known_) return done(absl::OkStatus());            // with the first complete set
   if (!router_told_) return FollowAll(std::move(done));  // the resolver was not told, either
   // Names change first: a new task is found a moment before it is reached for, and one that leaves
@@ -257,6 +274,7 @@ void NodeNetworks::Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::St
         return open->router->Apply(update);
       },
       [this, done = std::move(done)](absl::Status status) mutable {
+        trouble_ = status;
         if (!status.ok()) {
           LogError(kComponent, ToStd(status.message()));
           ResyncAfter(kRetryPause);
@@ -282,6 +300,7 @@ void NodeNetworks::ResyncAfter(absl::Duration delay) {
         },
         [this](const absl::Status& status) {
           if (!status.ok()) LogError(kComponent, StrCat("repair: ", status.message()));
+          trouble_ = status;
           ResyncAfter(status.ok() ? kResyncPeriod : kRetryPause);
         });
   });

@@ -46,6 +46,18 @@ struct NodeNetworksOptions {
   uint16_t wireguard_port = 51871;
 };
 
+// How the node's networks are, for who looks at them from outside (network_doctor.h).
+struct NetworksCondition {
+  bool told = false;     // the manager said what networks there are
+  uint64_t changes = 0;  // goes up with each change of state()
+  absl::Status trouble;  // of the last time that the router followed; OK: it does
+  std::string netns_dir;
+  uint16_t vxlan_port = 0;
+  bool has_wireguard = false;
+  RouterNeeds needs;
+  std::shared_ptr<RouterHandle> router;
+};
+
 class NodeNetworks : public TaskNetworks {
  public:
   NodeNetworks(const Env& env, NodeNetworksOptions options);
@@ -71,6 +83,8 @@ class NodeNetworks : public TaskNetworks {
   // What this node can do for networks that not every node can.
   void Describe(v1::NodeDescription& description) const;
   bool is_in_any() const { return !state_.networks.empty(); }
+  NetworksCondition Condition() const;
+  const NetworkState& state() const { return state_; }
   // What an agent that died left half-made goes (F15): every namespace of a task that is none of
   // `known` and was not joined by this process.
   void Sweep(std::set<std::string> known);
@@ -110,6 +124,8 @@ class NodeNetworks : public TaskNetworks {
   Member member_;
   WireguardIdentity wireguard_;  // of the member; none: no encrypted networks here
   NetworkState state_;
+  uint64_t changes_ = 0;      // of state_
+  absl::Status trouble_;      // of the last time that the router was told or compared
   bool told_ = false;         // a complete set since Enter
   bool known_ = false;        // that, or what was told to an earlier agent
   bool router_told_ = false;  // the router was given all of it: increments will do

@@ -43,6 +43,7 @@ void NodeNetworks::GoOnWith(const v1::NetworkChanges& recalled) {
     if (ended_.contains(task.task_id)) task.serving = false;
   }
   ApplyUpdate(translated.update, &state_);
+  ++changes_;
   known_ = true;
   LogInfo(kComponent, StrCat("no manager has spoken yet: going on with the ",
                              state_.networks.size(), " networks that it told an earlier agent of"));

@@ -194,6 +194,8 @@ void Session::OnMessage(v1::ManagerMessage message) {
       return OnManagerList(message.managers());
     case v1::ManagerMessage::kLogRequest:
       return host_.OnLogRequest(message.log_request());
+    case v1::ManagerMessage::kDiagnose:
+      return host_.OnDiagnose(message.diagnose());
     case v1::ManagerMessage::kProbe: {
       v1::AgentMessage reply;
       reply.mutable_probe_reply()->set_nonce(message.probe().nonce());
@@ -204,7 +206,6 @@ void Session::OnMessage(v1::ManagerMessage message) {
       return OnRemoved();
     case v1::ManagerMessage::kConfig:
       return OnConfig(message.config());
-    case v1::ManagerMessage::kDiagnose:
     case v1::ManagerMessage::kRemoveVolume:
     case v1::ManagerMessage::kOpenStream:
     case v1::ManagerMessage::KIND_NOT_SET:
@@ -325,6 +326,13 @@ void Session::SendLogFailure(const std::string& subscription_id, const std::stri
   v1::AgentMessage message;
   message.mutable_log_failure()->set_subscription_id(subscription_id);
   message.mutable_log_failure()->set_error(error);
+  Send(std::move(message));
+}
+
+void Session::SendDiagnosis(v1::NetworkDiagnosis piece) {
+  if (!confirmed_) return;
+  v1::AgentMessage message;
+  *message.mutable_diagnosis() = std::move(piece);
   Send(std::move(message));
 }
 

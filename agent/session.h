@@ -67,6 +67,8 @@ class SessionHost {
   virtual absl::Status Apply(const v1::Assignment& assignment) = 0;
   virtual void OnManagers(const std::vector<std::string>& addrs) = 0;
   virtual void OnLogRequest(const v1::LogRequest& request) = 0;
+  // To be answered by SendDiagnosis.
+  virtual void OnDiagnose(const v1::DiagnoseNetworks& request) = 0;
   // Another agent holds this identity: stop the containers. Called each time it is said again.
   virtual void OnFenced(const std::string& reason) = 0;
   // The node is no part of the cluster any more; the session has stopped for good.
@@ -107,6 +109,8 @@ class Session : private SessionStreamListener {
   void SendApplied(uint64_t sequence);
   void DescriptionChanged();
   void SendLogFailure(const std::string& subscription_id, const std::string& error);
+  // To whom is not there just now: dropped, since who asked has given up by then.
+  void SendDiagnosis(v1::NetworkDiagnosis piece);
 
   State state() const { return state_; }
   // Why it is not active; empty when it is.

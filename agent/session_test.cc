@@ -76,6 +76,12 @@ class SessionTest : public ::testing::Test, public SessionConnector, public Sess
   void OnLogRequest(const v1::LogRequest& request) override {
     log_requests_.push_back(request.subscription_id());
   }
+  void OnDiagnose(const v1::DiagnoseNetworks& request) override {
+    v1::NetworkDiagnosis piece;
+    piece.set_diagnosis_id(request.diagnosis_id());
+    piece.set_last(true);
+    session_->SendDiagnosis(std::move(piece));
+  }
   void OnFenced(const std::string& reason) override { fenced_.push_back(reason); }
   void OnRemoved() override { ++removed_; }
 

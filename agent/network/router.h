@@ -95,7 +95,6 @@ class Router {
   // Compares as Resync does, and changes nothing. FailedPrecondition before the first
   // Apply(NetworkState).
   absl::StatusOr<RouterComparison> Compare() ABSL_LOCKS_EXCLUDED(mu_);
-  const std::string& host_link() const { return options_.host_link; }
   // Leaves nothing of ours in the host, nor the router, nor any namespace in `netns_dir`. The
   // object is of no use afterwards.
   absl::Status Remove() ABSL_LOCKS_EXCLUDED(mu_);

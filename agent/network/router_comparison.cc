@@ -28,7 +28,7 @@ absl::StatusOr<RouterComparison> Router::Compare() {
     CheckLink(inside, link, &comparison.bad_router_links);
   }
   for (const auto& [task_id, attachment] : planner_.attachments()) {
-    if (attachment.addresses.empty()) continue;
+    if (!attachment.is_routed()) continue;
     CheckLink(inside, ContainerLinkName(task_id), &comparison.bad_router_links);
   }
   ASSIGN_OR_RETURN(const NamespaceState router, router_kernel_.Read("", false));

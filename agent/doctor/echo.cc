@@ -1,0 +1,241 @@
+#include "agent/doctor/echo.h"
+
+#include <netinet/icmp6.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/doctor/echo_message.h"
+#include "agent/network/network_namespace.h"
+#include "common/socket_address.h"
+#include "common/status_macros.h"
+#include "common/unique_fd.h"
+
+namespace swarm::agent {
+namespace {
+
+using Family = IpAddress::Family;
+
+constexpr int kReceiveBuffer = 1 << 20;
+constexpr size_t kMostBytes = 65'536;
+constexpr int kMostPerWake = 1'000;  // of one socket, before others have their turn
+
+absl::Status SetOption(const UniqueFd& fd, int level, int option, int value) {
+  if (setsockopt(fd.get(), level, option, &value, sizeof value) == 0) return absl::OkStatus();
+  return ErrnoStatus(errno, "socket option");
+}
+
+// In the thread's namespace. Nothing is cut, here or on the way.
+absl::StatusOr<UniqueFd> OpenRaw(Family family) {
+  const bool v4 = family == Family::kV4;
+  UniqueFd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                     v4 ? static_cast<int>(IPPROTO_ICMP) : static_cast<int>(IPPROTO_ICMPV6)));
+  if (!fd.valid()) return ErrnoStatus(errno, "a socket for ICMP");
+  RETURN_IF_ERROR(v4 ? SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
+                     : SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE));
+  RETURN_IF_ERROR(SetOption(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer));
+  return fd;
+}
+
+// What the kernel believes that the way takes. In the thread's namespace; sends nothing.
+absl::StatusOr<int> MtuTowards(const EchoProbe& probe) {
+  const bool v4 = probe.to.is_v4();
+  const UniqueFd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return ErrnoStatus(errno, "socket");
+  const SocketAddress from = ToSocketAddress(probe.from, 0), to = ToSocketAddress(probe.to, 9);
+  if (bind(fd.get(), from.get(), from.size) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("address ", probe.from.ToString()));
+  }
+  if (connect(fd.get(), to.get(), to.size) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("the way to ", probe.to.ToString()));
+  }
+  int mtu = 0;
+  socklen_t size = sizeof mtu;
+  const int got = v4 ? getsockopt(fd.get(), IPPROTO_IP, IP_MTU, &mtu, &size)
+                     : getsockopt(fd.get(), IPPROTO_IPV6, IPV6_MTU, &mtu, &size);
+  if (got != 0) return ErrnoStatus(errno, "the way's MTU");
+  return mtu;
+}
+
+// One round: its sockets, and what is under way.
+class Round {
+ public:
+  Round(const std::vector<EchoProbe>& probes, const EchoOptions& options, const ProbeEnv& env)
+      : probes_(probes),
+        options_(options),
+        env_(env),
+        cookie_(env.random.Next()),
+        results_(probes.size()) {}
+
+  std::vector<EchoResult> Run() {
+    Open();
+    for (int attempt = 0; attempt < options_.attempts; ++attempt) {
+      for (size_t i = 0; i < probes_.size(); ++i) Send(i);
+      const bool last = attempt + 1 == options_.attempts;
+      Receive(env_.clock.MonotonicNow() + (last ? options_.patience : options_.gap), !last);
+    }
+    return std::move(results_);
+  }
+
+ private:
+  using SocketKey = std::pair<std::string, Family>;
+  struct Attempt {
+    size_t probe = 0;
+    absl::Duration sent_at;
+  };
+
+  void Open() {
+    std::map<std::string, std::vector<size_t>> spaces;
+    for (size_t i = 0; i < probes_.size(); ++i) spaces[probes_[i].space].push_back(i);
+    for (const auto& [space, members] : spaces) {
+      const auto open = [&, this, members = &members] {
+        for (const size_t i : *members) results_[i].status = OpenOne(i);
+        return absl::OkStatus();
+      };
+      const absl::Status entered = space.empty() ? open() : EnterAndRun(space, open);
+      if (entered.ok()) continue;
+      for (const size_t i : members) results_[i].status = entered;
+    }
+  }
+
+  absl::Status OpenOne(size_t i) {
+    const EchoProbe& probe = probes_[i];
+    const Family family = probe.to.family;
+    UniqueFd& fd = sockets_[{probe.space, family}];
+    if (!fd.valid()) {
+      ASSIGN_OR_RETURN(fd, OpenRaw(family));
+      polled_.push_back({.fd = fd.get(), .events = POLLIN});
+      families_.push_back(family);
+    }
+    results_[i].size = static_cast<int>(SmallestEcho(family));
+    if (!probe.full_size) return absl::OkStatus();
+    const auto mtu = MtuTowards(probe);
+    if (mtu.ok()) results_[i].size = *mtu;
+    // No way there: the small ones tell so in words.
+    return absl::OkStatus();
+  }
+
+  EchoMark FreshMark() {
+    while (true) {
+      const uint64_t drawn = env_.random.Next();
+      const EchoMark mark{static_cast<uint16_t>(drawn), static_cast<uint16_t>(drawn >> 16)};
+      if (!under_way_.contains(mark)) return mark;
+    }
+  }
+
+  void Send(size_t i) {
+    EchoResult& result = results_[i];
+    if (!result.status.ok()) return;
+    const EchoProbe& probe = probes_[i];
+    const EchoMark mark = FreshMark();
+    const std::string request =
+        EchoRequest(probe.to.family, mark, cookie_, static_cast<size_t>(result.size));
+    ++result.sent;
+    if (SendFrom(sockets_.at({probe.space, probe.to.family}).get(), probe, request)) {
+      under_way_[mark] = {i, env_.clock.MonotonicNow()};
+    } else {
+      result.refusal = absl::StrCat("it cannot be sent: ", std::strerror(errno));
+    }
+  }
+
+  static bool SendFrom(int fd, const EchoProbe& probe, const std::string& request) {
+    SocketAddress to = ToSocketAddress(probe.to, 0);
+    iovec piece = {const_cast<char*>(request.data()), request.size()};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(in6_pktinfo))> control = {};
+    msghdr header = {};
+    header.msg_name = &to.storage;
+    header.msg_namelen = to.size;
+    header.msg_iov = &piece;
+    header.msg_iovlen = 1;
+    if (!probe.from.empty()) {
+      header.msg_control = control.data();
+      header.msg_controllen = FillSource(probe.from, &header);
+    }
+    return sendmsg(fd, &header, MSG_NOSIGNAL) == static_cast<ssize_t>(request.size());
+  }
+
+  // The source's control message; its length.
+  static size_t FillSource(const IpAddress& from, msghdr* header) {
+    header->msg_controllen = CMSG_SPACE(sizeof(in6_pktinfo));
+    cmsghdr* control = CMSG_FIRSTHDR(header);
+    if (from.is_v4()) {
+      in_pktinfo info = {};
+      std::memcpy(&info.ipi_spec_dst, from.bytes.data(), sizeof info.ipi_spec_dst);
+      control->cmsg_level = IPPROTO_IP;
+      control->cmsg_type = IP_PKTINFO;
+      control->cmsg_len = CMSG_LEN(sizeof info);
+      std::memcpy(CMSG_DATA(control), &info, sizeof info);
+      return CMSG_SPACE(sizeof info);
+    }
+    in6_pktinfo info = {};
+    std::memcpy(&info.ipi6_addr, from.bytes.data(), sizeof info.ipi6_addr);
+    control->cmsg_level = IPPROTO_IPV6;
+    control->cmsg_type = IPV6_PKTINFO;
+    control->cmsg_len = CMSG_LEN(sizeof info);
+    std::memcpy(CMSG_DATA(control), &info, sizeof info);
+    return CMSG_SPACE(sizeof info);
+  }
+
+  // Until all that is under way is answered, or until then. `whole`: until then in any case.
+  void Receive(absl::Duration until, bool whole) {
+    while ((whole || !under_way_.empty()) && AwaitReady(env_, &polled_, until)) {
+      for (size_t i = 0; i < polled_.size(); ++i) {
+        if (polled_[i].revents != 0) Read(polled_[i].fd, families_[i]);
+      }
+    }
+  }
+
+  void Read(int fd, Family family) {
+    if (buffer_.empty()) buffer_.resize(kMostBytes);
+    for (int i = 0; i < kMostPerWake; ++i) {
+      const ssize_t got = recv(fd, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+      if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return;
+      if (got < 0) continue;  // an error that it kept: said once
+      const auto answer =
+          ParseEchoAnswer(family, absl::string_view(buffer_.data(), static_cast<size_t>(got)));
+      if (answer) Take(*answer);
+    }
+  }
+
+  void Take(const EchoAnswer& answer) {
+    const auto found = under_way_.find(answer.mark);
+    if (found == under_way_.end()) return;
+    EchoResult& result = results_[found->second.probe];
+    if (!answer.refusal.empty()) {
+      result.refusal = answer.refusal;
+    } else if (answer.cookie != cookie_) {
+      return;
+    } else {
+      const absl::Duration took = env_.clock.MonotonicNow() - found->second.sent_at;
+      if (result.received++ == 0 || took < result.round_trip) result.round_trip = took;
+    }
+    under_way_.erase(found);
+  }
+
+  const std::vector<EchoProbe>& probes_;
+  const EchoOptions options_;
+  const ProbeEnv& env_;
+  const uint64_t cookie_;
+  std::vector<EchoResult> results_;
+  std::map<SocketKey, UniqueFd> sockets_;
+  std::vector<pollfd> polled_;    // the sockets
+  std::vector<Family> families_;  // of each
+  std::map<EchoMark, Attempt> under_way_;
+  std::string buffer_;
+};
+
+}  // namespace
+
+std::vector<EchoResult> RunEchoes(const std::vector<EchoProbe>& probes, const EchoOptions& options,
+                                  const ProbeEnv& env) {
+  return Round(probes, options, env).Run();
+}
+
+}  // namespace swarm::agent
