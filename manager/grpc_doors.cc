@@ -68,7 +68,7 @@ class GrpcDoors final : public Doors {
         {"swarm.v1.Control",
          add(MakeControlService(env,
                                 {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services,
-                                 *rooms.history, *rooms.networks, *rooms.tasks},
+                                 *rooms.history, *rooms.networks, *rooms.tasks, *rooms.diagnoses},
                                 Admit(), budget))},
         {"swarm.v1.Dispatcher", add(MakeDispatcherService(env.loop, *rooms.dispatcher, Admit()))},
         {"swarm.v1.Logs", add(MakeLogsService(env, *rooms.logs, Admit(), budget))},

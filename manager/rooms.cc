@@ -33,6 +33,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   networks = std::make_unique<Networks>(env, *store, *requests);
   tasks = std::make_unique<Tasks>(*store);
   logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
+  diagnoses = std::make_unique<DiagnosisBroker>(env, *store, *dispatcher);
   health = std::make_unique<ServiceHealth>(env, *store, std::move(report));
   roll = std::make_unique<NodeRoll>();
 
@@ -48,6 +49,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   services->Start();
   networks->Start();
   logs->Start();
+  diagnoses->Start();
   health->Start();
   roll->Start(*store);
 }

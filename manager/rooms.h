@@ -12,6 +12,7 @@
 #include "common/oci/registry.h"
 #include "manager/allocator/allocator.h"
 #include "manager/api/clusters.h"
+#include "manager/api/diagnosis_broker.h"
 #include "manager/api/image_resolver.h"
 #include "manager/api/log_broker.h"
 #include "manager/api/networks.h"
@@ -62,6 +63,7 @@ struct Rooms {
   std::unique_ptr<Networks> networks;
   std::unique_ptr<Tasks> tasks;
   std::unique_ptr<LogBroker> logs;
+  std::unique_ptr<DiagnosisBroker> diagnoses;
   std::unique_ptr<ServiceHealth> health;
   std::unique_ptr<NodeRoll> roll;
 };

@@ -162,6 +162,30 @@ class ControlService final : public v1::Control::CallbackService {
     return stream.get();
   }
 
+  ::grpc::ServerWriteReactor<v1::NetworkFinding>* DiagnoseNetworks(
+      Context* c, const v1::DiagnoseNetworksRequest* q) override {
+    auto stream = OutboxReactor<v1::NetworkFinding>::Make({env_.loop, *c, budget_});
+    absl::Status allowed = edge_.authorizer("/swarm.v1.Control/DiagnoseNetworks", edge::PeerOf(*c));
+    if (!allowed.ok()) {
+      stream->Close(std::move(allowed));
+      return stream.get();
+    }
+    // Set on the loop by the first post, read there by the later ones.
+    auto id = std::make_shared<DiagnosisBroker::DiagnosisId>(0);
+    stream->SetHooks(
+        [this, id] { env_.loop.Post([this, id] { rooms_.diagnoses.OnDrained(*id); }); },
+        [this, id, keep = std::weak_ptr(stream)] {
+          // The broker may push until it is told, so the stream lives until then.
+          env_.loop.Post([this, id, stream = keep.lock()] { rooms_.diagnoses.Cancel(*id); });
+        });
+    env_.loop.Post([this, id, stream, request = *q] {
+      auto begun = rooms_.diagnoses.Diagnose(request, *stream);
+      if (!begun.ok()) return stream->Close(begun.status());
+      *id = *begun;
+    });
+    return stream.get();
+  }
+
  private:
   static constexpr size_t kMaxFeeds = 1'000;
   struct Feed {

@@ -10,6 +10,7 @@
 #include "common/grpc/peer.h"
 #include "manager/api/byte_budget.h"
 #include "manager/api/clusters.h"
+#include "manager/api/diagnosis_broker.h"
 #include "manager/api/networks.h"
 #include "manager/api/nodes.h"
 #include "manager/api/service_history.h"
@@ -29,10 +30,11 @@ struct ControlRooms {
   ServiceHistory& history;
   Networks& networks;
   Tasks& tasks;
+  DiagnosisBroker& diagnoses;
 };
 
 // May be registered on several servers. Destroyed on the loop, after its servers are shut down.
-// What Watch queues counts against `budget`.
+// What its streams queue counts against `budget`.
 std::unique_ptr<::grpc::Service> MakeControlService(const Env& env, ControlRooms rooms,
                                                     edge::Authorizer authorizer,
                                                     std::shared_ptr<ByteBudget> budget);

@@ -41,6 +41,8 @@ constexpr Rule kRules[] = {
     {"/swarm.v1.Control/GetNetwork", kReaders},
     {"/swarm.v1.Control/ListNetworks", kReaders},
     {"/swarm.v1.Control/DeleteNetwork", kWriters},
+    // Reads, but has every node of the cluster send packets and open connections.
+    {"/swarm.v1.Control/DiagnoseNetworks", kWriters},
     {"/swarm.v1.Control/GetTask", kReaders},
     {"/swarm.v1.Control/ListTasks", kReaders},
     {"/swarm.v1.Control/Watch", kReaders},

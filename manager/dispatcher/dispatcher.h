@@ -53,6 +53,10 @@ class Dispatcher {
   using LogFailureHandler = absl::AnyInvocable<void(Id node, const v1::LogFailure& failure)>;
   virtual void SetLogFailureHandler(LogFailureHandler handler) { (void)handler; }
 
+  // Called on the loop for each NetworkDiagnosis of a live session; replaces the one before.
+  using DiagnosisHandler = absl::AnyInvocable<void(Id node, v1::NetworkDiagnosis diagnosis)>;
+  virtual void SetDiagnosisHandler(DiagnosisHandler handler) { (void)handler; }
+
   // Called on the loop for each task of a heartbeat, when it runs on the node that says so. What
   // tasks use changes all the time and nothing rests on it: it does not go through the store.
   using UsageHandler = absl::AnyInvocable<void(const Task& task, const v1::TaskUsage& usage)>;

@@ -651,6 +651,19 @@ TEST_F(DispatcherTest, LogFailuresAreHandedOn) {
   EXPECT_EQ(error, "no such file");
 }
 
+TEST_F(DispatcherTest, DiagnosesOfNetworksAreHandedOn) {
+  FakeAgent a(loop_, *dispatcher_);
+  std::string id;
+  dispatcher_->SetDiagnosisHandler([&](Id node, const v1::NetworkDiagnosis& diagnosis) {
+    id = node == node_ ? diagnosis.diagnosis_id() : "";
+  });
+  a.Join(node_);
+  v1::AgentMessage message;
+  message.mutable_diagnosis()->set_diagnosis_id("one");
+  a.Say(message);
+  EXPECT_EQ(id, "one");
+}
+
 TEST_F(DispatcherTest, RandomWalksKeepOneHolderAndTheAgentsPictureTrue) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     SCOPED_TRACE(StrCat("seed ", seed));

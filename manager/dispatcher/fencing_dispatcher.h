@@ -51,6 +51,9 @@ class FencingDispatcher : public Dispatcher {
   void SetLogFailureHandler(LogFailureHandler handler) override {
     on_log_failure_ = std::move(handler);
   }
+  void SetDiagnosisHandler(DiagnosisHandler handler) override {
+    on_diagnosis_ = std::move(handler);
+  }
   void SetUsageHandler(UsageHandler handler) override { on_usage_ = std::move(handler); }
 
  private:
@@ -135,6 +138,7 @@ class FencingDispatcher : public Dispatcher {
   NodeLiveness liveness_;
   std::unique_ptr<WatchHandle> watch_;
   LogFailureHandler on_log_failure_;
+  DiagnosisHandler on_diagnosis_;
   UsageHandler on_usage_;
   UsageWatches watches_;
   NetworkBook networks_;  // as the durable feed has them

@@ -50,6 +50,11 @@ void FencingDispatcher::OnActiveMessage(Session& session, v1::AgentMessage messa
     case v1::AgentMessage::kLogFailure:
       if (on_log_failure_ != nullptr) on_log_failure_(session.node, message.log_failure());
       return;
+    case v1::AgentMessage::kDiagnosis:
+      if (on_diagnosis_ != nullptr) {
+        on_diagnosis_(session.node, std::move(*message.mutable_diagnosis()));
+      }
+      return;
     case v1::AgentMessage::kProbeReply:
       if (session.nonce != 0 && message.probe_reply().nonce() == session.nonce) {
         OnHolderLives(session);
