@@ -36,6 +36,7 @@ struct Command {
   bool flags_first = false;  // the first argument ends the flags
   std::vector<FlagRule> flags;
   absl::Status (*run)(Invocation&) = nullptr;  // null: known, and refused by name
+  std::string_view example = {};               // for help: a whole line that one might type
 };
 
 // One function a file; together every command there is.

@@ -62,6 +62,8 @@ class ManagerClient {
   // FailedPrecondition: something uses it.
   virtual absl::StatusOr<v1::DeleteNetworkResponse> DeleteNetwork(
       const v1::DeleteNetworkRequest&) = 0;
+  virtual std::unique_ptr<Stream<v1::NetworkFinding>> DiagnoseNetworks(
+      const v1::DiagnoseNetworksRequest&) = 0;
   virtual absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest&) = 0;
   virtual absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest&) = 0;
   virtual absl::StatusOr<v1::VersionInfo> GetVersion(const v1::GetVersionRequest&) = 0;

@@ -62,6 +62,8 @@ struct FakeCluster {
   absl::Status create_fails;
   std::vector<v1::LogMessage> logs;
   v1::SubscribeLogsRequest log_request;
+  std::vector<v1::NetworkFinding> findings;
+  v1::DiagnoseNetworksRequest diagnose_request;
   std::string loaded;  // bytes that `image load` sent
   v1::UpdateServiceRequest update_request;
   v1::RollbackServiceRequest rollback_request;
@@ -494,6 +496,11 @@ class FakeManager : public ManagerClient {
   }
   std::unique_ptr<Stream<v1::WatchEvent>> Watch(const v1::WatchRequest&, bool) override {
     return std::make_unique<FakeWatch>(cluster_);
+  }
+  std::unique_ptr<Stream<v1::NetworkFinding>> DiagnoseNetworks(
+      const v1::DiagnoseNetworksRequest& r) override {
+    cluster_.diagnose_request = r;
+    return std::make_unique<FakeStream<v1::NetworkFinding>>(cluster_.findings);
   }
   std::unique_ptr<Stream<v1::LogMessage>> SubscribeLogs(
       const v1::SubscribeLogsRequest& r) override {

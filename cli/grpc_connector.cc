@@ -129,6 +129,11 @@ class GrpcManager : public ManagerClient {
       const v1::DeleteNetworkRequest& r) override {
     return Call<v1::DeleteNetworkResponse>(&v1::Control::Stub::DeleteNetwork, r);
   }
+  std::unique_ptr<Stream<v1::NetworkFinding>> DiagnoseNetworks(
+      const v1::DiagnoseNetworksRequest& r) override {
+    return std::make_unique<GrpcStream<v1::NetworkFinding>>(
+        control_, &v1::Control::Stub::PrepareAsyncDiagnoseNetworks, r, callee_, interrupt_);
+  }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     return Call<v1::Task>(&v1::Control::Stub::GetTask, r);
   }

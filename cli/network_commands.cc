@@ -9,6 +9,7 @@
 #include "cli/app.h"
 #include "cli/compose/network_words.h"
 #include "cli/errors.h"
+#include "cli/network_doctor.h"
 #include "cli/output/networks.h"
 #include "cli/output/words.h"
 #include "cli/ps.h"
@@ -344,7 +345,9 @@ std::vector<Command> NetworkCommands() {
        {{"force", 'f', kSwitch, "", "do not ask"},
         {"filter", 0, kList, "label=KEY[=VALUE]", "those with the label; label!= those without"}},
        Prune},
-      {"network doctor", "", ""},
+      {"network doctor", "[NETWORK...]", "find out from inside what of networks is broken", 0, 1000,
+       false, NetworkDoctorFlags(), NetworkDoctor,
+       "swarmctl network doctor front --node h1 --node h2 --timeout 5s"},
       {"network connect", "", ""},
       {"network disconnect", "", ""},
   };

@@ -217,8 +217,9 @@ TEST_F(NetworkCommandsTest, EventsOfNetworksAreTold) {
 
 TEST_F(NetworkCommandsTest, CompletionKnowsTheCommands) {
   EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
-  EXPECT_THAT(console_.out, AllOf(HasSubstr("\"network \") words=\"create inspect ls prune rm\""),
-                                  HasSubstr("\"network create\") words=\"--driver --subnet")));
+  EXPECT_THAT(console_.out,
+              AllOf(HasSubstr("\"network \") words=\"create doctor inspect ls prune rm\""),
+                    HasSubstr("\"network create\") words=\"--driver --subnet")));
 }
 
 TEST_F(NetworkCommandsTest, PortsInHostModeAreToldOfRunningTasksByTheirRevision) {

@@ -104,6 +104,7 @@ std::string CommandHelp(const Command& command, size_t columns) {
   if (!command.flags.empty()) text += " [FLAGS]";
   if (!command.arguments.empty()) StrAppend(&text, " ", command.arguments);
   text += "\n";
+  if (!command.example.empty()) StrAppend(&text, "Example:  ", command.example, "\n");
   const std::string flags = FlagHelp(command.flags, columns);
   if (!flags.empty()) StrAppend(&text, "\nFlags:\n", flags);
   // A flag of its own hides the global one of that name, and the letter of one that shares it.
