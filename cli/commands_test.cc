@@ -717,7 +717,8 @@ TEST_F(CommandsTest, DeployUpdatesWhatChangedAndPrunesWhatLeft) {
 TEST_F(CommandsTest, AnErrorInTheFileChangesNothing) {
   const std::string path = WriteFile("shop.yaml", StrCat(kShop, "  bad: {imagee: x}\n"));
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);
-  EXPECT_THAT(console_.err, HasSubstr(":4:9: services.bad.imagee: unknown key; did you mean image?"));
+  EXPECT_THAT(console_.err,
+              HasSubstr(":4:9: services.bad.imagee: unknown key; did you mean image?"));
   EXPECT_THAT(cluster_.writes, IsEmpty());
   EXPECT_EQ(world_.Run({"stack", "deploy", "shop"}), 2);
 }

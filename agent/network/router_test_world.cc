@@ -151,7 +151,7 @@ NetworkState RouterTestWorld::StateOf(const TestNode& node) const {
   NetworkState state = state_;
   state.node_id = node.id;
   for (auto& [id, network] : state.networks) {
-    const auto address_of = [&](const std::string& node_id) {
+    const auto address_of = [&network = network](const std::string& node_id) {
       const IpAddress& base = network.subnets.front().prefix.base;
       return network.ingress ? base.Plus(200 + static_cast<uint64_t>(node_id[1] - '0'))
                              : IpAddress();
