@@ -26,7 +26,7 @@ MEMORY_MB = 512
 DISK_GB = 2  # sparse
 BOOT_SECONDS = 300  # an idle one takes 6; only a guest that hangs gets here
 SSH = ["ssh", "-F", "/dev/null", "-i", "ssh/key", "-o", "IdentitiesOnly=yes", "-o", "UserKnownHostsFile=ssh/known_hosts",
-       "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=10"]
+       "-o", "StrictHostKeyChecking=yes", "-o", "LogLevel=ERROR", "-o", "ConnectTimeout=60", "-o", "ServerAliveInterval=10"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +166,7 @@ class VirtualMachine:
         words = ["-t"] if not command and os.isatty(0) else []
         return self.place.inside(*SSH, *words, f"root@{self.address}", *([shlex.join(command)] if command else []))
 
-    def run(self, *command, check=True, stdin=None, timeout=120):
+    def run(self, *command, check=True, stdin=None, timeout=BOOT_SECONDS):
         """`stdin`: text, or an open file."""
         given = {"stdin": stdin} if hasattr(stdin, "fileno") else {"input": stdin or ""}
         result = subprocess.run(self.shell(*command), cwd=self.place.folder, capture_output=True, text=True, errors="replace",

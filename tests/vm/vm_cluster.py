@@ -31,6 +31,8 @@ BUILD = os.path.dirname(BIN)
 NETWORK = "10.97.0.0/24"
 IMAGE = "localhost/hello:1"
 MOST = 16
+# Seconds for what takes a few when the processors, which are emulated, have the real ones for themselves.
+PATIENCE = 300
 PROGRAMS = ["/usr/sbin/dropbear", "/usr/sbin/nft", "/sbin/tc", "/bin/ip", "/bin/ss", "/sbin/bridge"]
 # What networks, limits and containers may ask of the kernel: loaded when it is first needed.
 MODULES = [*(f"kernel/net/{name}" for name in ("bridge", "netfilter", "ipv4", "ipv6", "sched", "8021q", "xfrm", "sctp")),
@@ -211,7 +213,10 @@ class VmCluster(ClusterView):
     def ctl_command(self):
         return [os.path.join(BIN, "swarmctl"), "--context", self.path("context.yaml")]
 
-    def ctl(self, *args, check=True, stdin=None, timeout=120):
+    def until(self, predicate, what, seconds=PATIENCE):
+        return super().until(predicate, what, seconds)
+
+    def ctl(self, *args, check=True, stdin=None, timeout=PATIENCE):
         return run(*self.ctl_command(), *args, check=check, input=stdin, timeout=timeout)
 
     def describe(self):
