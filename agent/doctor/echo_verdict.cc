@@ -161,7 +161,7 @@ class EchoJudge {
     } else if (!way.shaky.empty()) {
       out->severity = Severity::kWarning;
       out->message = StrCat(way.sent - way.received, " of ", way.sent, " packets to ", node,
-                            "'s address ", address, " are lost");
+                            "'s address ", address, " are lost", Because(way.refusal));
     } else if (way.full_lost) {
       out->severity = Severity::kBroken;
       out->message =
@@ -195,8 +195,9 @@ class EchoJudge {
                  " are lost, small ones arrive", Because(way.full_refusal), ": ", MtuAdvice());
     } else if (!way.shaky.empty()) {
       out->severity = Severity::kWarning;
-      out->message = StrCat(way.sent - way.received, " of ", way.sent, " packets to ",
-                            Some(way.shaky), where, " ", through, " are lost");
+      out->message =
+          StrCat(way.sent - way.received, " of ", way.sent, " packets to ", Some(way.shaky), where,
+                 " ", through, " are lost", Because(way.refusal));
     } else if (!way.unasked.empty()) {
       out->severity = Severity::kWarning;
       out->message = StrCat("cannot ask from inside ", Some(way.unasked));

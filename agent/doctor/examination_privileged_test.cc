@@ -3,6 +3,7 @@
 #include "agent/doctor/examination.h"
 
 #include <atomic>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "agent/doctor/connection_probe.h"
@@ -53,10 +54,12 @@ class ExaminationTest : public RouterTestWorld {
     std::erase_if(findings, [](const Finding& f) { return f.check == Check::kResolver; });
     return findings;
   }
-  static std::vector<std::string> Bad(const std::vector<Finding>& findings, Severity severity) {
+  static std::vector<std::string> Bad(const std::vector<Finding>& findings, Severity severity,
+                                      std::optional<Check> check = std::nullopt) {
     std::vector<std::string> messages;
     for (const Finding& finding : findings) {
-      if (finding.severity == severity) messages.push_back(finding.message);
+      const bool fits = !check || finding.check == *check;
+      if (fits && finding.severity == severity) messages.push_back(finding.message);
     }
     return messages;
   }
@@ -68,7 +71,9 @@ class ExaminationTest : public RouterTestWorld {
 };
 
 TEST_F(ExaminationTest, WhenAllIsWellEveryCheckSaysSo) {
-  const std::vector<Finding> findings = Look();
+  std::vector<Finding> findings = Look();
+  // Links that were made a moment ago may drop their first packets.
+  for (int i = 0; i < 3 && !Bad(findings, Severity::kWarning).empty(); ++i) findings = Look();
   EXPECT_THAT(Bad(findings, Severity::kBroken), IsEmpty());
   EXPECT_THAT(Bad(findings, Severity::kWarning), IsEmpty());
   std::set<Check> checks;
@@ -94,18 +99,18 @@ TEST_F(ExaminationTest, AMissingRouteIsNamedAndIsNotRepaired) {
   const std::string address = Task("front", "b").v4.ToString();
   ASSERT_EQ(Shell(one().router->router_namespace(), absl::StrCat("ip route del ", address)), "");
   for (int i = 0; i < 2; ++i) {
-    EXPECT_THAT(Bad(Look(), Severity::kBroken),
+    EXPECT_THAT(Bad(Look(), Severity::kBroken, Check::kKernelState),
                 Contains(AllOf(HasSubstr(absl::StrCat("the route to ", address, " (web.1)")),
                                HasSubstr("missing or wrong"))));
   }
   ASSERT_OK(one().router->Resync());
-  EXPECT_THAT(Bad(Look(), Severity::kBroken), IsEmpty());
+  EXPECT_THAT(Bad(Look(), Severity::kBroken, Check::kKernelState), IsEmpty());
 }
 
 TEST_F(ExaminationTest, RulesThatSomebodyChangedAreSeenInRouterAndHost) {
   ASSERT_EQ(Shell(one().router->router_namespace(), "nft add chain inet swarm strange"), "");
   ASSERT_EQ(Shell(*one().host, "nft flush chain inet swarm own"), "");
-  EXPECT_THAT(Bad(Look(), Severity::kBroken),
+  EXPECT_THAT(Bad(Look(), Severity::kBroken, Check::kKernelState),
               ElementsAre(AllOf(HasSubstr("the router's nftables rules"),
                                 HasSubstr("table inet swarm of the host"))));
 }
@@ -116,14 +121,14 @@ TEST_F(ExaminationTest, AForwardChainOfAnAdministratorThatDropsIsAWarningUnlessI
                   "policy drop; }; }'"),
             "");
   ASSERT_OK(one().router->Resync());
-  EXPECT_THAT(Bad(Look(), Severity::kWarning),
+  EXPECT_THAT(Bad(Look(), Severity::kWarning, Check::kKernelState),
               ElementsAre(HasSubstr("nftables table inet filter drops")));
   ASSERT_EQ(Shell(*one().host,
                   "nft add rule inet filter forward iifname swarm0 accept; "
                   "nft add rule inet filter forward oifname swarm0 accept"),
             "");
   ASSERT_OK(one().router->Resync());
-  EXPECT_THAT(Bad(Look(), Severity::kWarning), IsEmpty());
+  EXPECT_THAT(Bad(Look(), Severity::kWarning, Check::kKernelState), IsEmpty());
 }
 
 TEST_F(ExaminationTest, AContainerWhoseLinkIsDownIsFoundFromTheOtherNode) {
