@@ -5,13 +5,15 @@
 // memory into a process. Manager and agent ask a registry now and then or never, so they are not
 // linked to it: these definitions stand in for the linker's, and forward to the real ones. What
 // differs from being linked: a machine without libcurl4 (a package that ours depends on) is noticed
-// at the first pull.
+// at the first pull, by WhyNoCurl. Nothing else of this may be called before that said "".
 #include <curl/curl.h>
 #include <dlfcn.h>
 
 #include <cstdarg>
 
 #include "common/check.h"
+#include "common/oci/lazy_curl.h"
+#include "common/strings.h"
 
 namespace {
 
@@ -25,10 +27,6 @@ Function* Find(void* library, const char* name) {
 struct Curl {
   // RTLD_LOCAL: what libcurl calls inside of itself stays its own.
   void* library = dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL);
-  bool loaded = [this] {
-    CHECK(library != nullptr) << dlerror() << ": install Debian's libcurl4";
-    return true;
-  }();
   decltype(curl_global_init)* global_init =
       Find<decltype(curl_global_init)>(library, "curl_global_init");
   decltype(curl_easy_init)* easy_init = Find<decltype(curl_easy_init)>(library, "curl_easy_init");
@@ -59,6 +57,19 @@ Curl& Library() {
 }
 
 }  // namespace
+
+namespace swarm::oci {
+
+std::string WhyNoCurl() {
+  static const std::string why = [] {
+    // Stays loaded for Library().
+    if (dlopen("libcurl.so.4", RTLD_NOW | RTLD_LOCAL) != nullptr) return std::string();
+    return StrCat(dlerror(), ": install Debian's libcurl4, then start this daemon again");
+  }();
+  return why;
+}
+
+}  // namespace swarm::oci
 
 // curl's macros of these names check types at the caller; here the functions themselves are meant.
 #undef curl_easy_setopt

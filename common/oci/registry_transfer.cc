@@ -11,6 +11,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "common/check.h"
+#include "common/oci/lazy_curl.h"
 #include "common/strings.h"
 #include "common/version.h"
 
@@ -211,6 +212,9 @@ void Transfers::GiveBack(std::unique_ptr<Handle> handle) {
 
 TransferResult Transfers::Get(const TransferRequest& request, const TransferBody& body,
                               const std::atomic<bool>& cancelled) {
+  if (const std::string why = WhyNoCurl(); !why.empty()) {
+    return {.outcome = TransferResult::Outcome::kRefused, .reason = why};
+  }
   std::unique_ptr<Handle> handle = Take();
   CURL* curl = handle->curl;
   char detail[CURL_ERROR_SIZE] = "";
