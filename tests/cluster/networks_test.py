@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 
-from harness import ClusterTest, TEST_IMAGE, main, run, wait_for
+from harness import TEST_IMAGE, main, run, wait_for
+from network_test_case import NetworkTestCase
 
 # Tells each client who it is and who answers; told to stop, lets what is under way end, as servers do.
 TELL = ["sh", "-c", r"""mkdir -p /www/cgi-bin && cd /www
@@ -16,21 +17,9 @@ httpd -f -p 80 -h /www & wait $!"""]
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
 
 
-class NetworksTest(ClusterTest):
+class NetworksTest(NetworkTestCase):
     def create(self, cluster, name, *flags, command=TELL):
-        return cluster.ctl("service", "create", "--detach", "--name", name, *flags, TEST_IMAGE, *command)
-
-    def inside(self, cluster, task, *command, check=True):
-        """A program of this machine in the network namespace of a task's container."""
-        host = next(h for h in cluster.hosts if h.name == task["Node"])
-        return run("nsenter", f"--net=/proc/{host.init_pid(task['ID'])}/ns/net", "--", *command, check=check)
-
-    def dig(self, cluster, task, name, kind="A"):
-        out = self.inside(cluster, task, "dig", "+short", "+time=2", "+tries=1", "@127.0.0.11", kind, name).stdout
-        return sorted(out.split())
-
-    def fetch(self, namespace, url, check=True):
-        return run("nsenter", f"--net=/run/netns/{namespace}", "--", "curl", "-sS", "--max-time", "5", url, check=check)
+        return super().create(cluster, name, *flags, command=command)
 
     def test_services_find_and_reach_each_other_by_name_across_nodes(self):
         cluster = self.cluster(workers=2)
