@@ -113,7 +113,7 @@ class DoctorTest(ClusterTest):
         self.is_well_again(cluster)
         with self.subTest("a forward chain of another program that drops"), \
                 self.rules(one.namespace, "chain FORWARD { type filter hook forward priority 0; policy drop; }"):
-            self.finds(cluster, "chain FORWARD", "ip trouble", state="WARNING", check="kernel state", node=one.name)
+            self.finds(cluster, "chain FORWARD", "table ip trouble drops", state="WARNING", check="kernel state", node=one.name)
             self.assertEqual(self.doctor(cluster, "--node", one.name).returncode, 0, "a warning alone is no failure")
         self.is_well_again(cluster)
 
