@@ -174,7 +174,8 @@ bool NetworkBook::NodeFacts::operator==(const NodeFacts& other) const {
   const auto sorted = [](const NodeLabels& all) {
     return std::map<std::string, std::string>(all.begin(), all.end());
   };
-  return std::tie(underlay, ingress, down) == std::tie(other.underlay, other.ingress, other.down) &&
+  return std::tie(underlay, ingress, wireguard_key, down) ==
+             std::tie(other.underlay, other.ingress, other.wireguard_key, other.down) &&
          sorted(labels) == sorted(other.labels);
 }
 
