@@ -261,11 +261,12 @@ TEST(DependsOnTest, NamesAreThoseOfTheStackAndWhatIsWaitedForGoesFirst) {
 }
 
 TEST(DependsOnTest, WhatCanNeverStartIsRefusedWithItsPlace) {
-  EXPECT_THAT(Load("services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [c]}\n"
-                   "  c: {image: x, depends_on: [b]}\n"),
-              StatusIs(kInvalid,
-                       "web.yml:4:29: services.c.depends_on: none of them would ever start: b waits "
-                       "for c waits for b"));
+  EXPECT_THAT(
+      Load("services:\n  a: {image: x, depends_on: [b]}\n  b: {image: x, depends_on: [c]}\n"
+           "  c: {image: x, depends_on: [b]}\n"),
+      StatusIs(kInvalid,
+               "web.yml:4:29: services.c.depends_on: none of them would ever start: b waits "
+               "for c waits for b"));
   EXPECT_THAT(Load("services: {a: {image: x, depends_on: [a]}}\n"),
               StatusIs(kInvalid, HasSubstr("a waits for a")));
   ExpectInvalid("    depends_on: [db]\n",

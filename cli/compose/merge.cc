@@ -2,20 +2,14 @@
 
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
+#include <vector>
+
+#include "common/strings.h"
 
 namespace swarm::cli::compose {
 namespace {
-
-void PutEntry(Value& map, Entry entry) {
-  for (Entry& old : map.entries) {
-    if (old.key == entry.key) {
-      old = std::move(entry);
-      return;
-    }
-  }
-  map.entries.push_back(std::move(entry));
-}
 
 // A list of "KEY=value" (or of names, when `split` is false) as a map. Left alone when it is none.
 void ListToMap(Value* list, bool split) {
@@ -28,6 +22,7 @@ void ListToMap(Value* list, bool split) {
   map.line = list->line;
   map.column = list->column;
   map.file = list->file;
+  std::unordered_map<std::string, size_t> places;  // by key
   for (Value& item : list->items) {
     const size_t equals = split ? item.text.find('=') : std::string::npos;
     Entry entry{item.text.substr(0, equals), Value(), item.line, item.column, item.file};
@@ -39,7 +34,12 @@ void ListToMap(Value* list, bool split) {
       entry.value.quoted = true;
       entry.value.text = item.text.substr(equals + 1);
     }
-    PutEntry(map, std::move(entry));
+    const auto [place, added] = places.try_emplace(entry.key, map.entries.size());
+    if (added) {
+      map.entries.push_back(std::move(entry));
+    } else {
+      map.entries[place->second] = std::move(entry);
+    }
   }
   *list = std::move(map);
 }
@@ -67,15 +67,37 @@ std::string PlaceOf(std::string_view key, const Value& item) {
   return "";
 }
 
-void MergeItem(Value& base, Value item, std::string_view key) {
-  const std::string place = PlaceOf(key, item);
-  for (Value& old : base.items) {
-    if (SameValue(old, item)) return;
-    if (place.empty() || PlaceOf(key, old) != place) continue;
-    old = std::move(item);
-    return;
+// Two items with the same are one: by their place, else by all that they hold.
+void AppendIdentity(const Value& value, std::string* to) {
+  StrAppend(to, static_cast<int>(value.kind), ":", value.text.size(), ":", value.text, "(");
+  for (const Value& item : value.items) AppendIdentity(item, to);
+  for (const Entry& entry : value.entries) {
+    StrAppend(to, entry.key.size(), "=", entry.key);
+    AppendIdentity(entry.value, to);
   }
-  base.items.push_back(std::move(item));
+  StrAppend(to, ")");
+}
+
+std::string IdentityOf(std::string_view key, const Value& item) {
+  std::string place = PlaceOf(key, item);
+  if (!place.empty()) return StrCat("at ", place);
+  std::string all;
+  AppendIdentity(item, &all);
+  return all;
+}
+
+void MergeItems(Value& base, std::vector<Value> items, std::string_view key) {
+  std::unordered_map<std::string, size_t> known;
+  for (size_t i = 0; i < base.items.size(); ++i)
+    known.try_emplace(IdentityOf(key, base.items[i]), i);
+  for (Value& item : items) {
+    const auto [at, added] = known.try_emplace(IdentityOf(key, item), base.items.size());
+    if (added) {
+      base.items.push_back(std::move(item));
+    } else {
+      base.items[at->second] = std::move(item);
+    }
+  }
 }
 
 void MergeAt(Value& base, Value over, std::string_view key) {
@@ -85,7 +107,7 @@ void MergeAt(Value& base, Value over, std::string_view key) {
     base = std::move(over);
     return;
   }
-  for (Value& item : over.items) MergeItem(base, std::move(item), key);
+  MergeItems(base, std::move(over.items), key);
   for (Entry& entry : over.entries) {
     if (Value* old = base.Find(entry.key)) {
       MergeAt(*old, std::move(entry.value), entry.key);

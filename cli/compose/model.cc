@@ -20,6 +20,7 @@ namespace swarm::cli::compose {
 namespace {
 
 constexpr size_t kMostFiles = 100;
+constexpr size_t kMostBytes = 32 << 20;
 constexpr size_t kDeepest = 8;
 constexpr std::string_view kSections[] = {"services", "networks", "volumes", "secrets", "configs"};
 
@@ -56,6 +57,8 @@ class ModelReader {
     if (root.ok()) {
       if (absl::Status status = Extend(*root, file, lookup); !status.ok()) root = status;
     }
+    // Who reads the file again may have other variables.
+    std::erase_if(bases_, [&](const auto& base) { return base.first.first == way_; });
     way_.pop_back();
     return root;
   }
@@ -77,6 +80,11 @@ class ModelReader {
   absl::StatusOr<Value> Parse(const SourceFile& file, const Lookup& lookup) {
     if (++read_ > kMostFiles) {
       return absl::ResourceExhaustedError(StrCat(file.name, ": more than ", kMostFiles, " files"));
+    }
+    bytes_ += file.text.size();
+    if (bytes_ > kMostBytes) {
+      return absl::ResourceExhaustedError(
+          StrCat(file.name, ": with this the files are longer than ", kMostBytes >> 20, " MiB"));
     }
     ASSIGN_OR_RETURN(Value root, ParseYaml(file.text, file.name));
     if (root.IsNull()) {
@@ -266,13 +274,15 @@ class ModelReader {
     if (service.empty()) return absl::InvalidArgumentError("names no service");
     if (other.empty()) return WithBases(root, file, lookup, service, chain);
     const std::string path = PathFrom(file.folder, other);
-    auto it = bases_.find(path);
+    // Files that share their variables share what is read.
+    auto it = bases_.find({way_, path});
     if (it == bases_.end()) {
       ASSIGN_OR_RETURN(SourceFile source, Open(path));
       ASSIGN_OR_RETURN(Value parsed, Parse(source, lookup));
-      it = bases_.emplace(path, std::pair(std::move(source), std::move(parsed))).first;
+      it = bases_.emplace(std::pair(way_, path), std::pair(std::move(source), std::move(parsed)))
+               .first;
     }
-    // Looked up again: the map may grow meanwhile, its elements stay where they are.
+    // The map may grow meanwhile, its elements stay where they are.
     return WithBases(it->second.second, it->second.first, lookup, service, chain);
   }
 
@@ -281,8 +291,10 @@ class ModelReader {
   std::vector<SourceFile> files_;
   std::vector<std::string> unset_;
   std::vector<std::string> way_;  // names of files that are being read, the outermost first
-  size_t read_ = 0;
-  std::map<std::string, std::pair<SourceFile, Value>> bases_;  // by path: files that extends names
+  size_t read_ = 0;               // files
+  size_t bytes_ = 0;              // of them
+  // Files that extends names, by who reads them (with which variables) and path.
+  std::map<std::pair<std::vector<std::string>, std::string>, std::pair<SourceFile, Value>> bases_;
 };
 
 }  // namespace

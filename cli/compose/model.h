@@ -6,7 +6,7 @@
 // next -c file, which may change anything. `extends` takes a service of the same file or of another
 // one as the base of a service; what only a base has needs nothing else of its file.
 //
-// Bounds: 100 files, 8 deep; a circle is an error with the way round. Pure except for
+// Bounds: 100 files, 32 MiB, 8 deep; a circle is an error with the way round. Pure except for
 // StackOptions::read_file; any thread.
 #ifndef SWARM_CLI_COMPOSE_MODEL_H_
 #define SWARM_CLI_COMPOSE_MODEL_H_

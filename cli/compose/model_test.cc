@@ -161,6 +161,27 @@ TEST_F(ModelTest, ServicesOfProfilesThatAreNotActiveAreLeftOut) {
                                            "give --profile dev")));
 }
 
+TEST_F(ModelTest, ADependencyThatIsNotRequiredMayBeInactive) {
+  const auto stack = Load(
+      "services: {web: {image: x, depends_on: {debug: {required: false}}},"
+      " debug: {image: x, profiles: [dev]}}\n");
+  ASSERT_OK(stack);
+  EXPECT_THAT(NamesOf(*stack), ElementsAre("web"));
+}
+
+TEST_F(ModelTest, EachIncludedFileFillsInItsOwnVariablesWhereItExtendsTheSameFile) {
+  files_["/common.yml"] = "services: {base: {image: 'redis:$TAG'}}\n";
+  for (const char* name : {"a", "b"}) {
+    files_[StrCat("/srv/", name, "/x.yml")] =
+        StrCat("services: {", name, ": {extends: {file: /common.yml, service: base}}}\n");
+    files_[StrCat("/srv/", name, "/.env")] = StrCat("TAG=", name, "\n");
+  }
+  const auto stack = Load("include: [a/x.yml, b/x.yml]\n");
+  ASSERT_OK(stack);
+  EXPECT_EQ(stack->services.at(0).spec.task().container().image(), "redis:a");
+  EXPECT_EQ(stack->services.at(1).spec.task().container().image(), "redis:b");
+}
+
 TEST_F(ModelTest, WhatGoesToOnePlaceOfTheContainerIsReplacedByALaterFile) {
   Value base = *ParseYaml(
       "services: {a: {volumes: ['x:/data', {type: tmpfs, target: /tmp}], secrets: [s, t]}}\n",

@@ -136,9 +136,10 @@ TEST(StackNetworksTest, HostAndNoneStandAlone) {
   };
   EXPECT_THAT(mode("host"), ElementsAre("host"));
   EXPECT_THAT(mode("none"), ElementsAre("none"));
-  EXPECT_THAT(LoadWeb("    network_mode: bridge\n"),
-              StatusIs(kInvalid, HasSubstr("web.yml:4:19: services.web.network_mode: must be host or "
-                                           "none, not bridge")));
+  EXPECT_THAT(
+      LoadWeb("    network_mode: bridge\n"),
+      StatusIs(kInvalid, HasSubstr("web.yml:4:19: services.web.network_mode: must be host or "
+                                   "none, not bridge")));
   EXPECT_THAT(LoadWeb("    network_mode: host\n    networks: [a]\n", "networks: {a: }\n"),
               StatusIs(kInvalid, HasSubstr("host stands alone")));
   EXPECT_THAT(
@@ -207,9 +208,10 @@ TEST(StackNetworksTest, PortsAreShortOrLong) {
       published_port: 9001
       publish_mode: PUBLISH_MODE_INGRESS
     })pb");
-  EXPECT_THAT(stack->warnings,
-              ElementsAre(AllOf(StartsWith("web.yml:9:9: services.web.ports[3] is published on all"),
-                                HasSubstr("127.0.0.1 is left out"))));
+  EXPECT_THAT(
+      stack->warnings,
+      ElementsAre(AllOf(StartsWith("web.yml:9:9: services.web.ports[3] is published on all"),
+                        HasSubstr("127.0.0.1 is left out"))));
 }
 
 TEST(StackNetworksTest, HostsAndNameServersReachTheContainer) {
@@ -256,7 +258,8 @@ TEST(StackNetworksTest, BadValuesNameTheirPlace) {
         << file;
   }
   const std::pair<const char*, const char*> lines[] = {
-      {"    networks: [gone]\n", "web.yml:4:16: services.web.networks: the network gone is not decl"},
+      {"    networks: [gone]\n",
+       "web.yml:4:16: services.web.networks: the network gone is not decl"},
       {"    networks: {default: {alias: x}}\n", "did you mean aliases?"},
       {"    ports: 80\n", "services.web.ports: must be a list"},
       {"    ports: [[80]]\n", "services.web.ports[0]: must be a map"},

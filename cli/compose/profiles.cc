@@ -44,9 +44,13 @@ void LeaveOutInactive(Value& root, const std::vector<std::string>& active, Probl
   if (inactive.empty()) return;
   std::erase_if(services->entries,
                 [&](const Entry& entry) { return inactive.contains(entry.key); });
-  for (const Entry& entry : services->entries) {
-    const Value* depends = entry.value.Find("depends_on");
+  for (Entry& entry : services->entries) {
+    Value* depends = entry.value.Find("depends_on");
     if (depends == nullptr) continue;
+    std::erase_if(depends->entries, [&](const Entry& dependency) {
+      const Value* required = dependency.value.Find("required");
+      return inactive.contains(dependency.key) && required != nullptr && required->text == "false";
+    });
     for (const Entry& dependency : depends->entries) {
       const auto it = inactive.find(dependency.key);
       if (it == inactive.end()) continue;

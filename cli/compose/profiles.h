@@ -11,7 +11,8 @@
 namespace swarm::cli::compose {
 
 // Takes out the services that name profiles of which none is in `active` ("*" is all). That one
-// that stays depends on one that goes is a problem, which says the profile that would help.
+// that stays depends on one that goes is a problem, which says the profile that would help, unless
+// the dependency says `required: false`.
 void LeaveOutInactive(Value& root, const std::vector<std::string>& active, Problems& problems);
 
 }  // namespace swarm::cli::compose

@@ -10,7 +10,7 @@
 //   rules;
 //              a rollback that fails is paused and never rolled back again
 //   continue   goes on; a failed slot is changed over again as the restart policy allows, one whose
-//              late task is lost at once
+//              late task loses its node at once
 // Not paused by then, `monitor` after the last slot the update is COMPLETED. While a revision's
 // image is not resolved nothing is stopped for it. A paused update goes on with the next revision,
 // or when an update that changes nothing clears its state.

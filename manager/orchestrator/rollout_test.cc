@@ -332,6 +332,24 @@ TEST_F(RolloutTest, ContinueTriesAgainWhenALateTaskLosesItsNode) {
   EXPECT_EQ(UpdateState(web), Update::STATE_COMPLETED);
 }
 
+TEST_F(RolloutTest, ALateTaskThatFailsByItselfIsNotTriedAgainWithoutTheRestartPolicy) {
+  const Id web = RunningService(1, Restart(v1::RestartPolicy::CONDITION_NONE));
+  UpdateTo(web, "app:2", [](Config& config) {
+    config.set_order(Config::ORDER_START_FIRST);
+    config.set_failure_action(Config::FAILURE_ACTION_CONTINUE);
+    config.mutable_progress_deadline()->set_seconds(60);
+  });
+  world_.loop().RunUntilIdle();
+  const Id late = FirstOf(web, "app:2");
+  world_.loop().Advance(absl::Seconds(120));
+  world_.loop().RunUntilIdle();
+  ASSERT_EQ(UpdateState(web), Update::STATE_COMPLETED);
+  world_.Report(late, TaskState::kFailed, "exit 1");
+  world_.Pass(absl::Minutes(2));
+  EXPECT_EQ(Images(web), Names{"app:1"});
+  EXPECT_EQ(UpdateState(web), Update::STATE_COMPLETED);
+}
+
 TEST_F(RolloutTest, ATaskThatCannotBePlacedFailsTheUpdateAtItsDeadlineWithTheReason) {
   const Id web = RunningService(1);
   for (Id node : nodes_) world_.SetAvailability(node, v1::NodeSpec::AVAILABILITY_PAUSE);

@@ -329,7 +329,9 @@ void ServiceKeeper::KeepSlots(Turn& turn, const ServiceView& view, RevisionJudge
       rollouts_.OnEnded(turn, {view.id, turn.view().GetService(view.id), book}, *ended, judge);
     }
     if (SlotTasks(turn.view(), view.id, slot).Predecessor() != nullptr) continue;
-    if (book.changing.erase(slot) > 0 && IsLeftBehind(turn, view, slot, judge)) book.scan = true;
+    if (book.changing.erase(slot) == 0 || !IsLeftBehind(turn, view, slot, judge)) continue;
+    // One that ended by itself is tried again as often as the restart policy allows.
+    if (!ended.has_value() || slots_.DelayOfRetry(turn, *ended).has_value()) book.scan = true;
   }
   for (; !book.to_create.empty() && !book.scan && !turn.Exhausted(); book.to_create.pop_back()) {
     const NewSlot& next = book.to_create.back();

@@ -103,7 +103,8 @@ class VirtualMachine:
         try:
             with open(self.path("qemu"), "ab") as errors:
                 # No child of ours: it outlives us, and who ends it need not be who started it.
-                subprocess.run(["setsid", "--fork", "sh", "-c", 'echo $$; exec "$@"', "sh", *self.place.inside(*command)],
+                subprocess.run(["setsid", "--fork", "sh", "-c", 'set -- $(cut -d" " -f22 /proc/$$/stat) "$@"; echo "$$ $1" > ' + shlex.quote(self.path("pid")) +
+                                '; shift; echo $$; exec "$@"', "sh", *self.place.inside(*command)],
                                stdin=subprocess.DEVNULL, stdout=writer, stderr=errors, check=True)
         finally:
             os.close(writer)

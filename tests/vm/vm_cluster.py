@@ -190,9 +190,10 @@ class VmCluster(ClusterView):
             os.mkdir(folder, 0o700)
             os.chown(folder, uid, gid)
         for target, owner in ((self.path("context.yaml"), (0, 0)), (path, (uid, gid))):
-            with open(target, "w", encoding="utf-8", opener=lambda p, flags: os.open(p, flags, 0o600)) as f:
+            # "x": a context that is there already is the user's.
+            with open(target, "x", encoding="utf-8", opener=lambda p, flags: os.open(p, flags | os.O_NOFOLLOW, 0o600)) as f:
                 f.write(text)
-            os.chown(target, *owner)
+                os.fchown(f.fileno(), *owner)
 
     def load(self, archive):
         """The image of that archive, on every machine that runs: their names."""
@@ -257,6 +258,9 @@ def check_free(folder, name, count, network):
     for kind, there in (("network namespace", f"/run/netns/{name}"), ("link", f"/sys/class/net/{name}")):
         if os.path.exists(there):
             raise Refused(f"a {kind} {name} is there and not this checkout's: choose another --name")
+    context = context_file(name)[0]
+    if os.path.lexists(context):
+        raise Refused(f"swarmctl has a context {name} already, {context}: choose another --name")
     try:
         wanted = ipaddress.IPv4Network(network)
     except ValueError as error:
