@@ -262,6 +262,29 @@ absl::Status ClearPath(const std::string& path, const sockaddr_un& address) {
   return absl::OkStatus();
 }
 
+// As long as `path`, in the same folder.
+std::string WithoutName(std::string path) {
+  path.back() = path.back() == '~' ? '-' : '~';
+  return path;
+}
+
+absl::Status Name(int fd, const std::string& unnamed, const UnixSocketOptions& options,
+                  const LocalUsers& users) {
+  if (listen(fd, kBacklog) != 0) return ErrnoStatus(errno, StrCat("listen at ", options.path));
+  if (users.group.has_value() && chown(unnamed.c_str(), -1, *users.group) != 0) {
+    LogWarning("listener", StrCat("cannot give ", options.path, " to group ", options.group, ": ",
+                                  strerror(errno)));
+  }
+  if (chmod(unnamed.c_str(), options.mode) != 0) {
+    return ErrnoStatus(errno, StrCat("mode of ", options.path));
+  }
+  // Another process may have been as fast.
+  if (renameat2(AT_FDCWD, unnamed.c_str(), AT_FDCWD, options.path.c_str(), RENAME_NOREPLACE) != 0) {
+    return ErrnoStatus(errno, options.path);
+  }
+  return absl::OkStatus();
+}
+
 std::optional<gid_t> FindGroup(const std::string& name) {
   if (name.empty()) return std::nullopt;
   std::vector<char> buffer(64 << 10);
@@ -320,24 +343,18 @@ absl::StatusOr<std::unique_ptr<Listener>> ListenUnix(UnixSocketOptions options,
   // The new file takes its mode from the socket's, so that there is no moment with a wider one.
   fchmod(fd.get(), options.mode & 0600);
   LocalUsers users = {geteuid(), FindGroup(options.group)};
+  // It gets its name once it listens, with the users and the mode that it shall have: who waits for
+  // the file to be there connects when it is.
+  const std::string unnamed = WithoutName(options.path);
+  unlink(unnamed.c_str());
+  memcpy(address.sun_path, unnamed.c_str(), unnamed.size());
   if (bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) {
     return ErrnoStatus(errno, StrCat("bind ", options.path));
   }
-  // At once: who waits for the file to be there connects when it is. Others than root and this
-  // user cannot until the mode below.
-  if (listen(fd.get(), kBacklog) != 0) {
-    absl::Status status = ErrnoStatus(errno, StrCat("listen at ", options.path));
-    unlink(options.path.c_str());
-    return status;
-  }
-  if (users.group.has_value() && chown(options.path.c_str(), -1, *users.group) != 0) {
-    LogWarning("listener", StrCat("cannot give ", options.path, " to group ", options.group, ": ",
-                                  strerror(errno)));
-  }
-  if (chmod(options.path.c_str(), options.mode) != 0) {
-    absl::Status status = ErrnoStatus(errno, StrCat("mode of ", options.path));
-    unlink(options.path.c_str());
-    return status;
+  absl::Status named = Name(fd.get(), unnamed, options, users);
+  if (!named.ok()) {
+    unlink(unnamed.c_str());
+    return named;
   }
   return std::make_unique<PollingListener>(std::move(fd), StrCat("unix:", options.path),
                                            options.path, users, limits);
