@@ -130,6 +130,8 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
   state_ = {};
   ended_.clear();
   trouble_ = absl::OkStatus();
+  gathered_ = {};
+  for (auto& waits : std::exchange(gathered_done_, {})) waits(absl::CancelledError("it has left"));
   told_ = known_ = router_told_ = false;
   OnPoolThen(
       [router = router_, records = records_, needs] {
@@ -244,19 +246,22 @@ void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
   }
   resolver_->Replace(state_);
   router_told_ = true;  // it hears of things in the order of these calls
+  // What has gathered is in the state.
+  gathered_ = {};
+  auto waiting = std::exchange(gathered_done_, {});
+  waiting.push_back(std::move(done));
+  ++following_;
   OnPoolThen(
       [router = router_, needs = Needs(), state = state_]() -> absl::Status {
         ASSIGN_OR_RETURN(const auto open, router->GetAt(needs));
         return open->router->Apply(state);
       },
-      [this, done = std::move(done)](absl::Status status) mutable {
+      [this, waiting = std::move(waiting)](const absl::Status& status) mutable {
         trouble_ = status;
-        if (!status.ok()) {
-          LogError(kComponent, ToStd(status.message()));
-          router_told_ = false;
-        }
+        if (!status.ok()) router_told_ = false;
         ResyncAfter(status.ok() ? kResyncPeriod : kRetryPause);
-        done(std::move(status));
+        for (auto& told : waiting) told(status);
+        Followed(status);
       });
 }
 
@@ -268,21 +273,34 @@ void NodeNetworks::Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::St
   // Names change first: a new task is found a moment before it is reached for, and one that leaves
   // is not found any more before it is cut off.
   resolver_->Apply(update);
+  AppendUpdate(std::move(update), &gathered_);
+  gathered_done_.push_back(std::move(done));
+  if (following_ == 0) FollowGathered();
+}
+
+void NodeNetworks::FollowGathered() {
+  ++following_;
   OnPoolThen(
-      [router = router_, needs = Needs(), update = std::move(update)]() -> absl::Status {
+      [router = router_, needs = Needs(), update = std::exchange(gathered_, {})]() -> absl::Status {
         ASSIGN_OR_RETURN(const auto open, router->Get(needs));
         return open->router->Apply(update);
       },
-      [this, done = std::move(done)](absl::Status status) mutable {
+      [this, waiting = std::exchange(gathered_done_, {})](const absl::Status& status) mutable {
         trouble_ = status;
         if (!status.ok()) {
-          LogError(kComponent, ToStd(status.message()));
           ResyncAfter(kRetryPause);
         } else if (resync_timer_ == 0) {
           ResyncAfter(kResyncPeriod);
         }
-        done(std::move(status));
+        for (auto& told : waiting) told(status);
+        Followed(status);
       });
+}
+
+void NodeNetworks::Followed(const absl::Status& status) {
+  if (!status.ok()) LogError(kComponent, ToStd(status.message()));
+  if (--following_ > 0 || gathered_done_.empty()) return;
+  if (router_told_) FollowGathered();  // else all of it goes when it is tried again
 }
 
 // Somebody may have flushed our rules; a call may have failed half-way.

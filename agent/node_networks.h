@@ -21,6 +21,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -76,7 +77,8 @@ class NodeNetworks : public TaskNetworks {
   void Exit(absl::AnyInvocable<void()> done);
 
   // Of an assignment, in order. `done` when router and resolver follow it; an error is tried again
-  // by itself, and only a later call says that it went well.
+  // by itself, and only a later call says that it went well. What comes while the router is busy
+  // gathers and is one change to it, so that it lags by one change at most, however many come.
   void Apply(const v1::NetworkChanges& changes, bool complete,
              absl::AnyInvocable<void(absl::Status)> done);
 
@@ -112,6 +114,8 @@ class NodeNetworks : public TaskNetworks {
   // Changes what is known and has router and resolver follow.
   void Follow(NetworkUpdate update, absl::AnyInvocable<void(absl::Status)> done);
   void FollowAll(absl::AnyInvocable<void(absl::Status)> done);
+  void FollowGathered();
+  void Followed(const absl::Status& status);
   void OnPoolThen(absl::AnyInvocable<absl::Status()> work,
                   absl::AnyInvocable<void(absl::Status)> done);
   void ResyncAfter(absl::Duration delay);
@@ -129,6 +133,9 @@ class NodeNetworks : public TaskNetworks {
   bool told_ = false;         // a complete set since Enter
   bool known_ = false;        // that, or what was told to an earlier agent
   bool router_told_ = false;  // the router was given all of it: increments will do
+  int following_ = 0;         // calls of the router that have not come back
+  NetworkUpdate gathered_;    // meanwhile, and who waits for it
+  std::vector<absl::AnyInvocable<void(absl::Status)>> gathered_done_;
   // Tasks that have ended here, and are members all the same: the manager does not know yet.
   std::set<std::string> ended_;
   std::set<std::string> joined_;                   // by this process, and not ended

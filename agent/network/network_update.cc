@@ -1,6 +1,7 @@
 #include "agent/network/network_update.h"
 
 #include <map>
+#include <utility>
 
 namespace swarm::agent {
 namespace {
@@ -23,7 +24,30 @@ void ApplyTo(const std::map<K, V>& put, const std::set<K>& gone, std::map<K, V>*
   for (const auto& [key, value] : put) (*to)[key] = value;
 }
 
+// What came and went is gone all the same: it may have been there before.
+template <typename K, typename V>
+void AppendTo(std::map<K, V>& put, std::set<K>& gone, std::map<K, V>* put_into,
+              std::set<K>* gone_into) {
+  for (const K& key : gone) put_into->erase(key);
+  gone_into->merge(gone);
+  for (auto& [key, value] : put) {
+    gone_into->erase(key);
+    (*put_into)[key] = std::move(value);
+  }
+}
+
 }  // namespace
+
+void AppendUpdate(NetworkUpdate next, NetworkUpdate* into) {
+  AppendTo(next.put.networks, next.gone_networks, &into->put.networks, &into->gone_networks);
+  AppendTo(next.put.peers, next.gone_peers, &into->put.peers, &into->gone_peers);
+  AppendTo(next.put.tasks, next.gone_tasks, &into->put.tasks, &into->gone_tasks);
+  AppendTo(next.put.services, next.gone_services, &into->put.services, &into->gone_services);
+  AppendTo(next.put.ingress_ports, next.gone_ingress_ports, &into->put.ingress_ports,
+           &into->gone_ingress_ports);
+  AppendTo(next.put.host_ports, next.gone_host_ports, &into->put.host_ports,
+           &into->gone_host_ports);
+}
 
 NetworkUpdate UpdateBetween(const NetworkState& from, const NetworkState& to) {
   NetworkUpdate update;

@@ -27,6 +27,10 @@ struct NetworkUpdate {
 // What leads from `from` to `to`. Costs what both hold.
 NetworkUpdate UpdateBetween(const NetworkState& from, const NetworkState& to);
 
+// `into`, and then `next`, as one update: whoever applies it is where both would have led one after
+// the other. Costs what `next` holds.
+void AppendUpdate(NetworkUpdate next, NetworkUpdate* into);
+
 // Removing what is not there is harmless.
 void ApplyUpdate(const NetworkUpdate& update, NetworkState* state);
 
