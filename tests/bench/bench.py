@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Benchmarks with their peers beside them in the same run.
 
-    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, autoscale, net-node, net-overlay, vip; default: all
+    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, attach, autoscale, net-node,
+                                                           net-overlay, vip, net-churn; default: all
 """
 import argparse
 import contextlib
@@ -51,6 +52,20 @@ def footprint(peer, runs):
     return [row]
 
 
+def attach(peer, runs):
+    """Seconds until one container runs, without a network and in one, in turn."""
+    peer.make_bench_network()
+    alone, joined = [], []
+    for _ in range(5 * runs):
+        alone.append(peer.start_one(network=False))
+        joined.append(peer.start_one(network=True))
+    millis = lambda seconds: round(statistics.median(seconds) * 1000, 1)
+    row = {"bench": "attach", "peer": peer.name, "alone_ms": millis(alone), "joined_ms": millis(joined),
+           "adds_ms": millis([there - here for here, there in zip(alone, joined)])}
+    say(f"  {peer.name}: {row}")
+    return [row]
+
+
 def network(name, runs):
     """The router in network namespaces; the peer is what the kernel does without it, in the same program."""
     binary = os.path.join(os.environ["SWARM_BIN"], "../tests/network_bench")
@@ -58,8 +73,8 @@ def network(name, runs):
     return [json.loads(line) for line in out.splitlines()]
 
 
-NETWORK = ("net-node", "net-overlay", "vip")
-BENCHES = {"footprint": footprint, "converge": converge}
+NETWORK = ("net-node", "net-overlay", "vip", "attach", "net-churn")
+BENCHES = {"footprint": footprint, "converge": converge, "attach": attach}  # attach: also in NETWORK
 # Without a peer that could be run here (README.md says why), on a cluster of their own.
 ALONE = {"autoscale": autoscale.autoscale}
 
@@ -71,7 +86,7 @@ def main():
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--alone", action="store_true", help="without the peers")
     options = parser.parse_args()
-    known = [*BENCHES, *ALONE, *NETWORK]
+    known = [*dict.fromkeys([*BENCHES, *ALONE, *NETWORK])]
     names = options.names or known
     for name in names:
         if name not in known:

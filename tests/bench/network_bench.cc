@@ -1,7 +1,7 @@
 // What the router costs: containers on one node and across nodes, with the kernel's plain way
 // beside them in the same run. Prints one JSON object a line, as bench.py does.
 //
-//   network_bench net-node|net-overlay|vip [RUNS]
+//   network_bench net-node|net-overlay|vip|attach|net-churn [RUNS]
 //
 // Hosts are network namespaces on one machine, so both ends and the wire share its processors: the
 // ratio counts.
@@ -12,11 +12,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "agent/network/nft_context.h"
+#include "agent/network/router_plan.h"
 #include "agent/network/router_test_world.h"
 #include "common/check.h"
 
@@ -28,6 +32,11 @@ constexpr char kSeconds[] = "3";
 double Median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
+}
+
+double Late(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() * 95 / 100];
 }
 
 class NetworkBench : public RouterTestWorld {
@@ -89,7 +98,161 @@ class NetworkBench : public RouterTestWorld {
          {"ratio", Median(vip) / Median(direct)}});
   }
 
+  // What a place in a network adds to a container's start: its namespace with a link, addresses,
+  // routes and the router's end. Beside it the same by a bridge: the standard CNI plugins, which
+  // are programs, and `ip` from one shell.
+  void Attach() {
+    Apply();
+    const auto plain = MakeHost("plain1", 11);
+    const std::string made = Shell(*plain,
+                                   "ip link add cni0 type bridge && ip link set cni0 up &&"
+                                   " ip address add 10.8.0.1/16 dev cni0");
+    CHECK(made.empty()) << made;
+    std::vector<double> ours, cni, by_hand;
+    for (int i = 0; i < 20 * runs_; ++i) {
+      ours.push_back(AttachMillis(i));
+      cni.push_back(BridgeMillis(*plain, CniScript(i)));
+      by_hand.push_back(BridgeMillis(*plain, IpScript(i)));
+    }
+    Say({{"bench", "attach"},
+         {"ours_ms_p50", Median(ours)},
+         {"ours_ms_p95", Late(ours)},
+         {"cni_bridge_ms_p50", Median(cni)},
+         {"ip_bridge_ms_p50", Median(by_hand)},
+         {"ratio_cni", Median(cni) / Median(ours)}});
+  }
+
+  // One task leaves its service, among so many services: until the kernel holds it. Beside it the
+  // whole table anew, as tools do that do not keep what they said last. And one more connection
+  // through a virtual address among so many others.
+  void NetChurn() {
+    AddNetwork(MakeNetwork("big", 4100, {"10.64.0.0/12"}));
+    AddContainer("a", "client", nodes_.at("n1"), {"front"});
+    AddContainer("b", "web", nodes_.at("n1"), {"front"});
+    Put(&state_,
+        NetworkService{.network_id = "front", .service_id = "web", .vip4 = Ip("10.0.1.200")});
+    const UniqueFd listener = Listen(Space("b"), 80).value();
+    const NetworkNamespace client = Space("a");
+    const auto plain = MakeHost("plain1", 11);
+    const std::vector<int> sizes = {10, 100, 1000};
+    std::map<int, std::vector<double>> change, anew, connect;
+    for (int run = 0; run < runs_; ++run) {
+      for (const int services : sizes) {
+        HaveServices(services);
+        const NetworkState state = StateOf(nodes_.at("n1"));
+        CHECK(nodes_.at("n1").router->Apply(state).ok());
+        for (int i = 0; i < 50; ++i) change[services].push_back(ChangeMillis(state, i % services));
+        anew[services].push_back(WholeTableMillis(*plain, state));
+        for (int i = 0; i < 2000; ++i) {
+          connect[services].push_back(ConnectMicros(client, Ip("10.0.1.200"), listener));
+        }
+      }
+    }
+    for (const int services : sizes) {
+      Say({{"bench", "net-churn"},
+           {"services", services},
+           {"change_ms_p50", Median(change[services])},
+           {"change_ms_p95", Late(change[services])},
+           {"whole_table_ms_p50", Median(anew[services])},
+           {"vip_connect_us_p50", Median(connect[services])}});
+    }
+  }
+
  private:
+  static constexpr int kTasksOfService = 5;
+
+  // Milliseconds that `work` takes.
+  static double Millis(const std::function<void()>& work) {
+    const absl::Time before = absl::Now();
+    work();
+    return absl::ToDoubleMilliseconds(absl::Now() - before);
+  }
+
+  double AttachMillis(int number) {
+    const std::string id = absl::StrCat("t", number);
+    Put(&state_, MakeTask("front", "web", id, "n1",
+                          {Ip("10.0.1.5").Plus(static_cast<uint64_t>(number)).ToString()}));
+    const Attachment attachment = PlanAttachment(state_, id, {"front"}).value();
+    Attachments& attachments = *nodes_.at("n1").attachments;
+    const double millis = Millis([&] { CHECK(attachments.Attach(attachment).ok()); });
+    CHECK(attachments.Detach(id).ok());
+    return millis;
+  }
+
+  static double BridgeMillis(const NetworkNamespace& host, const std::string& script) {
+    std::string out;
+    const double millis = Millis([&] { out = Shell(host, script); });
+    Shell(host, "ip netns delete network_bench");
+    CHECK(!absl::StrContains(out, "exit ")) << out;
+    return millis;
+  }
+
+  static std::string CniScript(int number) {
+    return absl::StrCat(
+        "ip netns add network_bench && echo '{\"cniVersion\": \"0.4.0\", \"name\": \"bench\","
+        " \"type\": \"bridge\", \"bridge\": \"cni0\", \"ipam\": {\"type\": \"static\","
+        " \"addresses\": [{\"address\": \"10.8.1.",
+        number % 250 + 2,
+        "/16\", \"gateway\": \"10.8.0.1\"}], \"routes\": [{\"dst\": \"0.0.0.0/0\"}]}}' |"
+        " CNI_COMMAND=ADD CNI_CONTAINERID=bench CNI_NETNS=/run/netns/network_bench CNI_IFNAME=eth0"
+        " CNI_PATH=/usr/lib/cni /usr/lib/cni/bridge");
+  }
+
+  // The link of the one before may be there yet: the kernel takes a namespace down behind our back.
+  static std::string IpScript(int number) {
+    const std::string link = absl::StrCat("bench", number);
+    return absl::StrCat("ip netns add network_bench && ip link add ", link,
+                        " type veth peer name eth0 netns network_bench && ip link set ", link,
+                        " master cni0 up && ip -n network_bench link set lo up &&"
+                        " ip -n network_bench link set eth0 up &&"
+                        " ip -n network_bench address add 10.8.1.",
+                        number % 250 + 2,
+                        "/16 dev eth0 && ip -n network_bench route add default via 10.8.0.1");
+  }
+
+  // So many services of five tasks each, on the other node.
+  void HaveServices(int services) {
+    std::erase_if(state_.services, [](const auto& of) { return of.second.network_id == "big"; });
+    std::erase_if(state_.tasks, [](const auto& of) { return of.second.network_id == "big"; });
+    for (int i = 0; i < services; ++i) {
+      const std::string service = absl::StrCat("s", i);
+      const IpAddress base = Ip("10.64.1.0").Plus(static_cast<uint64_t>(i));
+      Put(&state_, NetworkService{.network_id = "big", .service_id = service, .vip4 = base});
+      for (int t = 1; t <= kTasksOfService; ++t) {
+        Put(&state_, MakeTask("big", service, absl::StrCat(service, ".", t), "n2",
+                              {base.Plus(static_cast<uint64_t>(t) << 12).ToString()}));
+      }
+    }
+  }
+
+  // A task of one service stops serving; the time to serve again is not counted.
+  double ChangeMillis(const NetworkState& state, int service) {
+    NetworkUpdate update;
+    const NetworkTask& task = state.tasks.at({"big", absl::StrCat("s", service, ".1")});
+    NetworkTask stopped = task;
+    stopped.serving = false;
+    Put(&update.put, stopped);
+    Router& router = *nodes_.at("n1").router;
+    const double millis = Millis([&] { CHECK(router.Apply(update).ok()); });
+    Put(&update.put, task);
+    CHECK(router.Apply(update).ok());
+    return millis;
+  }
+
+  static double WholeTableMillis(const NetworkNamespace& space, const NetworkState& state) {
+    const RouterFacts facts{.node_id = "n1",
+                            .underlay = Ip("192.0.2.1"),
+                            .host_link = "swarm0",
+                            .host4 = Ip("169.254.83.0"),
+                            .router4 = Ip("169.254.83.1")};
+    RouterPlanner planner(facts);
+    planner.Update(UpdateBetween({}, state));
+    const std::string all = NftReplacement(RouterRules(facts), planner.Wanted().router_table);
+    NftContext nft = NftContext::Open(space).value();
+    CHECK(nft.Run(all).ok());
+    return Millis([&] { CHECK(nft.Run(all).ok()); });
+  }
+
   static void Say(const nlohmann::json& row) { std::puts(row.dump().c_str()); }
 
   void Compare(const char* name, const std::function<double()>& ours,
@@ -141,7 +304,7 @@ class NetworkBench : public RouterTestWorld {
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fputs("usage: network_bench net-node|net-overlay|vip [RUNS]\n", stderr);
+    std::fputs("usage: network_bench net-node|net-overlay|vip|attach|net-churn [RUNS]\n", stderr);
     return 2;
   }
   swarm::agent::NetworkBench bench(argc > 2 ? std::atoi(argv[2]) : 3);
@@ -151,6 +314,10 @@ int main(int argc, char** argv) {
     bench.NetOverlay();
   } else if (std::strcmp(argv[1], "vip") == 0) {
     bench.Vip();
+  } else if (std::strcmp(argv[1], "attach") == 0) {
+    bench.Attach();
+  } else if (std::strcmp(argv[1], "net-churn") == 0) {
+    bench.NetChurn();
   } else {
     std::fprintf(stderr, "no benchmark %s\n", argv[1]);
     return 2;

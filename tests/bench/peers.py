@@ -68,12 +68,20 @@ class Ours(Peer):
         self.cluster = Cluster(cleanup.callback, workers=0)
         self.host = self.cluster.manager
 
-    def create(self, service, replicas):
+    def create(self, service, replicas, *flags):
         """Seconds until all replicas are Running, as the command line that waits for it sees them."""
         start = time.monotonic()
         self.cluster.ctl("service", "create", "--quiet", "--stability-wait", "0s", "--name", service,
-                         "--replicas", str(replicas), TEST_IMAGE, *STAY)
+                         "--replicas", str(replicas), *flags, TEST_IMAGE, *STAY)
         return time.monotonic() - start
+
+    def make_bench_network(self):
+        self.cluster.ctl("network", "create", "bench")
+
+    def start_one(self, network):
+        seconds = self.create("one", 1, *(["--network", "bench"] if network else []))
+        self.remove("one")
+        return seconds
 
     def remove(self, service):
         """Seconds until the service and every process, cgroup and shim of it are gone."""
@@ -171,6 +179,17 @@ class DockerSwarm(Peer):
                     str(replicas), "test:1", *STAY)
         wait_for(lambda: len(self.tasks("running")) == replicas, "docker's tasks", 300)
         return time.monotonic() - start
+
+    def make_bench_network(self):
+        self.docker("network", "create", "bench")
+
+    def start_one(self, network):
+        """A container, no service: its overlay networks want IPVS, which not every kernel has."""
+        start = time.monotonic()
+        container = self.docker("run", "--detach", "--network", "bench" if network else "none", "test:1", *STAY).stdout.strip()
+        seconds = time.monotonic() - start
+        self.docker("rm", "--force", container)
+        return seconds
 
     def remove(self, service):
         start = time.monotonic()
