@@ -59,6 +59,10 @@ void RouterPlanner::TouchTask(const NetworkTask& task, std::set<Part>* touched) 
 void RouterPlanner::TouchPeer(const NetworkPeer& peer, std::set<Part>* touched) const {
   touched->insert({Kind::kPeer, peer.network_id, peer.node_id});
   touched->insert({Kind::kTunnelNode, peer.node_id, ""});
+  if (const auto nodes = nodes_at_.find({peer.network_id, peer.underlay});
+      nodes != nodes_at_.end()) {
+    for (const std::string& id : nodes->second) touched->insert({Kind::kPeer, peer.network_id, id});
+  }
   const auto tasks = tasks_on_node_.find({peer.network_id, peer.node_id});
   if (tasks == tasks_on_node_.end()) return;
   for (const std::string& id : tasks->second) {
@@ -98,6 +102,7 @@ std::set<RouterPlanner::Part> RouterPlanner::Touched(const NetworkUpdate& update
 
 void RouterPlanner::Index(const NetworkPeer& peer, bool add) {
   Alter(&networks_of_node_, peer.node_id, peer.network_id, add);
+  Alter(&nodes_at_, {peer.network_id, peer.underlay}, peer.node_id, add);
 }
 
 void RouterPlanner::Index(const NetworkTask& task, bool add) {

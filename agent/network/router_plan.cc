@@ -59,16 +59,24 @@ bool IsTunnelled(const Network& network) {
   return network.driver == NetworkDriver::kOverlay && network.vni != 0;
 }
 
-MacAddress PeerMac(const Network& network, const NetworkPeer& peer) {
-  return MacAddress::Of(network.ingress && !peer.node_address.empty() ? peer.node_address
-                                                                      : peer.underlay);
+// What a node's end of the network's VXLAN link is named by; all nodes work out the same. On an
+// encrypted network and on the ingress network it is what the manager keeps unique: the underlay is
+// what an agent said of itself, and two may say the same.
+IpAddress EndOf(const Network& network, const std::string& node_id, const IpAddress& node_address,
+                const IpAddress& underlay) {
+  if (IsEncrypted(network)) return InnerAddress(node_id);
+  return network.ingress && !node_address.empty() ? node_address : underlay;
 }
 
-// The peer's address on the network's VXLAN link, as routes name it. That of the underlay is as
-// good as any and never two peers'; IPv4 goes by an IPv6 hop where the underlay has no IPv4.
+IpAddress EndOf(const Network& network, const NetworkPeer& peer) {
+  return EndOf(network, peer.node_id, peer.node_address, peer.underlay);
+}
+
+// The peer's address on the network's VXLAN link, as routes name it; IPv4 goes by an IPv6 hop where
+// its end is named by IPv6.
 IpAddress NextHop(const Network& network, const NetworkPeer& peer, Family family) {
-  return family == Family::kV4 && peer.underlay.is_v4() ? peer.underlay
-                                                        : PeerMac(network, peer).LinkLocal();
+  const IpAddress end = EndOf(network, peer);
+  return family == Family::kV4 && end.is_v4() ? end : MacAddress::Of(end).LinkLocal();
 }
 
 }  // namespace
@@ -175,9 +183,8 @@ RouterState RouterPlanner::OfNetwork(const Network& network) const {
         .vni = network.vni,
         .port = facts_.vxlan_port,
         .local = IsEncrypted(network) ? InnerAddress(facts_.node_id) : facts_.underlay,
-        .mac =
-            MacAddress::Of(network.ingress && !network.node_address.empty() ? network.node_address
-                                                                            : facts_.underlay),
+        .mac = MacAddress::Of(
+            EndOf(network, facts_.node_id, network.node_address, facts_.underlay)),
         .mtu = IsEncrypted(network) ? facts_.EncryptedMtu() : facts_.OverlayMtu()};
     if (network.ingress) sets["ingress_links"][StrCat("\"", link, "\"")] = "";
   }
@@ -206,7 +213,7 @@ RouterState RouterPlanner::OfPeer(const NetworkPeer& peer) const {
   if (FindPeer(peer.network_id, peer.node_id) == nullptr) return out;
   const Network* network = FindNetwork(peer.network_id);
   const std::string link = VxlanLinkName(network->vni);
-  const MacAddress mac = PeerMac(*network, peer);
+  const MacAddress mac = MacAddress::Of(EndOf(*network, peer));
   out.router.forwarding[{link, mac}] =
       IsEncrypted(*network) ? InnerAddress(peer.node_id) : peer.underlay;
   const uint32_t mark = EntranceMark(peer);
@@ -372,7 +379,8 @@ RouterPlanner::Change RouterPlanner::Around(std::set<Part> touched, Alter alter)
     const auto old = parts_.find(part);
     RouterState now = WorkOut(part);
     if (old != parts_.end()) {
-      if (old->second == now) continue;
+      // Peers that say one underlay share what leads there: it stays with the one that stays.
+      if (old->second == now && part.kind != Kind::kPeer) continue;
       change.before.Add(old->second);
     }
     change.after.Add(now);

@@ -8,7 +8,8 @@
 //   planner.Wanted()                                             → all, to compare with the kernel
 //
 // Each record (a network, a peer, a task, …) has a part of the whole that is worked out from it and
-// from the few records that it points at; keys of two parts are never the same. An update works out
+// from the few records that it points at; keys of two parts are never the same, but for peers of a
+// plain network that say one underlay, whose parts say the same of it. An update works out
 // only the parts of the records that it touches, before and after: its cost follows the change, not
 // the number of services. What points at something that is not there has an empty part until it is.
 #ifndef SWARM_AGENT_NETWORK_ROUTER_PLAN_H_
@@ -120,6 +121,7 @@ class RouterPlanner {
   std::map<std::string, std::set<PortKey>> ports_of_service_;
   std::map<std::string, std::set<PortKey>> ports_of_task_;
   std::map<std::string, std::set<std::string>> networks_of_node_;  // by its peers
+  std::map<std::tuple<std::string, IpAddress>, std::set<std::string>> nodes_at_;  // by underlay
   std::set<std::string> ingress_networks_;
   std::set<std::string> encrypted_networks_;
 };

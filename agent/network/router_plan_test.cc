@@ -88,6 +88,31 @@ TEST_F(RouterPlanTest, ATaskElsewhereIsReachedByItsNodeOverItsNetworksVxlan) {
   EXPECT_EQ(wanted_.router.neighbours.at({"vx4097", peer.LinkLocal()}), peer);
 }
 
+TEST_F(RouterPlanTest, OfTwoPeersThatSayOneUnderlayTheOneThatStaysIsReached) {
+  for (const char* network : {"front", "ingress"}) {
+    Put(&state_, NetworkPeer{network, "n3", Ip("192.0.2.2"),
+                             network == std::string("ingress") ? Ip("10.0.0.4") : IpAddress()});
+  }
+  Put(&state_, MakeTask("ingress", "web", "t3", "n3", {"10.0.0.7"}));
+  Update();
+  EXPECT_EQ(RouteTo("10.0.0.6/32")->via, Ip("10.0.0.3"));
+  EXPECT_EQ(RouteTo("10.0.0.7/32")->via, Ip("10.0.0.4"));
+  for (const char* network : {"front", "ingress"}) state_.peers.erase({network, "n3"});
+  state_.tasks.erase({"ingress", "t3"});
+  const auto change = Update();
+  const NamespaceState gone = Difference(change.before.router, change.after.router).remove;
+  const MacAddress shared = MacAddress::Of(Ip("192.0.2.2"));
+  EXPECT_FALSE(gone.forwarding.contains({"vx4097", shared}));
+  EXPECT_FALSE(gone.neighbours.contains({"vx4097", Ip("192.0.2.2")}));
+  EXPECT_TRUE(gone.forwarding.contains({"vx4096", MacAddress::Of(Ip("10.0.0.4"))}));
+  // And when it is somewhere else.
+  Put(&state_, NetworkPeer{"front", "n3", Ip("192.0.2.2"), {}});
+  Update();
+  Put(&state_, NetworkPeer{"front", "n3", Ip("192.0.2.3"), {}});
+  const auto moved = Update();
+  EXPECT_TRUE(Difference(moved.before.router, moved.after.router).remove.forwarding.empty());
+}
+
 TEST_F(RouterPlanTest, VxlanLeavesRoomForItsHeadersAndHasTheNodesAddress) {
   Update();
   const RouterState wanted = planner_.Wanted();

@@ -60,15 +60,34 @@ class TunnelPlanTest : public ::testing::Test {
 
 TEST_F(TunnelPlanTest, S11VxlanOfAnEncryptedNetworkGoesFromInnerToInnerAddressOnly) {
   Update();
-  const MacAddress mac = MacAddress::Of(Ip("192.0.2.2"));
+  const MacAddress mac = MacAddress::Of(InnerAddress("n2"));
+  const MacAddress plain_mac = MacAddress::Of(Ip("192.0.2.2"));
   for (const char* link : {"vx4097", "vx4098"}) {
     EXPECT_EQ(wanted_.router.vxlans.at(link).local, InnerAddress("n1"));
     EXPECT_EQ(wanted_.router.forwarding.at({link, mac}), InnerAddress("n2"));
     EXPECT_EQ(wanted_.router.vxlans.at(link).mtu, 1500 - 60 - 70);
   }
   EXPECT_EQ(wanted_.router.vxlans.at("vx4099").local, Ip("192.0.2.1")) << "the plain one";
-  EXPECT_EQ(wanted_.router.forwarding.at({"vx4099", mac}), Ip("192.0.2.2"));
+  EXPECT_EQ(wanted_.router.forwarding.at({"vx4099", plain_mac}), Ip("192.0.2.2"));
   EXPECT_EQ(wanted_.router.vxlans.at("vx4099").mtu, 1450);
+}
+
+TEST_F(TunnelPlanTest, S11ANodeThatSaysTheUnderlayOfAnotherOneGetsNothingThatIsForIt) {
+  Put(&state_, MakeTask("secret", "web", "t3", "n3", {"10.0.1.7"}));
+  Put(&state_, NetworkPeer{.network_id = "secret",
+                           .node_id = "n3",
+                           .underlay = Ip("192.0.2.2"),
+                           .wireguard_key = "key of n3"});
+  Update();
+  const auto sent_to = [&](const std::string& address) {
+    const Route& route = wanted_.router.routes.at({kMainTable, Prefix(address + "/32")});
+    const MacAddress mac = wanted_.router.neighbours.at({route.link, route.via});
+    return wanted_.router.forwarding.at({route.link, mac});
+  };
+  EXPECT_EQ(sent_to("10.0.1.6"), InnerAddress("n2"));
+  EXPECT_EQ(sent_to("10.0.1.7"), InnerAddress("n3"));
+  EXPECT_EQ(wanted_.router.vxlans.at("vx4097").mac, MacAddress::Of(InnerAddress("n1")))
+      << "as the others work it out";
 }
 
 TEST_F(TunnelPlanTest, OneLinkCarriesAllEncryptedNetworksAndANodeIsOnItOnce) {
@@ -105,7 +124,7 @@ TEST_F(TunnelPlanTest, S11ANodeWithoutAKeyIsReachedByNoWayAtAll) {
   Peer("secret").wireguard_key.clear();
   Update();
   EXPECT_FALSE(wanted_.router.routes.contains({kMainTable, Prefix("10.0.1.6/32")}));
-  EXPECT_FALSE(wanted_.router.forwarding.contains({"vx4097", MacAddress::Of(Ip("192.0.2.2"))}));
+  EXPECT_FALSE(wanted_.router.forwarding.contains({"vx4097", MacAddress::Of(InnerAddress("n2"))}));
   EXPECT_TRUE(wanted_.router.routes.contains({kMainTable, Prefix("10.0.2.6/32")}));
   Peer("secret").wireguard_key = "key of n2";
   Update();
