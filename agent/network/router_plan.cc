@@ -183,8 +183,8 @@ RouterState RouterPlanner::OfNetwork(const Network& network) const {
         .vni = network.vni,
         .port = facts_.vxlan_port,
         .local = IsEncrypted(network) ? InnerAddress(facts_.node_id) : facts_.underlay,
-        .mac = MacAddress::Of(
-            EndOf(network, facts_.node_id, network.node_address, facts_.underlay)),
+        .mac =
+            MacAddress::Of(EndOf(network, facts_.node_id, network.node_address, facts_.underlay)),
         .mtu = IsEncrypted(network) ? facts_.EncryptedMtu() : facts_.OverlayMtu()};
     if (network.ingress) sets["ingress_links"][StrCat("\"", link, "\"")] = "";
   }

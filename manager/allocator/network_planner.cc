@@ -17,8 +17,15 @@ namespace {
 constexpr std::string_view kPools4[] = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"};
 constexpr int kLength4 = 24;
 constexpr int kLength6 = 64;
+constexpr int kMostRoutesLookedAt = 100'000;  // some 20 ms of the loop
 
 IpPrefix MustParse(std::string_view text) { return *IpPrefix::Parse(text); }
+
+std::vector<IpPrefix> Pools4() {
+  std::vector<IpPrefix> pools;
+  for (const std::string_view text : kPools4) pools.push_back(MustParse(text));
+  return pools;
+}
 
 // fd, then 40 bits that other clusters do not have.
 IpPrefix Pool6(const View& view) {
@@ -44,18 +51,22 @@ std::vector<IpPrefix> SubnetsOfNetworks(const View& view) {
   return taken;
 }
 
-void AddRoutes(const View& view, std::vector<IpPrefix>& taken) {
-  std::set<std::string> routes;
+// Of all nodes, without the default route, which leads everywhere and says nothing.
+std::vector<IpPrefix> RoutesOfNodes(const View& view) {
+  std::set<std::string> texts;
+  int looked_at = 0;
   view.EachNode([&](const Ref<Node>& node) {
-    routes.insert(node->description().routes().begin(), node->description().routes().end());
-    return true;
+    texts.insert(node->description().routes().begin(), node->description().routes().end());
+    looked_at += node->description().routes_size();
+    return looked_at < kMostRoutesLookedAt;
   });
-  for (const std::string& text : routes) {
-    // The default route leads everywhere and says nothing.
+  std::vector<IpPrefix> routes;
+  for (const std::string& text : texts) {
     if (const auto route = IpPrefix::Parse(text); route.ok() && route->length > 0) {
-      taken.push_back(*route);
+      routes.push_back(*route);
     }
   }
+  return routes;
 }
 
 // In order, without those that lie in another one: no two of them touch.
@@ -66,6 +77,28 @@ void Sort(std::vector<IpPrefix>& taken) {
     if (apart.empty() || !apart.back().Overlaps(prefix)) apart.push_back(prefix);
   }
   taken = std::move(apart);
+}
+
+bool IsIn(const IpPrefix& inner, const IpPrefix& outer) {
+  return outer.length <= inner.length && outer.Contains(inner.base);
+}
+
+// What a subnet is looked for beside, at most in kRounds. Routes are wishes: a
+// company's 10.0.0.0/8, or a VPN's half of everything, or what a hostile node says must not leave
+// the cluster without networks. So all count at first, then those that leave something of every
+// pool, then none.
+constexpr int kRounds = 3;
+std::vector<IpPrefix> Beside(const std::vector<IpPrefix>& networks,
+                             const std::vector<IpPrefix>& routes,
+                             const std::vector<IpPrefix>& pools, int round) {
+  std::vector<IpPrefix> beside = networks;
+  for (const IpPrefix& route : routes) {
+    const bool wide = std::any_of(pools.begin(), pools.end(),
+                                  [&](const IpPrefix& pool) { return IsIn(pool, route); });
+    if (round == 0 || (round == 1 && !wide)) beside.push_back(route);
+  }
+  Sort(beside);
+  return beside;
 }
 
 // The first subnet of `length` bits from `from` on, up to the end of `pool`, that touches nothing
@@ -104,8 +137,7 @@ std::optional<IpPrefix> NextFree4(const IpAddress& last, bool ingress,
   std::vector<IpPrefix> others = taken;
   others.push_back(first);
   Sort(others);
-  std::vector<IpPrefix> pools;
-  for (const std::string_view text : kPools4) pools.push_back(MustParse(text));
+  std::vector<IpPrefix> pools = Pools4();
   // Where the last one came from, then the pools before it.
   const auto current = std::find_if(pools.begin(), pools.end(),
                                     [&](const auto& pool) { return pool.Contains(last); });
@@ -163,7 +195,7 @@ absl::StatusOr<uint32_t> NextVni(const View& view, uint32_t last) {
 absl::Status Exhausted(std::string_view family) {
   return absl::ResourceExhaustedError(
       StrCat("no subnet of the ", family,
-             " pool is free: every one overlaps a network or a route of a node; give one by "
+             " pool is free: every one overlaps a network; remove a network, or give one by "
              "ipam.subnet"));
 }
 
@@ -201,23 +233,29 @@ absl::Status NetworkPlanner::PlanSubnets(const View& view, Network& network) {
   }
   const bool wants6 = spec.enable_ipv6() && !has6;
   if (has4 && !wants6) return absl::OkStatus();
-  std::vector<IpPrefix> taken = SubnetsOfNetworks(view);
-  if (!has4 && last_v4_.empty()) last_v4_ = LastOfPool(taken);
-  AddRoutes(view, taken);
-  Sort(taken);
+  const std::vector<IpPrefix> networks = SubnetsOfNetworks(view);
+  if (!has4 && last_v4_.empty()) last_v4_ = LastOfPool(networks);
+  const std::vector<IpPrefix> routes = RoutesOfNodes(view);
   const auto give = [&](const IpPrefix& subnet) {
     v1::IpamConfig* ipam = open.empty() ? network.add_ipam() : open.front();
     if (!open.empty()) open.erase(open.begin());
     ipam->set_subnet(subnet.ToString());
   };
   if (!has4) {
-    const auto subnet = NextFree4(last_v4_, spec.ingress(), taken);
+    std::optional<IpPrefix> subnet;
+    for (int round = 0; round < kRounds && !subnet.has_value(); ++round) {
+      subnet = NextFree4(last_v4_, spec.ingress(), Beside(networks, routes, Pools4(), round));
+    }
     if (!subnet.has_value()) return Exhausted("IPv4");
     if (!spec.ingress()) last_v4_ = subnet->Last();
     give(*subnet);
   }
   if (wants6) {
-    const auto subnet = NextFree(Pool6(view), kLength6, last_v6_, taken);
+    const IpPrefix pool = Pool6(view);
+    std::optional<IpPrefix> subnet;
+    for (int round = 0; round < kRounds && !subnet.has_value(); ++round) {
+      subnet = NextFree(pool, kLength6, last_v6_, Beside(networks, routes, {pool}, round));
+    }
     if (!subnet.has_value()) return Exhausted("IPv6");
     last_v6_ = subnet->Last();
     give(*subnet);

@@ -90,12 +90,35 @@ TEST_F(NetworkPlannerTest, AnExplicitSubnetMayOverlapARouteButNoNetwork) {
                                                        "10.9.0.0/16 of network n")));
 }
 
-TEST_F(NetworkPlannerTest, GoesToTheNextPoolAndSaysWhenAllAreTaken) {
+TEST_F(NetworkPlannerTest, GoesToTheNextPoolAndTakesRoutesForWishesWhenThereIsNone) {
   AddRoute("10.0.0.0/8");
   EXPECT_EQ(SubnetOf("a"), "172.16.0.0/24");
   AddRoute("172.16.0.0/12");
   EXPECT_EQ(SubnetOf("b"), "192.168.0.0/24");
   AddRoute("192.168.0.0/16");
+  AddRoute("192.168.1.0/24");
+  EXPECT_EQ(SubnetOf("c"), "192.168.2.0/24") << "beside what says more than that all is taken";
+  for (const char* half : {"10.0.0.0/9", "10.128.0.0/9", "172.16.0.0/13", "172.24.0.0/13",
+                           "192.168.0.0/17", "192.168.128.0/17"}) {
+    AddRoute(half);
+  }
+  EXPECT_EQ(SubnetOf("d"), "192.168.3.0/24");
+}
+
+TEST_F(NetworkPlannerTest, AVpnThatTakesEverythingLeavesTheClusterItsNetworks) {
+  for (const char* half : {"0.0.0.0/1", "128.0.0.0/1", "::/1", "8000::/1"}) AddRoute(half);
+  AddRoute("10.0.1.0/24");
+  const auto network = Put("a", [](v1::NetworkSpec& spec) { spec.set_enable_ipv6(true); });
+  ASSERT_OK(network);
+  EXPECT_EQ(network->ipam(0).subnet(), "10.0.2.0/24");
+  EXPECT_EQ(network->ipam(1).subnet(), "fd00::/64");
+}
+
+TEST_F(NetworkPlannerTest, SaysWhenNetworksTakeEveryPool) {
+  for (const char* pool : {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"}) {
+    ASSERT_OK(Put(std::string("n") + pool[1],
+                  [&](v1::NetworkSpec& spec) { spec.add_ipam()->set_subnet(pool); }));
+  }
   EXPECT_THAT(Put("c"), StatusIs(absl::StatusCode::kResourceExhausted,
                                  HasSubstr("no subnet of the IPv4 pool is free")));
 }

@@ -2,6 +2,7 @@
 
 #include <string_view>
 
+#include "common/ip_address.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -15,6 +16,9 @@ constexpr int64_t kMostPids = int64_t{1} << 32;
 constexpr size_t kMostHostname = 253;
 constexpr size_t kMostText = 4096;
 constexpr size_t kWireguardKeyBytes = 32;
+// Above what an agent sends; each network's subnets are looked for beside the routes of all nodes.
+constexpr int kMostRoutes = 500;
+constexpr int kMostFeatures = 300;
 
 absl::Status CheckAmount(std::string_view path, int64_t amount, int64_t most) {
   if (amount >= 0 && amount <= most) return absl::OkStatus();
@@ -39,6 +43,24 @@ absl::Status CheckText(std::string_view path, std::string_view text, size_t most
   }
   if (HasControlCharacter(text)) {
     return absl::InvalidArgumentError(StrCat(path, ": has control characters"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CheckCount(std::string_view path, int count, int most) {
+  if (count <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat(path, ": are ", count, ", more than ", most));
+}
+
+absl::Status CheckLists(const v1::NodeDescription& description) {
+  RETURN_IF_ERROR(CheckCount("description.features", description.features_size(), kMostFeatures));
+  for (const std::string& feature : description.features()) {
+    RETURN_IF_ERROR(CheckText("description.features", feature));
+  }
+  RETURN_IF_ERROR(CheckCount("description.routes", description.routes_size(), kMostRoutes));
+  for (const std::string& route : description.routes()) {
+    RETURN_IF_ERROR(CheckText("description.routes", route));
+    RETURN_IF_ERROR(Annotate(IpPrefix::Parse(route).status(), "description.routes"));
   }
   return absl::OkStatus();
 }
@@ -69,12 +91,7 @@ absl::Status CheckDescription(const v1::NodeDescription& description) {
     RETURN_IF_ERROR(CheckText("description.images.reference", image.reference()));
     RETURN_IF_ERROR(CheckText("description.images.digest", image.digest()));
   }
-  for (const std::string& feature : description.features()) {
-    RETURN_IF_ERROR(CheckText("description.features", feature));
-  }
-  for (const std::string& route : description.routes()) {
-    RETURN_IF_ERROR(CheckText("description.routes", route));
-  }
+  RETURN_IF_ERROR(CheckLists(description));
   const size_t key = description.wireguard_key().size();
   if (key != 0 && key != kWireguardKeyBytes) {
     return absl::InvalidArgumentError(

@@ -67,6 +67,26 @@ TEST(DescriptionCheckTest, AWireguardKeyHas32BytesOrThereIsNone) {
                        "description.wireguard_key: has 5 bytes and not 32"));
 }
 
+TEST(DescriptionCheckTest, RefusesMoreRoutesAndFeaturesThanAnAgentSendsAndWhatIsNoRoute) {
+  v1::NodeDescription description = Machine();
+  for (int i = 0; i < 500; ++i) description.add_routes("10." + std::to_string(i % 250) + ".0.0/16");
+  for (int i = 0; i < 300; ++i) description.add_features("link:eth" + std::to_string(i));
+  EXPECT_OK(CheckDescription(description));
+  description.add_routes("fd00::/64");
+  EXPECT_THAT(
+      CheckDescription(description),
+      StatusIs(absl::StatusCode::kInvalidArgument, "description.routes: are 501, more than 500"));
+  description.clear_routes();
+  description.add_features("one more");
+  EXPECT_THAT(
+      CheckDescription(description),
+      StatusIs(absl::StatusCode::kInvalidArgument, "description.features: are 301, more than 300"));
+  description.clear_features();
+  description.add_routes("10.0.0.0/33");
+  EXPECT_THAT(CheckDescription(description),
+              StatusIs(absl::StatusCode::kInvalidArgument, StartsWith("description.routes: ")));
+}
+
 TEST(DescriptionCheckTest, RefusesWhatIsTooLong) {
   v1::NodeDescription description = Machine();
   description.set_hostname(std::string(254, 'h'));
