@@ -129,6 +129,7 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
   wireguard_ = {};
   state_ = {};
   ended_.clear();
+  served_.clear();
   trouble_ = absl::OkStatus();
   gathered_ = {};
   for (auto& waits : std::exchange(gathered_done_, {})) waits(absl::CancelledError("it has left"));
@@ -252,8 +253,10 @@ void NodeNetworks::FollowAll(absl::AnyInvocable<void(absl::Status)> done) {
   waiting.push_back(std::move(done));
   ++following_;
   OnPoolThen(
-      [router = router_, needs = Needs(), state = state_]() -> absl::Status {
+      [router = router_, needs = Needs(), state = state_,
+       served = ServedAttachments()]() -> absl::Status {
         ASSIGN_OR_RETURN(const auto open, router->GetAt(needs));
+        for (const Attachment& attachment : served) open->attachments->Adopt(attachment);
         return open->router->Apply(state);
       },
       [this, waiting = std::move(waiting)](const absl::Status& status) mutable {
@@ -377,6 +380,8 @@ void NodeNetworks::Serve(const TaskSpecOnNode& task, ResolverSockets sockets) {
   if (NetworkUpdate ports = PortsOf(task); !ports.put.host_ports.empty()) {
     Follow(std::move(ports), [](const absl::Status&) {});
   }
+  served_[task.task_id] = NetworkIds(task);
+  if (!joined_.contains(task.task_id)) AdoptInRouter(task.task_id, served_[task.task_id]);
   DnsTask served;
   served.task_id = task.task_id;
   served.networks = NetworkIds(task);
@@ -405,6 +410,7 @@ std::string NodeNetworks::PathOf(const std::string& task_id) const {
 void NodeNetworks::StopServing(const std::string& task_id) {
   DCHECK(env_.loop.InLoop());
   joined_.erase(task_id);
+  served_.erase(task_id);
   if (!told_) ended_.insert(task_id);  // whatever it turns out to have been in
   NetworkUpdate update;
   for (const auto& [network, unused] : state_.networks) {

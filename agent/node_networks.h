@@ -120,6 +120,9 @@ class NodeNetworks : public TaskNetworks {
                   absl::AnyInvocable<void(absl::Status)> done);
   void ResyncAfter(absl::Duration delay);
   std::string PathOf(const std::string& task_id) const;  // of its namespace
+  // Of the containers that are served, as the state stands: what the router repairs.
+  std::vector<Attachment> ServedAttachments() const;
+  void AdoptInRouter(const std::string& task_id, const std::vector<std::string>& networks);
   // Its ports in host mode, while it is here.
   NetworkUpdate PortsOf(const TaskSpecOnNode& task) const;
 
@@ -138,8 +141,9 @@ class NodeNetworks : public TaskNetworks {
   std::vector<absl::AnyInvocable<void(absl::Status)>> gathered_done_;
   // Tasks that have ended here, and are members all the same: the manager does not know yet.
   std::set<std::string> ended_;
-  std::set<std::string> joined_;                   // by this process, and not ended
-  const std::shared_ptr<NetworkRecords> records_;  // shared with work on pools; null: none
+  std::set<std::string> joined_;                            // by this process, and not ended
+  std::map<std::string, std::vector<std::string>> served_;  // ids of networks by task, in order
+  const std::shared_ptr<NetworkRecords> records_;           // shared with work on pools; null: none
   bool saving_ = false;
   const std::unique_ptr<Random> random_;  // the resolver's thread asks it, too
   std::shared_ptr<RouterHandle> router_;  // shared with work on pools

@@ -5,6 +5,7 @@
 #include "agent/node_networks.h"
 #include "agent/on_pool.h"
 #include "common/log.h"
+#include "common/status_macros.h"
 #include "common/strings.h"
 
 namespace swarm::agent {
@@ -48,6 +49,33 @@ void NodeNetworks::GoOnWith(const v1::NetworkChanges& recalled) {
   LogInfo(kComponent, StrCat("no manager has spoken yet: going on with the ",
                              state_.networks.size(), " networks that it told an earlier agent of"));
   FollowAll([](const absl::Status&) {});
+}
+
+std::vector<Attachment> NodeNetworks::ServedAttachments() const {
+  std::vector<Attachment> attachments;
+  for (const auto& [task_id, networks] : served_) {
+    auto attachment = PlanAttachment(state_, task_id, networks,
+                                     /*has_wireguard=*/!wireguard_.private_key.empty());
+    if (attachment.ok()) attachments.push_back(*std::move(attachment));
+  }
+  return attachments;
+}
+
+// Of one that an earlier agent attached; before the router is told, FollowAll does it for all.
+void NodeNetworks::AdoptInRouter(const std::string& task_id,
+                                 const std::vector<std::string>& networks) {
+  auto attachment = PlanAttachment(state_, task_id, networks,
+                                   /*has_wireguard=*/!wireguard_.private_key.empty());
+  if (!router_told_ || !attachment.ok()) return;
+  OnPoolThen(
+      [router = router_, needs = Needs(), attachment = *std::move(attachment)]() -> absl::Status {
+        ASSIGN_OR_RETURN(const auto open, router->GetIfThere(needs));
+        if (open != nullptr) open->attachments->Adopt(attachment);
+        return absl::OkStatus();
+      },
+      [](const absl::Status& status) {
+        if (!status.ok()) LogError(kComponent, ToStd(status.message()));
+      });
 }
 
 void NodeNetworks::SaveSoon() {

@@ -23,7 +23,25 @@ std::string Attachments::PathOf(const std::string& task_id) const {
   return absl::StrCat(router_.netns_dir(), "/", task_id);
 }
 
+Attachments::Turn::Turn(Attachments& all, const std::string& task_id)
+    : all_(all), task_id_(task_id) {
+  MutexLock lock(all_.mu_);
+  while (all_.taken_.contains(task_id_)) all_.given_back_.Wait(all_.mu_);
+  all_.taken_.insert(task_id_);
+}
+
+Attachments::Turn::~Turn() {
+  MutexLock lock(all_.mu_);
+  all_.taken_.erase(task_id_);
+  all_.given_back_.NotifyAll();
+}
+
 absl::StatusOr<std::string> Attachments::Attach(const Attachment& attachment) {
+  const Turn turn(*this, attachment.task_id);
+  return AttachInTurn(attachment);
+}
+
+absl::StatusOr<std::string> Attachments::AttachInTurn(const Attachment& attachment) {
   const std::string& id = attachment.task_id;
   if (id.empty() || id == kRouterFile || id == kTunnelFile || id.find('/') != std::string::npos ||
       id[0] == '.') {
@@ -36,7 +54,7 @@ absl::StatusOr<std::string> Attachments::Attach(const Attachment& attachment) {
   RETURN_IF_ERROR(space.status());
   const absl::Status wired = Wire(attachment, *space, made);
   if (!wired.ok()) {
-    if (made) Detach(id).IgnoreError();
+    if (made) DetachInTurn(id).IgnoreError();
     return Annotate(wired, absl::StrCat("attach task ", id));
   }
   MutexLock lock(mu_);
@@ -106,19 +124,24 @@ absl::StatusOr<NamespaceState> Attachments::WireLink(const Attachment& attachmen
   return NamespaceState();
 }
 
-// The link by a socket of its own: the kernel takes its time, and others may attach meanwhile.
 absl::Status Attachments::Detach(const std::string& task_id) {
+  const Turn turn(*this, task_id);
+  return DetachInTurn(task_id);
+}
+
+// The link by a socket of its own: the kernel takes its time, and others may attach meanwhile. The
+// name goes before what is in the namespace: who finds it by then finds it whole.
+absl::Status Attachments::DetachInTurn(const std::string& task_id) {
   absl::Status first = router_.RemoveContainer(task_id);
   {
     MutexLock lock(mu_);
     attached_.erase(task_id);
   }
+  const auto space = NetworkNamespace::Open(PathOf(task_id));
+  first.Update(NetworkNamespace::Remove(PathOf(task_id)));
   auto kernel = KernelNamespace::Open(router_.router_namespace());
   first.Update(kernel.ok() ? kernel->RemoveLink(ContainerLinkName(task_id)) : kernel.status());
-  if (auto space = NetworkNamespace::Open(PathOf(task_id)); space.ok()) {
-    first.Update(RemoveMacvlans(*space));
-  }
-  first.Update(NetworkNamespace::Remove(PathOf(task_id)));
+  if (space.ok()) first.Update(RemoveMacvlans(*space));
   return Annotate(first, absl::StrCat("detach task ", task_id));
 }
 
@@ -132,22 +155,35 @@ absl::StatusOr<std::vector<std::string>> Attachments::ListAttached() const {
   return names;
 }
 
+void Attachments::Adopt(const Attachment& attachment) {
+  const Turn turn(*this, attachment.task_id);
+  if (!NetworkNamespace::Open(PathOf(attachment.task_id)).ok()) return;
+  MutexLock lock(mu_);
+  attached_.try_emplace(attachment.task_id, attachment);
+}
+
 absl::Status Attachments::Resync() {
-  std::vector<Attachment> lost, on_parents;
+  std::map<std::string, bool> lost;  // of those that may be, whether the router's link is gone
   {
     MutexLock lock(mu_);
     ASSIGN_OR_RETURN(const auto links, router_kernel_.Links());
     for (const auto& [id, attachment] : attached_) {
-      if (!attachment.macvlans.empty()) on_parents.push_back(attachment);
-      if (!attachment.is_routed()) continue;
-      if (!links.contains(ContainerLinkName(id))) lost.push_back(attachment);
+      const bool gone = attachment.is_routed() && !links.contains(ContainerLinkName(id));
+      if (gone || !attachment.macvlans.empty()) lost[id] = gone;
     }
   }
-  for (const Attachment& attachment : on_parents) {
-    if (HasLostMacvlan(attachment)) lost.push_back(attachment);
-  }
   absl::Status first;
-  for (const Attachment& attachment : lost) first.Update(Attach(attachment).status());
+  for (const auto& [id, gone] : lost) {
+    const Turn turn(*this, id);
+    Attachment attachment;
+    {
+      MutexLock lock(mu_);
+      const auto found = attached_.find(id);
+      if (found == attached_.end()) continue;  // detached since
+      attachment = found->second;
+    }
+    if (gone || HasLostMacvlan(attachment)) first.Update(AttachInTurn(attachment).status());
+  }
   return first;
 }
 

@@ -13,12 +13,13 @@
 //
 // Blocking: Attach takes 1 to 3 ms, Detach some 35 ms (the kernel waits for packets on their way;
 // others may attach meanwhile).
-// Any thread; calls for one task not at the same time.
+// Any thread; of calls for one task one is worked on at a time.
 #ifndef SWARM_AGENT_NETWORK_ATTACHMENT_H_
 #define SWARM_AGENT_NETWORK_ATTACHMENT_H_
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,10 @@ class Attachments {
   absl::Status Detach(const std::string& task_id) ABSL_LOCKS_EXCLUDED(mu_);
   // Tasks that have a namespace here, sorted: also those that an earlier process attached.
   absl::StatusOr<std::vector<std::string>> ListAttached() const;
-  // Attaches again those of this process whose link went; beside Router::Resync.
+  // Of a container that an earlier process attached: Resync cares for it, too. Changes nothing in
+  // the kernel; nothing of a task that has no namespace or is attached by this process.
+  void Adopt(const Attachment& attachment) ABSL_LOCKS_EXCLUDED(mu_);
+  // Attaches again those, attached or adopted, whose link went; beside Router::Resync.
   absl::Status Resync() ABSL_LOCKS_EXCLUDED(mu_);
 
   std::string PathOf(const std::string& task_id) const;
@@ -55,6 +59,22 @@ class Attachments {
  private:
   Attachments(Router& router, KernelNamespace kernel)
       : router_(router), router_kernel_(std::move(kernel)) {}
+
+  // While there is one, nobody else is at the task: what Resync found gone, a Detach takes away.
+  class Turn {
+   public:
+    Turn(Attachments& all, const std::string& task_id);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    Attachments& all_;
+    const std::string task_id_;
+  };
+  // The caller has the task's Turn.
+  absl::StatusOr<std::string> AttachInTurn(const Attachment& attachment) ABSL_LOCKS_EXCLUDED(mu_);
+  absl::Status DetachInTurn(const std::string& task_id) ABSL_LOCKS_EXCLUDED(mu_);
 
   absl::Status Wire(const Attachment& attachment, const NetworkNamespace& space, bool made)
       ABSL_LOCKS_EXCLUDED(mu_);
@@ -73,7 +93,9 @@ class Attachments {
   Router& router_;
   Mutex mu_;
   KernelNamespace router_kernel_ ABSL_GUARDED_BY(mu_);
-  std::map<std::string, Attachment> attached_ ABSL_GUARDED_BY(mu_);  // by this process
+  std::map<std::string, Attachment> attached_ ABSL_GUARDED_BY(mu_);  // or adopted
+  std::set<std::string> taken_ ABSL_GUARDED_BY(mu_);                 // tasks that have a Turn
+  CondVar given_back_;                                               // one of them
 };
 
 }  // namespace swarm::agent

@@ -2,6 +2,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <atomic>
+#include <thread>
+
 #include "absl/strings/str_cat.h"
 #include "agent/network/router_test_world.h"
 #include "tests/support/status_matchers.h"
@@ -137,6 +140,44 @@ TEST_F(MacvlanTest, AttachingTwiceIsHarmlessAndALostLinkComesBackWithItsParent) 
   ASSERT_OK(node(1).attachments->Resync());
   EXPECT_THAT(Shell(Space("a"), "ip -o address"), HasSubstr("192.0.2.5/24"));
   EXPECT_THAT(Shell(Space("a"), "ip route"), HasSubstr("default via 192.0.2.254 dev eth0"));
+}
+
+TEST_F(MacvlanTest, ALostLinkOfAContainerThatAnEarlierAgentAttachedComesBackToo) {
+  ASSERT_EQ(Shell(*node(1).host, "ip link add lan0 type bridge && ip link set lan0 up"), "");
+  AddNetwork(Lan("lan", "lan0"));
+  AddContainer("a", "web", node(1), {"lan"});
+  OpenRouter(node(1));
+  Apply();
+  const Attachment attachment = PlanAttachment(state_, "a", {"lan"}).value();
+  node(1).attachments->Adopt(attachment);
+  Attachment unknown = attachment;
+  unknown.task_id = "gone";
+  node(1).attachments->Adopt(unknown);
+  ASSERT_EQ(Shell(*node(1).host,
+                  "ip link delete lan0; ip link add lan0 type bridge; "
+                  "ip link set lan0 up"),
+            "");
+  ASSERT_OK(node(1).attachments->Resync());
+  EXPECT_THAT(Shell(Space("a"), "ip -o address"), HasSubstr("192.0.2.5/24"));
+  EXPECT_THAT(node(1).attachments->ListAttached(), IsOkAndHolds(::testing::ElementsAre("a")));
+}
+
+TEST_F(MacvlanTest, ARepairDoesNotBringBackWhatIsBeingDetached) {
+  Put(&state_, MakeTask("lan", "web", "a", "n1", {"192.0.2.5"}));
+  ASSERT_OK(node(1).router->Apply(StateOf(node(1))));
+  const Attachment attachment = PlanAttachment(state_, "a", {"lan"}).value();
+  std::atomic<bool> stop = false;
+  std::thread repair([&] {
+    while (!stop) EXPECT_OK(node(1).attachments->Resync());
+  });
+  for (int i = 0; i < 25; ++i) {
+    EXPECT_OK(node(1).attachments->Attach(attachment));
+    EXPECT_OK(node(1).attachments->Detach("a"));
+    EXPECT_THAT(node(1).attachments->ListAttached(), IsOkAndHolds(IsEmpty()));
+  }
+  stop = true;
+  repair.join();
+  EXPECT_THAT(node(1).attachments->ListAttached(), IsOkAndHolds(IsEmpty()));
 }
 
 TEST_F(MacvlanTest, NothingIsLeftOfADetachedOne) {
