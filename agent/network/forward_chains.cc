@@ -54,11 +54,24 @@ Rule MakeRule(std::string text, std::string handle) {
   Rule rule{.handle = std::move(handle)};
   constexpr std::string_view kComment = " comment \"";
   if (const size_t at = text.rfind(kComment); at != text.npos) {
-    rule.ours = absl::StartsWith(text.substr(at + kComment.size()), ToAbsl(kForwardComment));
+    const absl::string_view said = absl::string_view(text).substr(at + kComment.size());
+    rule.ours = absl::StripTrailingAsciiWhitespace(said) == StrCat(kForwardComment, "\"");
     text.resize(at);
   }
   rule.text = SingleSpaces(absl::StrReplaceAll(StrCat(" ", text, " "), {{" counter ", " "}}));
   return rule;
+}
+
+// By how many levels of braces the line goes down; what is quoted is no brace.
+int DepthOf(absl::string_view line) {
+  int depth = 0;
+  bool quoted = false;
+  for (const char c : line) {
+    if (c == '"') quoted = !quoted;
+    if (!quoted && c == '{') ++depth;
+    if (!quoted && c == '}') --depth;
+  }
+  return depth;
 }
 
 // What stands in chains; sets, maps and the like have no handles behind their lines.
@@ -80,22 +93,34 @@ class Reader {
       chain_ = &chains_[std::string(name)];
       return;
     }
-    if (line == "}") {
+    if (begun_.empty() && line == "}") {
       chain_ = nullptr;
     } else if (begun_.empty() && absl::StartsWith(line, "type ") && handle.empty()) {
       chain_->at_forward = absl::StrContains(line, " hook forward ");
       chain_->policy_drops = absl::StrContains(line, "policy drop;");
-    } else if (handle.empty()) {
-      StrAppend(&begun_, line, " ");  // a set that goes on in the next line
+    } else if (begun_.empty() && absl::StartsWith(line, "comment ") && handle.empty()) {
+      // Of the chain.
     } else {
-      chain_->rules.push_back(MakeRule(begun_ + line, handle));
-      begun_.clear();
+      ReadRule(line, handle);
     }
+  }
+
+  // A set, or a chain within the rule, goes on in the next lines.
+  void ReadRule(const std::string& line, const std::string& handle) {
+    depth_ += DepthOf(line);
+    if (handle.empty() || depth_ > 0) {
+      StrAppend(&begun_, line, " ");
+      return;
+    }
+    chain_->rules.push_back(MakeRule(begun_ + line, handle));
+    begun_.clear();
+    depth_ = 0;
   }
 
   Chains chains_;
   Chain* chain_ = nullptr;
-  std::string begun_;
+  std::string begun_;  // of a rule
+  int depth_ = 0;      // of braces in it
 };
 
 enum class End { kNone, kDrops, kPasses };
@@ -128,11 +153,30 @@ End EndOfAll(const Chains& chains, const Chain& chain, int depth) {
   return End::kNone;
 }
 
-// A rule that lets all through that comes (or goes) by the link, whoever wrote it.
+// A rule that lets all through that comes (or goes) by the link and asks nothing else, whoever
+// wrote it.
 bool LetsThrough(const Rule& rule, std::string_view key, std::string_view link) {
-  const std::string quoted = StrCat("\"", link, "\"");
-  return absl::StartsWith(rule.text, ToAbsl(key)) && absl::EndsWith(rule.text, " accept") &&
-         absl::StrContains(rule.text, quoted) && !absl::StrContains(rule.text, "!=");
+  return rule.text == StrCat(key, " \"", link, "\" accept");
+}
+
+// A rule that may forbid some packets, in itself or by where it leads to.
+bool MayForbid(const Rule& rule) {
+  for (const absl::string_view word : absl::StrSplit(rule.text, ' ')) {
+    if (word == "drop" || word == "reject" || word == "jump" || word == "goto" || word == "queue" ||
+        word == "xt") {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Where rules of ours do what they are for: before `end`, and behind all before it that may forbid.
+size_t FirstPlaceOfOurs(const Chain& chain, size_t end) {
+  size_t first = 0;
+  for (size_t i = 0; i < end; ++i) {
+    if (!chain.rules[i].ours && MayForbid(chain.rules[i])) first = i + 1;
+  }
+  return first;
 }
 
 std::string RuleText(std::string_view key, std::string_view link) {
@@ -157,6 +201,7 @@ void PlanChain(const Chains& chains, const std::string& name, std::string_view t
     break;
   }
   if (!drops) return;
+  const size_t first = FirstPlaceOfOurs(chain, end);
   const std::string where = StrCat("rule ", table, " ", name, " ");
   std::string missing;
   for (const std::string_view key : {"iifname", "oifname"}) {
@@ -164,9 +209,9 @@ void PlanChain(const Chains& chains, const std::string& name, std::string_view t
     for (size_t i = 0; i < chain.rules.size(); ++i) {
       const Rule& rule = chain.rules[i];
       if (!LetsThrough(rule, key, link)) continue;
-      there |= i < end;
-      // Behind what drops everything it is of no use.
-      if (i > end && rule.ours) {
+      const bool placed = i < end && (!rule.ours || i >= first);
+      there |= placed;
+      if (!placed && rule.ours) {
         StrAppend(&plan->commands, "delete ", where, "handle ", rule.handle, "\n");
       }
     }

@@ -76,6 +76,51 @@ TEST(ForwardChainsTest, OursMoveWhenSomethingThatDropsAllWasPutBeforeThem) {
   EXPECT_THAT(commands, HasSubstr("insert rule ip filter FORWARD handle 11 iifname"));
 }
 
+TEST(ForwardChainsTest, OursMoveBehindWhatAnAdministratorForbidsLater) {
+  const std::string ours = std::string("\t\t") + kAccepts +
+                           " # handle 12\n\t\toifname \"swarm0\" counter accept comment \"swarm: "
+                           "containers\" # handle 13\n";
+  for (const char* later : {"\t\tip saddr 198.51.100.1 counter drop # handle 14\n",
+                            "\t\tcounter jump DOCKER-USER # handle 14\n"}) {
+    const std::string commands =
+        PlanForward("ip filter", Filter("drop", ours + later), "swarm0").commands;
+    EXPECT_THAT(commands, HasSubstr("delete rule ip filter FORWARD handle 12\n"));
+    EXPECT_THAT(commands, HasSubstr("delete rule ip filter FORWARD handle 13\n"));
+    EXPECT_THAT(commands, HasSubstr(std::string("add rule ip filter FORWARD ") + kAccepts));
+    EXPECT_EQ(PlanForward("ip filter", Filter("drop", later + ours), "swarm0").commands, "");
+  }
+  const std::string allows = "\t\tiifname \"virbr0\" counter accept # handle 14\n";
+  EXPECT_EQ(PlanForward("ip filter", Filter("drop", ours + allows), "swarm0").commands, "");
+}
+
+TEST(ForwardChainsTest, ARuleThatLetsOnlySomeThroughIsNotEnough) {
+  const std::string some =
+      "\t\tiifname \"swarm0\" tcp dport 80 accept # handle 9\n"
+      "\t\tiifname { \"swarm0\", \"eth0\" } ct state established accept # handle 10\n"
+      "\t\toifname \"swarm0\" ip saddr 10.0.0.1 accept # handle 11\n";
+  const std::string commands = PlanForward("ip filter", Filter("drop", some), "swarm0").commands;
+  EXPECT_THAT(commands, HasSubstr("iifname \"swarm0\" counter accept"));
+  EXPECT_THAT(commands, HasSubstr("oifname \"swarm0\" counter accept"));
+}
+
+TEST(ForwardChainsTest, CommentsOfChainsAndChainsWithinRulesAreReadAsNftPrintsThem) {
+  const std::string listing =
+      "table ip filter { # handle 1\n\tchain FORWARD { # handle 1\n\t\tcomment \"mine { "
+      "really\"\n\t\ttype filter hook forward priority filter; policy drop;\n\t\tiifname "
+      "\"eth0\" jump {\n\t\t\tip saddr 198.51.100.4 drop\n\t\t\taccept\n\t\t} # handle "
+      "5\n\t\tcounter drop # handle 6\n\t}\n}\n";
+  EXPECT_THAT(PlanForward("ip filter", listing, "swarm0").commands,
+              HasSubstr(std::string("insert rule ip filter FORWARD handle 6 ") + kAccepts));
+}
+
+TEST(ForwardChainsTest, WhatOnlyBeginsWithOurCommentIsNotOurs) {
+  EXPECT_EQ(ForwardRemoval("ip filter",
+                           Filter("drop",
+                                  "\t\tiifname \"swarm0\" accept comment \"swarm: containers of "
+                                  "mine\" # handle 9\n")),
+            "");
+}
+
 TEST(ForwardChainsTest, AnAdministratorsOwnTableIsNotTouchedAndSaidToDrop) {
   const std::string listing =
       "table inet filter {\n\tchain forward { # handle 1\n\t\ttype filter hook forward priority 0; "

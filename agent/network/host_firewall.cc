@@ -23,7 +23,10 @@ absl::Status HostFirewall::FollowTable(const std::string& table, NftContext* nft
   const ForwardPlan plan = PlanForward(table, *listing, link_);
   obstacles->insert(plan.obstacles.begin(), plan.obstacles.end());
   const absl::Status written = nft->Run(plan.commands);
-  if (written.ok()) return written;
+  if (written.ok()) {
+    written_ += plan.commands.empty() ? 0 : 1;
+    return written;
+  }
   // Somebody may have changed the chain between the two: the next Follow sees it as it is then.
   const auto again = nft->Show(StrCat("table ", table));
   if (again.ok() && *again != *listing) return absl::AbortedError(written.message());
@@ -35,13 +38,16 @@ absl::Status HostFirewall::Follow(const NetworkNamespace& space, NftContext* nft
   ASSIGN_OR_RETURN(const uint32_t now, nft->Generation());
   if (generation_ != now) {
     generation_.reset();
+    written_ = 0;
     ASSIGN_OR_RETURN(const std::string chains, nft->Show("chains"));
     std::set<std::string> found;
     for (const std::string& table : TablesAtForward(chains)) {
       RETURN_IF_ERROR(FollowTable(table, nft, &found));
     }
     nft_obstacles_ = std::move(found);
-    ASSIGN_OR_RETURN(generation_, nft->Generation());
+    // Somebody else's change in between may not be in what was listed: the next Follow lists again.
+    ASSIGN_OR_RETURN(const uint32_t after, nft->Generation());
+    if (after == now + written_) generation_ = after;
   }
   std::set<std::string> all = nft_obstacles_;
   for (std::string& obstacle : LegacyObstacles(space, link_)) all.insert(std::move(obstacle));

@@ -42,6 +42,7 @@ class HostFirewall {
 
   std::string link_;
   std::optional<uint32_t> generation_;   // of nftables after the last Follow
+  uint32_t written_ = 0;                 // transactions of ours in it
   std::set<std::string> nft_obstacles_;  // found then
   std::set<std::string> obstacles_;
 };

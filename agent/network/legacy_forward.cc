@@ -6,6 +6,7 @@
 #include <linux/netfilter_ipv6/ip6_tables.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 
@@ -59,6 +60,25 @@ std::optional<int> VerdictOf(const Entry& entry) {
   return target.verdict;
 }
 
+bool IsZero(const void* bytes, size_t size) {
+  const auto* at = static_cast<const char*>(bytes);
+  return std::all_of(at, at + size, [](char c) { return c == 0; });
+}
+
+// It asks for nothing but the one link. Its other matches begin where the entry ends.
+bool AsksForLinkOnly(const ipt_entry& entry, bool in) {
+  ipt_ip rest = entry.ip;
+  std::memset(in ? rest.iniface : rest.outiface, 0, IFNAMSIZ);
+  std::memset(in ? rest.iniface_mask : rest.outiface_mask, 0, IFNAMSIZ);
+  return IsZero(&rest, sizeof rest) && entry.target_offset == sizeof entry;
+}
+bool AsksForLinkOnly(const ip6t_entry& entry, bool in) {
+  ip6t_ip6 rest = entry.ipv6;
+  std::memset(in ? rest.iniface : rest.outiface, 0, IFNAMSIZ);
+  std::memset(in ? rest.iniface_mask : rest.outiface_mask, 0, IFNAMSIZ);
+  return IsZero(&rest, sizeof rest) && entry.target_offset == sizeof entry;
+}
+
 // The policy is to drop, and not both ways are let through before it.
 template <typename Entry>
 bool ChainDrops(const std::string& entries, uint32_t first, uint32_t policy,
@@ -69,8 +89,8 @@ bool ChainDrops(const std::string& entries, uint32_t first, uint32_t policy,
     const std::optional<int> verdict = VerdictOf(entry);
     if (at >= policy) return verdict == kDrop && !(in && out);
     if (verdict == kAccept) {
-      in |= link == InLink(entry);
-      out |= link == OutLink(entry);
+      in |= link == InLink(entry) && AsksForLinkOnly(entry, true);
+      out |= link == OutLink(entry) && AsksForLinkOnly(entry, false);
     }
     if (entry.next_offset == 0) break;
     at += entry.next_offset;
