@@ -1,5 +1,6 @@
 #include "agent/network/attachment.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -92,8 +93,11 @@ absl::Status Attachments::Wire(const Attachment& attachment, const NetworkNamesp
 absl::StatusOr<NamespaceState> Attachments::WireLink(const Attachment& attachment,
                                                      const NetworkNamespace& space,
                                                      KernelNamespace* container, bool made) {
-  const int mtu = attachment.encrypted   ? router_.encrypted_mtu()
-                  : attachment.tunnelled ? router_.overlay_mtu()
+  const bool has_v6 =
+      std::any_of(attachment.addresses.begin(), attachment.addresses.end(),
+                  [](const AttachedAddress& a) { return a.macvlan.empty() && a.address.is_v6(); });
+  const int mtu = attachment.encrypted   ? router_.encrypted_mtu(has_v6)
+                  : attachment.tunnelled ? router_.overlay_mtu(has_v6)
                                          : router_.plain_mtu();
   const std::string name = ContainerLinkName(attachment.task_id);
   const KernelNamespace::VethEnd ours{.name = name, .mac = kRouterMac};

@@ -70,7 +70,10 @@ absl::Status Conntrack::Forget(const std::set<IpAddress>& addresses) {
                       return nlmsg_find_attr(message, sizeof(nfgenmsg), number);
                     };
                     const Answerer answerer = AnswererOf(find(CTA_TUPLE_REPLY));
-                    if (answerer.protocol == IPPROTO_TCP) return;
+                    // Connections, whose ends tell each other when one is gone.
+                    if (answerer.protocol == IPPROTO_TCP || answerer.protocol == IPPROTO_SCTP) {
+                      return;
+                    }
                     if (!addresses.contains(answerer.address)) return;
                     flows.push_back({static_cast<const nfgenmsg*>(nlmsg_data(header))->nfgen_family,
                                      std::string(Bytes(find(CTA_TUPLE_ORIG))),

@@ -1,7 +1,8 @@
 // Connection tracking of one network namespace: forgets flows that lead to a task that is gone.
 //
-// TCP notices by itself (the router resets it); a client that goes on sending UDP would keep its
-// flow to the old address alive for ever, and never come to the tasks that serve now.
+// TCP and SCTP notice by themselves (the router refuses them); a client that goes on sending UDP
+// would keep its flow to the old address alive for ever, and never come to the tasks that serve
+// now.
 //
 // Blocking: the kernel walks its table once for each call, some ms per 100,000 flows. One thread at
 // a time.
@@ -21,8 +22,8 @@ class Conntrack {
  public:
   static absl::StatusOr<Conntrack> Open(const NetworkNamespace& space);
 
-  // Flows but TCP's whose answers would come from one of `addresses`; the next packet of each is a
-  // new flow.
+  // Flows but TCP's and SCTP's whose answers would come from one of `addresses`; the next packet of
+  // each is a new flow.
   absl::Status Forget(const std::set<IpAddress>& addresses);
 
  private:

@@ -268,14 +268,14 @@ absl::Status Router::RemoveContainer(const std::string& task_id) {
   return router_kernel_.Remove(planner_.Detach(task_id).before.router);
 }
 
-int Router::overlay_mtu() const {
+int Router::overlay_mtu(bool has_v6) const {
   MutexLock lock(mu_);
-  return planner_.facts().OverlayMtu();
+  return planner_.facts().OverlayMtu(has_v6);
 }
 
-int Router::encrypted_mtu() const {
+int Router::encrypted_mtu(bool has_v6) const {
   MutexLock lock(mu_);
-  return planner_.facts().EncryptedMtu();
+  return planner_.facts().EncryptedMtu(has_v6);
 }
 
 int Router::plain_mtu() const {

@@ -116,9 +116,10 @@ class Router {
       ABSL_LOCKS_EXCLUDED(mu_);
   // It is there, or can be made.
   bool HasParent(const std::string& parent) ABSL_LOCKS_EXCLUDED(mu_);
-  // Of a link whose packets may be carried to other nodes, and of one that only leads to the host.
-  int overlay_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
-  int encrypted_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
+  // Of a link, with or without IPv6, whose packets may be carried to other nodes, and of one that
+  // only leads to the host.
+  int overlay_mtu(bool has_v6) const ABSL_LOCKS_EXCLUDED(mu_);
+  int encrypted_mtu(bool has_v6) const ABSL_LOCKS_EXCLUDED(mu_);
   int plain_mtu() const ABSL_LOCKS_EXCLUDED(mu_);
 
  private:

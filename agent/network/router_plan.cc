@@ -179,13 +179,14 @@ RouterState RouterPlanner::OfNetwork(const Network& network) const {
   auto& sets = out.router_table.elements;
   const std::string link = VxlanLinkName(network.vni);
   if (IsTunnelled(network)) {
+    const bool has_v6 = SubnetOf(network, Family::kV6) != nullptr;
     out.router.vxlans[link] = {
         .vni = network.vni,
         .port = facts_.vxlan_port,
         .local = IsEncrypted(network) ? InnerAddress(facts_.node_id) : facts_.underlay,
         .mac =
             MacAddress::Of(EndOf(network, facts_.node_id, network.node_address, facts_.underlay)),
-        .mtu = IsEncrypted(network) ? facts_.EncryptedMtu() : facts_.OverlayMtu()};
+        .mtu = IsEncrypted(network) ? facts_.EncryptedMtu(has_v6) : facts_.OverlayMtu(has_v6)};
     if (network.ingress) sets["ingress_links"][StrCat("\"", link, "\"")] = "";
   }
   for (const Network::Subnet& subnet : network.subnets) {

@@ -120,7 +120,7 @@ class RouterPlanner {
   std::map<std::string, std::set<std::string>> networks_of_task_;
   std::map<std::string, std::set<PortKey>> ports_of_service_;
   std::map<std::string, std::set<PortKey>> ports_of_task_;
-  std::map<std::string, std::set<std::string>> networks_of_node_;  // by its peers
+  std::map<std::string, std::set<std::string>> networks_of_node_;                 // by its peers
   std::map<std::tuple<std::string, IpAddress>, std::set<std::string>> nodes_at_;  // by underlay
   std::set<std::string> ingress_networks_;
   std::set<std::string> encrypted_networks_;

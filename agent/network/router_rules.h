@@ -8,6 +8,7 @@
 #ifndef SWARM_AGENT_NETWORK_ROUTER_RULES_H_
 #define SWARM_AGENT_NETWORK_ROUTER_RULES_H_
 
+#include <algorithm>
 #include <string>
 
 #include "agent/network/namespace_state.h"
@@ -32,11 +33,22 @@ struct RouterFacts {
   IpAddress host4, router4, host6, router6;
 
   bool HasWireguard() const { return !wireguard_private_key.empty(); }
-  // Of a link whose packets may be carried in VXLAN.
-  int OverlayMtu() const { return underlay_mtu - (underlay.is_v6() ? 70 : 50); }
-  // In WireGuard (IP, UDP and 32 bytes), and of one whose packets may be carried in VXLAN in it.
-  int TunnelMtu() const { return underlay_mtu - (underlay.is_v6() ? 80 : 60); }
-  int EncryptedMtu() const { return TunnelMtu() - 70; }
+  // Of a link whose packets may be carried in VXLAN. One that has IPv6 is never below IPv6's least,
+  // at which the kernel would take IPv6 off it: the wire's packets are then sent in fragments.
+  int OverlayMtu(bool has_v6) const {
+    return AtLeast(has_v6, underlay_mtu - (underlay.is_v6() ? 70 : 50));
+  }
+  // As above, of one whose packets may be carried in VXLAN in WireGuard.
+  int EncryptedMtu(bool has_v6) const { return AtLeast(has_v6, RoomInTunnel() - kInnerVxlan); }
+  // Of the WireGuard link; its own addresses are of IPv6, and the largest of the above fits.
+  int TunnelMtu() const { return std::max(RoomInTunnel(), kLeastMtu6 + kInnerVxlan); }
+
+ private:
+  static constexpr int kLeastMtu6 = 1280;
+  static constexpr int kInnerVxlan = 70;  // over IPv6
+  // In WireGuard (IP, UDP and 32 bytes).
+  int RoomInTunnel() const { return underlay_mtu - (underlay.is_v6() ? 80 : 60); }
+  static int AtLeast(bool has_v6, int mtu) { return has_v6 ? std::max(mtu, kLeastMtu6) : mtu; }
 };
 
 NamespaceState RouterBase(const RouterFacts& facts);

@@ -117,7 +117,30 @@ TEST_F(TunnelPlanTest, OverAnUnderlayOfIpv6ThereIsRoomForItsHeader) {
   RouterFacts facts = Facts();
   facts.underlay = Ip("2001:db8::1");
   EXPECT_EQ(facts.TunnelMtu(), 1420);
-  EXPECT_EQ(facts.EncryptedMtu(), 1350);
+  EXPECT_EQ(facts.EncryptedMtu(false), 1350);
+}
+
+TEST_F(TunnelPlanTest, OnASmallWireIpv6HasItsLeastAndIpv4WhatFits) {
+  RouterFacts facts = Facts();
+  facts.underlay_mtu = 1410;  // the least at which all fits
+  EXPECT_EQ(facts.TunnelMtu(), 1350);
+  EXPECT_EQ(facts.EncryptedMtu(true), 1280);
+  facts.underlay_mtu = 1300;
+  EXPECT_EQ(facts.TunnelMtu(), 1350);
+  EXPECT_EQ(facts.EncryptedMtu(true), 1280);
+  EXPECT_EQ(facts.EncryptedMtu(false), 1170);
+  EXPECT_EQ(facts.OverlayMtu(true), 1280);
+  EXPECT_EQ(facts.OverlayMtu(false), 1250);
+  facts.underlay = Ip("2001:db8::1");
+  EXPECT_EQ(facts.OverlayMtu(false), 1230);
+  EXPECT_EQ(facts.EncryptedMtu(false), 1150);
+  // A network has what its subnets ask for.
+  state_.networks.at("safe").subnets.push_back({Prefix("fd00:2::/64"), Ip("fd00:2::1")});
+  RouterPlanner planner(facts);
+  planner.Update(UpdateBetween({}, state_));
+  const auto vxlans = planner.Wanted().router.vxlans;
+  EXPECT_EQ(vxlans.at("vx4097").mtu, 1150);
+  EXPECT_EQ(vxlans.at("vx4098").mtu, 1280);
 }
 
 TEST_F(TunnelPlanTest, S11ANodeWithoutAKeyIsReachedByNoWayAtAll) {
