@@ -86,7 +86,7 @@ absl::StatusOr<std::unique_ptr<Router>> Router::Open(RouterOptions options) {
   std::unique_ptr<Router> router(new Router(std::move(options), *std::move(host), std::move(space),
                                             std::move(handles), std::move(facts)));
   MutexLock lock(router->mu_);
-  if (NetworkNamespace::Open(router->TunnelPath()).ok()) RETURN_IF_ERROR(router->OpenTunnel());
+  if (NetworkNamespace::Open(router->TunnelPath()).ok()) router->NoteTunnel(router->OpenTunnel());
   RETURN_IF_ERROR(router->Adopt());
   RETURN_IF_ERROR(router->ResyncLocked());
   return router;
@@ -162,15 +162,15 @@ absl::Status Router::ApplyChange(const RouterPlanner::Change& change) {
   const auto& [before, after] = change;
   const NamespaceDifference difference = Difference(before.router, after.router);
   const TunnelDifference tunnel = Difference(before.tunnel, after.tunnel);
-  absl::Status status = PutTunnel(tunnel.put);
-  status.Update(router_kernel_.Put(difference.put, &host_kernel_, tunnel_kernel()));
+  NoteTunnel(PutTunnel(tunnel.put));
+  absl::Status status = router_kernel_.Put(difference.put, &host_kernel_, tunnel_kernel());
   status.Update(ChangeTable(NftDifference(before.router_table, after.router_table), &router_nft_,
                             &router_table_));
   status.Update(
       ChangeTable(NftDifference(before.host_table, after.host_table), &host_nft_, &host_table_));
   status.Update(Forward(after.forward4, after.forward6));
   status.Update(router_kernel_.Remove(difference.remove));
-  status.Update(RemoveTunnel(tunnel.remove));
+  NoteTunnel(RemoveTunnel(tunnel.remove));
   // What an earlier call left undone is found by comparing.
   if (router_kernel_.TakeRemade() || !std::exchange(clean_, status.ok())) return ResyncLocked();
   return status;
@@ -179,7 +179,9 @@ absl::Status Router::ApplyChange(const RouterPlanner::Change& change) {
 absl::Status Router::ResyncLocked() {
   absl::Status status = Prepare();
   const RouterState wanted = planner_.Wanted();
-  status.Update(ResyncTunnel(wanted.tunnel));
+  const absl::Status tunnel = ResyncTunnel(wanted.tunnel);
+  if (tunnel.ok()) tunnel_trouble_.clear();
+  NoteTunnel(tunnel);
   // A VXLAN link that has to be made anew takes along what was on it: once more, then.
   for (int round = 0; round < 2; ++round) {
     ASSIGN_OR_RETURN(const NamespaceState there, router_kernel_.Read("", false));
@@ -285,7 +287,9 @@ int Router::plain_mtu() const {
 
 std::vector<std::string> Router::Obstacles() const {
   MutexLock lock(mu_);
-  return {firewall_.obstacles().begin(), firewall_.obstacles().end()};
+  std::vector<std::string> all{firewall_.obstacles().begin(), firewall_.obstacles().end()};
+  if (!tunnel_trouble_.empty()) all.push_back(tunnel_trouble_);
+  return all;
 }
 
 // Links first: the kernel takes a namespace down some time after its last name went.

@@ -16,7 +16,8 @@
 //
 // Encrypted networks go between nodes by WireGuard alone, by way of a namespace of its own beside
 // the router's (tunnel.h), which is there once a network asked for it. Without a key they are not
-// carried at all.
+// carried at all. What is wrong with the tunnel alone fails no call: Obstacles says it, and Resync
+// tries again.
 //
 // In the host's namespace ours are: WireGuard's UDP port while there is an encrypted network, the
 // link `host_link` with its addresses and routes, the table `inet swarm`, and ip_forward (with
@@ -99,7 +100,8 @@ class Router {
   // object is of no use afterwards.
   absl::Status Remove() ABSL_LOCKS_EXCLUDED(mu_);
 
-  // What in the host drops packets of containers and is not ours to change; sentences for people.
+  // What in the host drops packets of containers and is not ours to change, and what is wrong with
+  // the tunnel; sentences for people.
   std::vector<std::string> Obstacles() const ABSL_LOCKS_EXCLUDED(mu_);
 
   const NetworkNamespace& router_namespace() const { return router_namespace_; }
@@ -152,6 +154,7 @@ class Router {
   KernelNamespace* tunnel_kernel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     return tunnel_ == nullptr ? nullptr : tunnel_->kernel();
   }
+  void NoteTunnel(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status OpenTunnel() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Makes the tunnel when there is something to put into it.
   absl::Status PutTunnel(const TunnelState& wanted) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -185,6 +188,7 @@ class Router {
   NftContext host_nft_ ABSL_GUARDED_BY(mu_);
   NftContext router_nft_ ABSL_GUARDED_BY(mu_);
   std::unique_ptr<Tunnel> tunnel_ ABSL_GUARDED_BY(mu_);  // null: none was needed yet
+  std::string tunnel_trouble_ ABSL_GUARDED_BY(mu_);      // empty: none
   Conntrack conntrack_ ABSL_GUARDED_BY(mu_);
   HostFirewall firewall_ ABSL_GUARDED_BY(mu_);
   RouterPlanner planner_ ABSL_GUARDED_BY(mu_);

@@ -1,6 +1,7 @@
 // One node's router in the kernel.
 #include "agent/network/router.h"
 
+#include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -310,6 +311,35 @@ std::vector<std::string> Unlike(const std::string& one, const std::string& other
   std::set_symmetric_difference(lines[0].begin(), lines[0].end(), lines[1].begin(), lines[1].end(),
                                 std::back_inserter(unlike));
   return unlike;
+}
+
+// Another program has the port, or this kernel no WireGuard.
+TEST_F(RouterTest, ATunnelThatCannotBeMadeFailsNothingElseAndIsSaid) {
+  UseWireguard();
+  AddNode(3);
+  TestNode& broken = nodes_.at("n3");
+  ASSERT_NE(broken.wireguard_private_key, "");
+  UniqueFd taken;
+  const absl::Status bound = broken.host->Run([&] {
+    taken.Reset(socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    sockaddr_in6 any = {};
+    any.sin6_family = AF_INET6;
+    any.sin6_port = htons(51871);
+    EXPECT_EQ(bind(taken.get(), reinterpret_cast<sockaddr*>(&any), sizeof any), 0);
+    return absl::OkStatus();
+  });
+  ASSERT_OK(bound);
+  Network secret = MakeNetwork("secret", 4099, {"10.0.9.0/24"});
+  secret.encrypted = true;
+  AddNetwork(secret);
+  EXPECT_OK(broken.router->Apply(StateOf(broken)));
+  EXPECT_THAT(broken.router->Obstacles(),
+              ::testing::Contains(HasSubstr("the tunnel of encrypted networks: ")));
+  AddNetwork(MakeNetwork("later", 4100, {"10.0.8.0/24"}));
+  EXPECT_OK(broken.router->Apply(StateOf(broken)));
+  EXPECT_OK(broken.router->Resync());
+  EXPECT_THAT(Shell(broken.router->router_namespace(), "ip -o link show vx4100"),
+              HasSubstr("vx4100"));
 }
 
 TEST_F(RouterTest, WhatSomebodyFlushesIsRepaired) {

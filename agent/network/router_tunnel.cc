@@ -3,7 +3,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/network/router.h"
+#include "common/log.h"
 #include "common/status_macros.h"
+#include "common/strings.h"
 
 namespace swarm::agent {
 
@@ -16,6 +18,14 @@ absl::Status Router::OpenTunnel() {
   ASSIGN_OR_RETURN(NetworkNamespace space, NetworkNamespace::OpenOrMake(TunnelPath()));
   ASSIGN_OR_RETURN(tunnel_, Tunnel::Open(std::move(space)));
   return absl::OkStatus();
+}
+
+// The networks that are not encrypted have nothing to do with it: no call fails by it, or each one
+// would for as long as, say, another program has the port. Said once.
+void Router::NoteTunnel(const absl::Status& status) {
+  if (status.ok() || tunnel_trouble_ == status.message()) return;
+  tunnel_trouble_ = ToStd(status.message());
+  LogError("networks", tunnel_trouble_);
 }
 
 absl::Status Router::PutTunnel(const TunnelState& wanted) {

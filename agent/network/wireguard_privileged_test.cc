@@ -278,10 +278,12 @@ TEST_F(WireguardTest, S11ANodeWithoutAKeyIsNotSpokenTo) {
 TEST_F(WireguardTest, ItsPortIsSaidWhenAnotherProgramHasItAndTakenWhenItIsFree) {
   UniqueFd other;
   ASSERT_OK(BindUdp(*one().host, kWireguard, &other));
-  EXPECT_THAT(one().router->Apply(StateOf(one())).message(),
-              HasSubstr("need UDP port 51871 of this host"));
+  EXPECT_OK(one().router->Apply(StateOf(one())));
+  EXPECT_THAT(one().router->Obstacles(),
+              ::testing::Contains(HasSubstr("need UDP port 51871 of this host")));
   other.Reset();
   EXPECT_OK(one().router->Resync());
+  EXPECT_THAT(one().router->Obstacles(), ::testing::IsEmpty());
   EXPECT_FALSE(BindUdp(*one().host, kWireguard, &other).ok());
 }
 
