@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/strings.h"
+#include "manager/network_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -39,7 +40,7 @@ void AddressBook::PutNetwork(const Network& network) {
   const auto [it, added] = networks_.try_emplace(Id::ParseOrZero(network.id()));
   if (!added) return;
   it->second = {network.spec().name(), PoolOf(network, IpAddress::Family::kV4),
-                PoolOf(network, IpAddress::Family::kV6)};
+                PoolOf(network, IpAddress::Family::kV6), IsMacvlan(network.spec())};
 }
 
 absl::StatusOr<TaskAddress> AddressBook::Take(Id network, absl::Duration now) {
@@ -69,6 +70,15 @@ void AddressBook::Hold(const TaskAddress& address) {
   if (pools == nullptr) return;
   if (pools->v4.has_value()) pools->v4->Hold(address.v4);
   if (pools->v6.has_value()) pools->v6->Hold(address.v6);
+}
+
+void AddressBook::HoldOnLans(const IpAddress& address) {
+  for (auto& [id, pools] : networks_) {
+    if (!pools.on_lan) continue;
+    for (auto* pool : {&pools.v4, &pools.v6}) {
+      if (pool->has_value()) (*pool)->Hold(address);
+    }
+  }
 }
 
 void AddressBook::Release(const TaskAddress& address, absl::Duration now) {

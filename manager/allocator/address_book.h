@@ -28,6 +28,9 @@ class AddressBook {
   absl::StatusOr<TaskAddress> Take(Id network, absl::Duration now);
   // As of AddressPool, of both families; of networks that are gone: nothing.
   void Hold(const TaskAddress& address);
+  // A machine of the LAN has the address: macvlan networks do not give it. Held until the network
+  // or the book goes.
+  void HoldOnLans(const IpAddress& address);
   void Release(const TaskAddress& address, absl::Duration now);
   void Cool(const TaskAddress& address, absl::Duration now);
   void Return(const TaskAddress& address);
@@ -39,6 +42,7 @@ class AddressBook {
     std::string name;
     std::optional<AddressPool> v4;
     std::optional<AddressPool> v6;
+    bool on_lan = false;  // macvlan
   };
   Pools* Find(Id network);
 

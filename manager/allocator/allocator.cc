@@ -6,6 +6,7 @@
 #include "common/check.h"
 #include "manager/allocator/network_allocator.h"
 #include "manager/network_rules.h"
+#include "manager/node_address.h"
 #include "manager/service_rules.h"
 
 namespace swarm::manager {
@@ -52,6 +53,7 @@ void NetworkAllocator::Load() {
   const Ref<Network> ingress = FindIngress(view);
   view.EachNode([&](const Ref<Node>& node) {
     if (ingress != nullptr) book_.Hold(NodeAddress(*ingress, *node));
+    book_.HoldOnLans(UnderlayOf(*node));
     const bool has_any = !node->ingress_v4().empty() || !node->ingress_v6().empty();
     if (ingress != nullptr || has_any) dirty_nodes_.insert(Id::ParseOrZero(node->id()));
     return true;
@@ -138,6 +140,12 @@ void NetworkAllocator::OnNetwork(const Change& change) {
   const Ref<Network> after = change.After<Network>();
   if (after != nullptr) {
     book_.PutNetwork(*after);
+    if (before == nullptr && IsMacvlan(after->spec())) {
+      store_.view().EachNode([this](const Ref<Node>& node) {
+        book_.HoldOnLans(UnderlayOf(*node));
+        return true;
+      });
+    }
   } else {
     book_.RemoveNetwork(Id::ParseOrZero(before->id()));
   }
@@ -150,6 +158,11 @@ void NetworkAllocator::OnNetwork(const Change& change) {
 }
 
 void NetworkAllocator::OnNode(const Change& change) {
+  const Ref<Node> after = change.After<Node>();
+  const bool moved =
+      after != nullptr && (change.action == Change::Action::kCreate ||
+                           change.Before<Node>()->status().addr() != after->status().addr());
+  if (moved) book_.HoldOnLans(UnderlayOf(*after));
   if (change.action == Change::Action::kUpdate) return;
   const Ref<Network> ingress = FindIngress(store_.view());
   if (ingress == nullptr) return;

@@ -169,6 +169,37 @@ TEST_F(NetworkAllocatorTest, OnAMacvlanTasksHaveAddressesAndServicesNoVirtualOne
   EXPECT_EQ(AddressOf(AddTask(web)), "192.0.2.1");
 }
 
+TEST_F(NetworkAllocatorTest, OnAMacvlanNobodyGetsTheAddressOfANode) {
+  const auto at = [&](const std::string& address) {
+    const Id node = world_.AddNode("n" + address);
+    world_.ChangeNode(node, [&](Node& n) { n.mutable_status()->set_addr(address); });
+    world_.loop().RunUntilIdle();
+    return node;
+  };
+  at("192.0.2.1");
+  Start();
+  at("192.0.2.2:4789");
+  v1::NetworkSpec spec;
+  spec.set_name("lan");
+  spec.set_driver("macvlan");
+  spec.add_ipam()->set_subnet("192.0.2.0/24");
+  spec.mutable_ipam(0)->set_gateway("192.0.2.254");
+  absl::StatusOr<Network> lan = planner_.Plan(world_.view(), spec);
+  ASSERT_OK(lan);
+  lan->set_id(Id::Make(world_.random()).ToString());
+  world_.MustWrite([&](WriteTx& tx) { return tx.Put(*lan); });
+  world_.loop().RunUntilIdle();
+  const Id moving = at("198.51.100.1");
+  const Id web = AddService("web", On({"lan"}));
+  EXPECT_EQ(AddressOf(AddTask(web)), "192.0.2.3");
+  world_.ChangeNode(moving, [&](Node& n) { n.mutable_status()->set_addr("192.0.2.4"); });
+  world_.loop().RunUntilIdle();
+  EXPECT_EQ(AddressOf(AddTask(web)), "192.0.2.5");
+  Restart();
+  at("192.0.2.6");
+  EXPECT_EQ(AddressOf(AddTask(web)), "192.0.2.7");
+}
+
 TEST_F(NetworkAllocatorTest, TasksWithoutNetworksHaveNone) {
   Start();
   const Id plain = AddService("plain", nullptr);

@@ -7,23 +7,13 @@
 #include <utility>
 
 #include "google/protobuf/util/message_differencer.h"
+#include "manager/node_address.h"
 
 namespace swarm::manager {
 namespace {
 
 using google::protobuf::util::MessageDifferencer;
 using Kind = NetworkPiece::Kind;
-
-// "10.0.0.7", "10.0.0.7:41234", "[::1]:5000", "::1"; empty when it is a name.
-IpAddress HostAddress(const std::string& addr) {
-  if (const auto whole = IpAddress::Parse(addr); whole.ok()) return whole->Unmapped();
-  std::string host = addr.substr(0, addr.rfind(':'));
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
-    host = host.substr(1, host.size() - 2);
-  }
-  const auto address = IpAddress::Parse(host);
-  return address.ok() ? address->Unmapped() : IpAddress{};
-}
 
 Id IdOf(const Network& network) { return Id::ParseOrZero(network.id()); }
 
@@ -181,7 +171,7 @@ bool NetworkBook::NodeFacts::operator==(const NodeFacts& other) const {
 
 void NetworkBook::PutNode(const Node& node, Mark mark) {
   NodeFacts facts;
-  facts.underlay = HostAddress(node.status().addr());
+  facts.underlay = UnderlayOf(node);
   facts.ingress =
       IpAddress::Parse(node.ingress_v4().empty() ? node.ingress_v6() : node.ingress_v4())
           .value_or(IpAddress{});
