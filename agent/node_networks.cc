@@ -1,6 +1,7 @@
 #include "agent/node_networks.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <utility>
@@ -109,7 +110,8 @@ void NodeNetworks::Enter(Member member) {
 void NodeNetworks::TakeKey() {
   wireguard_ = {};
   if (options_.wireguard_key.empty()) return;
-  auto identity = OpenWireguardIdentity(options_.wireguard_key, member_.node_id, *random_);
+  auto identity =
+      OpenWireguardIdentity(options_.wireguard_key, {member_.node_id, options_.boot_id}, *random_);
   if (identity.ok()) {
     wireguard_ = *std::move(identity);
   } else {
@@ -135,8 +137,10 @@ void NodeNetworks::Exit(absl::AnyInvocable<void()> done) {
   for (auto& waits : std::exchange(gathered_done_, {})) waits(absl::CancelledError("it has left"));
   told_ = known_ = router_told_ = false;
   OnPoolThen(
-      [router = router_, records = records_, needs] {
+      [router = router_, records = records_, needs, key = options_.wireguard_key] {
         absl::Status status = records == nullptr ? absl::OkStatus() : records->Forget();
+        if (!key.empty())
+          unlink(key.c_str());  // else of no use to anybody: its owner is named in it
         status.Update(router->Remove(needs));
         return status;
       },

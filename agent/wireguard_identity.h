@@ -4,12 +4,12 @@
 // agent finds it, so that a restarted one goes on with the tunnel that is there and no other node
 // has anything to learn. A rebooted node, whose containers are gone, begins with a new one, which
 // it says with its description; so no key of a network that was used is ever found on a disk. A
-// machine that left and is another node now has another key.
+// machine that left and is another node now has another key. The boot is in the file as well, for
+// folders that do outlive it.
 #ifndef SWARM_AGENT_WIREGUARD_IDENTITY_H_
 #define SWARM_AGENT_WIREGUARD_IDENTITY_H_
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/statusor.h"
 #include "common/random.h"
@@ -22,11 +22,17 @@ struct WireguardIdentity {
   std::string public_key;
 };
 
-// The node's key in the file at `path`, or a new one, which is written there for root alone. A file
-// that holds none, or another node's, is replaced. Blocking, for as long as it takes to read or
-// write 60 bytes without a sync.
+struct WireguardOwner {
+  std::string node_id;
+  std::string boot_id;
+};
+
+// The owner's key in the file at `path`, or a new one, which is written there for root alone. A
+// file that holds none, or another owner's, is replaced. Blocking, for as long as it takes to read
+// or write 60 bytes without a sync.
 absl::StatusOr<WireguardIdentity> OpenWireguardIdentity(const std::string& path,
-                                                        std::string_view node_id, Random& random);
+                                                        const WireguardOwner& owner,
+                                                        Random& random);
 
 }  // namespace swarm::agent
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -22,6 +23,13 @@ bool IsNameable(const std::string& link) {
                      [](unsigned char c) { return absl::ascii_isgraph(c); });
 }
 
+// Other machines are on it: a link of the hardware, or one made on such. The rest (pairs, tunnels,
+// bridges) comes after it, and what programs make by the hundred not at all.
+int RankOf(const std::string& kind) {
+  if (kind.empty() || kind == "vlan" || kind == "bond" || kind == "team") return 0;
+  return kind == "veth" || kind == "tun" ? 2 : 1;
+}
+
 bool IsOfTheLink(const IpPrefix& prefix) {
   const auto& bytes = prefix.base.bytes;
   return prefix.base.is_v4() ? bytes[0] == 127 || bytes[0] >= 224
@@ -30,6 +38,19 @@ bool IsOfTheLink(const IpPrefix& prefix) {
 
 }  // namespace
 
+std::vector<std::string> ChooseLinks(std::vector<HostLink> found) {
+  const bool few = found.size() <= HostFacts::kMostLinks;
+  if (!few) std::erase_if(found, [](const HostLink& link) { return RankOf(link.kind) == 2; });
+  std::stable_sort(found.begin(), found.end(), [](const HostLink& a, const HostLink& b) {
+    return RankOf(a.kind) < RankOf(b.kind);
+  });
+  if (found.size() > HostFacts::kMostLinks) found.resize(HostFacts::kMostLinks);
+  std::vector<std::string> names;
+  for (HostLink& link : found) names.push_back(std::move(link.name));
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 absl::StatusOr<HostFacts> ReadHostFacts() {
   ASSIGN_OR_RETURN(const NetworkNamespace space, NetworkNamespace::Current());
   ASSIGN_OR_RETURN(KernelNamespace kernel, KernelNamespace::Open(space));
@@ -37,11 +58,13 @@ absl::StatusOr<HostFacts> ReadHostFacts() {
   ASSIGN_OR_RETURN(const NamespaceState there, kernel.Read("", false));
   HostFacts facts;
   std::set<std::string> ours;
+  std::vector<HostLink> found;
   for (const auto& [name, link] : links) {
     if (IsOurs(link)) ours.insert(name);
     const bool may_carry = name != "lo" && !IsOurs(link) && !link.enslaved && IsNameable(name);
-    if (may_carry && facts.links.size() < HostFacts::kMostLinks) facts.links.push_back(name);
+    if (may_carry) found.push_back({name, link.kind});
   }
+  facts.links = ChooseLinks(std::move(found));
   std::set<IpPrefix> routes;
   for (const LinkAddress& address : there.addresses) {
     // The kernel's own routes to what is on the link itself are not read.

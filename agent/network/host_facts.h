@@ -22,6 +22,14 @@ struct HostFacts {
   friend bool operator==(const HostFacts&, const HostFacts&) = default;
 };
 
+struct HostLink {
+  std::string name;
+  std::string kind;  // of the kernel, "vlan"; empty: hardware
+};
+// Of more than kMostLinks those first that other machines are on, and no pairs or tunnels of
+// programs. Sorted by name. Pure.
+std::vector<std::string> ChooseLinks(std::vector<HostLink> found);
+
 // Of the calling thread's namespace. Blocking, some ms per 1,000 routes.
 absl::StatusOr<HostFacts> ReadHostFacts();
 
