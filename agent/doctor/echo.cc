@@ -4,11 +4,14 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <linux/icmp.h>  // after <netinet/in.h>, of which it would hide a part
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -23,13 +26,48 @@ namespace {
 
 using Family = IpAddress::Family;
 
-constexpr int kReceiveBuffer = 1 << 20;
+// For thousands of packets at the same time: the kernel counts up to 1 KiB for a small one, and
+// what waits for a hardware address counts until that is known.
+constexpr int kBuffer = 8 << 20;
 constexpr size_t kMostBytes = 65'536;
 constexpr int kMostPerWake = 1'000;  // of one socket, before others have their turn
+constexpr size_t kBurst = 64;        // sent between two looks at what came back
+// Of a whole round, waiting for room to send.
+constexpr absl::Duration kMostStalled = absl::Seconds(1);
 
 absl::Status SetOption(const UniqueFd& fd, int level, int option, int value) {
   if (setsockopt(fd.get(), level, option, &value, sizeof value) == 0) return absl::OkStatus();
   return ErrnoStatus(errno, "socket option");
+}
+
+// As large as it is asked for, whatever the host's net.core.rmem_max says: what finds no room is
+// dropped by the kernel and would read as lost on the way.
+absl::Status SetBuffer(const UniqueFd& fd, int forced, int option) {
+  if (SetOption(fd, SOL_SOCKET, forced, kBuffer).ok()) return absl::OkStatus();
+  return SetOption(fd, SOL_SOCKET, option, kBuffer);
+}
+
+// Only what ParseEchoAnswer knows takes room: not requests, ours or others', nor router
+// advertisements.
+absl::Status SetFilter(const UniqueFd& fd, Family family) {
+  if (family == Family::kV4) {
+    const icmp_filter filter = {
+        ~(1U << ICMP_ECHOREPLY | 1U << ICMP_DEST_UNREACH | 1U << ICMP_TIME_EXCEEDED)};
+    if (setsockopt(fd.get(), SOL_RAW, ICMP_FILTER, &filter, sizeof filter) == 0) {
+      return absl::OkStatus();
+    }
+    return ErrnoStatus(errno, "a filter for ICMP");
+  }
+  icmp6_filter filter;
+  ICMP6_FILTER_SETBLOCKALL(&filter);
+  for (const int type :
+       {ICMP6_ECHO_REPLY, ICMP6_DST_UNREACH, ICMP6_PACKET_TOO_BIG, ICMP6_TIME_EXCEEDED}) {
+    ICMP6_FILTER_SETPASS(type, &filter);
+  }
+  if (setsockopt(fd.get(), IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0) {
+    return absl::OkStatus();
+  }
+  return ErrnoStatus(errno, "a filter for ICMPv6");
 }
 
 // In the thread's namespace. Nothing is cut, here or on the way.
@@ -40,7 +78,9 @@ absl::StatusOr<UniqueFd> OpenRaw(Family family) {
   if (!fd.valid()) return ErrnoStatus(errno, "a socket for ICMP");
   RETURN_IF_ERROR(v4 ? SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
                      : SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE));
-  RETURN_IF_ERROR(SetOption(fd, SOL_SOCKET, SO_RCVBUF, kReceiveBuffer));
+  RETURN_IF_ERROR(SetBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF));
+  RETURN_IF_ERROR(SetBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF));
+  RETURN_IF_ERROR(SetFilter(fd, family));
   return fd;
 }
 
@@ -77,9 +117,13 @@ class Round {
   std::vector<EchoResult> Run() {
     Open();
     for (int attempt = 0; attempt < options_.attempts; ++attempt) {
-      for (size_t i = 0; i < probes_.size(); ++i) Send(i);
+      SendAll();
       const bool last = attempt + 1 == options_.attempts;
       Receive(env_.clock.MonotonicNow() + (last ? options_.patience : options_.gap), !last);
+    }
+    for (EchoResult& result : results_) {
+      if (!result.status.ok() || result.sent > 0) continue;
+      result.status = absl::ResourceExhaustedError("there is no room in this node to send packets");
     }
     return std::move(results_);
   }
@@ -130,6 +174,21 @@ class Round {
     }
   }
 
+  // In an order of its own each time: what is lost because of the packets right before it is not
+  // the same one again.
+  void SendAll() {
+    std::vector<size_t> order(probes_.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    for (size_t left = order.size(); left > 1; --left) {
+      std::swap(order[left - 1], order[env_.random.Below(left)]);
+    }
+    size_t sent = 0;
+    for (const size_t i : order) {
+      Send(i);
+      if (++sent % kBurst == 0) ReadAll();
+    }
+  }
+
   void Send(size_t i) {
     EchoResult& result = results_[i];
     if (!result.status.ok()) return;
@@ -137,12 +196,33 @@ class Round {
     const EchoMark mark = FreshMark();
     const std::string request =
         EchoRequest(probe.to.family, mark, cookie_, static_cast<size_t>(result.size));
+    const int error =
+        SendPatiently(sockets_.at({probe.space, probe.to.family}).get(), probe, request);
+    if (IsFull(error)) return;  // it never left: nothing is lost
     ++result.sent;
-    if (SendFrom(sockets_.at({probe.space, probe.to.family}).get(), probe, request)) {
+    if (error == 0) {
       under_way_[mark] = {i, env_.clock.MonotonicNow()};
     } else {
-      result.refusal = absl::StrCat("it cannot be sent: ", std::strerror(errno));
+      result.refusal = absl::StrCat("it cannot be sent: ", std::strerror(error));
     }
+  }
+
+  static bool IsFull(int error) {
+    return error == EAGAIN || error == EWOULDBLOCK || error == ENOBUFS;
+  }
+
+  // Waits for room, and reads meanwhile. 0, or the error.
+  int SendPatiently(int fd, const EchoProbe& probe, const std::string& request) {
+    while (!SendFrom(fd, probe, request)) {
+      const int error = errno;
+      const absl::Duration before = env_.clock.MonotonicNow();
+      if (!IsFull(error) || stalled_ >= kMostStalled) return error;
+      ReadAll();
+      std::vector<pollfd> room = {{.fd = fd, .events = POLLOUT}};
+      if (!AwaitReady(env_, &room, before + (kMostStalled - stalled_))) stalled_ = kMostStalled;
+      stalled_ += env_.clock.MonotonicNow() - before;
+    }
+    return 0;
   }
 
   static bool SendFrom(int fd, const EchoProbe& probe, const std::string& request) {
@@ -192,6 +272,11 @@ class Round {
     }
   }
 
+  // What is there already.
+  void ReadAll() {
+    for (size_t i = 0; i < polled_.size(); ++i) Read(polled_[i].fd, families_[i]);
+  }
+
   void Read(int fd, Family family) {
     if (buffer_.empty()) buffer_.resize(kMostBytes);
     for (int i = 0; i < kMostPerWake; ++i) {
@@ -229,6 +314,7 @@ class Round {
   std::vector<Family> families_;  // of each
   std::map<EchoMark, Attempt> under_way_;
   std::string buffer_;
+  absl::Duration stalled_;  // so far
 };
 
 }  // namespace

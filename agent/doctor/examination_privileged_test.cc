@@ -155,6 +155,26 @@ TEST_F(ExaminationTest, ConnectionsAreTakenRefusedOrUnanswered) {
   EXPECT_EQ(results[2].unanswered, 1);
 }
 
+// As many as a node of a large cluster sends: none may be lost in the node itself.
+TEST_F(ExaminationTest, ThousandsOfEchoesAtOnceAreAllHeardOf) {
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    const std::vector<EchoProbe> probes(2'000, {.from = Ip(address), .to = Ip(address)});
+    std::vector<EchoResult> results;
+    ASSERT_OK(one().host->Run([&] {
+      results = RunEchoes(probes, {}, env_);
+      return absl::OkStatus();
+    }));
+    int sent = 0, received = 0;
+    for (const EchoResult& result : results) {
+      EXPECT_OK(result.status);
+      sent += result.sent;
+      received += result.received;
+    }
+    EXPECT_EQ(sent, 6'000) << address;
+    EXPECT_EQ(received, 6'000) << address;
+  }
+}
+
 // Without that it would take an hour.
 TEST_F(ExaminationTest, ARoundThatIsCancelledDoesNotWaitForAnswers) {
   ASSERT_EQ(Shell(Space("b"), "ip link set eth0 down"), "");
