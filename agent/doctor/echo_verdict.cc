@@ -202,6 +202,7 @@ class EchoJudge {
       out->severity = Severity::kWarning;
       out->message = StrCat("cannot ask from inside ", Some(way.unasked));
     } else {
+      out->tasks = way.answered;
       out->message = StrCat(Count(way.answered, "task", "tasks"), own ? " of this node" : where,
                             way.answered == 1 ? " answers " : " answer ", through);
     }

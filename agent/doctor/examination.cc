@@ -6,6 +6,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "agent/doctor/folding.h"
 #include "agent/doctor/kernel_verdict.h"
 #include "agent/doctor/verdict.h"
 #include "agent/doctor/words.h"
@@ -97,7 +98,7 @@ std::vector<Finding> Examine(const ExaminationPlace& place, Router* router,
         absl::StrCat(Count(plan.left_out, "check was", "checks were"),
                      " left out: there are more than one look may make; ask for fewer networks")));
   }
-  return findings;
+  return Folded(std::move(findings), place.state);
 }
 
 }  // namespace swarm::agent

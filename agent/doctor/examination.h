@@ -7,6 +7,8 @@
 // world: pings (ICMP echoes, three to each), questions to 127.0.0.11, TCP connections to published
 // ports, which are closed at once. Nothing is changed or left behind.
 //
+// What is well is folded (folding.h): a node of a thousand others says so in one line a network.
+//
 // What it cannot see: UDP and SCTP ports, rules of iptables-legacy, tasks that do not serve, and
 // networks in which no task of this node serves.
 #ifndef SWARM_AGENT_DOCTOR_EXAMINATION_H_

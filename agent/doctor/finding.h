@@ -3,6 +3,7 @@
 #ifndef SWARM_AGENT_DOCTOR_FINDING_H_
 #define SWARM_AGENT_DOCTOR_FINDING_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 
@@ -32,6 +33,7 @@ struct Finding {
   std::string service_id;
   std::string task_id;        // that was asked for, or asked from when none was
   std::string message;        // what is wrong and what would help; never the node that looked
+  size_t tasks = 0;           // of kOverlay when it is OK: that answer
   absl::Duration round_trip;  // zero: not measured
   friend bool operator==(const Finding&, const Finding&) = default;
 };
