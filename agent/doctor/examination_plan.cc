@@ -24,6 +24,11 @@ const IpAddress& VipOf(const NetworkService& service, Family family) {
   return family == Family::kV4 ? service.vip4 : service.vip6;
 }
 
+// Tasks of one node do. On a macvlan link of another mode they need the switch that it leads to.
+bool ReachEachOther(const Network& network) {
+  return network.driver != NetworkDriver::kMacvlan || network.macvlan_mode == MacvlanMode::kBridge;
+}
+
 class Planner {
  public:
   Planner(const ExaminationPlace& place, Random& random)
@@ -124,7 +129,7 @@ class Planner {
   void AddPairs(const Network& network, const std::string& node_id, const Tasks& from,
                 const Tasks& to) {
     const bool own = node_id == state_.node_id;
-    if (own && to.size() < 2) return;
+    if (own && (to.size() < 2 || !ReachEachOther(network))) return;
     const size_t pairs = std::min(ExaminationPlan::kPairsPerNode, std::max(from.size(), to.size()));
     for (size_t k = 0; k < pairs; ++k) {
       // Of the node itself each with the one behind it: askers come first in `to`.

@@ -6,9 +6,10 @@
 //
 // Asked is from inside of containers that serve, for those that serve. Of each network and other
 // node up to kPairsPerNode pairs of tasks, each time others as far as there are; of the node itself
-// as many. One full-size packet per network and node, and per peer. A task asks for each service's
-// name and virtual address, in turn. Networks that carry published ports alone are looked at
-// through their ports: their tasks do not reach each other.
+// as many, unless its tasks cannot reach each other (macvlan but for mode bridge). One full-size
+// packet per network and node, and per peer. A task asks for each service's name and virtual
+// address, in turn. Networks that carry published ports alone are looked at through their ports:
+// their tasks do not reach each other.
 #ifndef SWARM_AGENT_DOCTOR_EXAMINATION_PLAN_H_
 #define SWARM_AGENT_DOCTOR_EXAMINATION_PLAN_H_
 

@@ -74,6 +74,21 @@ TEST_F(ExaminationPlanTest, ThreePairsForAnotherNodeAreEnoughAndTakeTurns) {
   EXPECT_THAT(echoes, ::testing::Contains("web.1-id>10.0.1.20"));
 }
 
+TEST_F(ExaminationPlanTest, TasksOfOneNodeThatAMacvlanModeKeepsApartAreNotAskedForEachOther) {
+  Network& wire = AddNetwork("wire", "10.0.3.0/24", "10.0.3.1", 0);
+  wire.driver = NetworkDriver::kMacvlan;
+  AddTask("wire", "db.1", "db", "here", "10.0.3.5");
+  AddTask("wire", "db.2", "db", "here", "10.0.3.6");
+  place.network_ids = {"wire-id"};
+  for (const MacvlanMode apart :
+       {MacvlanMode::kPrivate, MacvlanMode::kVepa, MacvlanMode::kPassthru}) {
+    wire.macvlan_mode = apart;
+    EXPECT_THAT(Echoes(Plan(), Check::kOverlay), IsEmpty());
+  }
+  wire.macvlan_mode = MacvlanMode::kBridge;
+  EXPECT_THAT(Echoes(Plan(), Check::kOverlay), ElementsAre("db.1-id>10.0.3.6", "db.2-id>10.0.3.5"));
+}
+
 TEST_F(ExaminationPlanTest, OfOtherNetworksThanThoseAskedForNothingIsLookedAt) {
   AddNetwork("back", "10.0.2.0/24", "10.0.2.1", 4098);
   AddTask("back", "db.1", "db", "here", "10.0.2.5");
