@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 
 from harness import ClusterTest, TEST_IMAGE, main, run, wait_for
 
@@ -59,21 +60,29 @@ class DoctorTest(ClusterTest):
 
     def test_when_all_is_well_every_node_says_so_of_every_kind_of_check(self):
         cluster = self.served()
-        result = self.doctor(cluster)
-        self.assertEqual((result.returncode, result.stderr), (0, ""))
-        lines = result.stdout.splitlines()
-        self.assertEqual(len(lines), 1, result.stdout)
-        self.assertRegex(lines[0], r"^\d+ checks on 3 nodes, 0 broken$")
-        found = self.findings(cluster, "--verbose")
-        self.assertEqual({f["State"] for f in found}, {"OK"})
+        # One packet that is lost in a busy machine is a line more, and no failure.
+        last = []
+
+        def clean():
+            last[:] = [self.doctor(cluster)]
+            return last[0].returncode == 0 and re.fullmatch(r"\d+ checks on 3 nodes, 0 broken\n", last[0].stdout) and last[0].stderr == ""
+        try:
+            wait_for(clean, "one line that says that all is well", 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{last[0].stdout}{last[0].stderr}") from None
+
+        def all_well():
+            found = self.findings(cluster, "--verbose")
+            return found if {f["State"] for f in found} == {"OK"} else None
+        found = wait_for(all_well, "every check to be OK", 30)
         checks = {f["Check"]: f for f in found}
         self.assertEqual(set(checks), {"node", "kernel state", "peer", "overlay", "resolver", "virtual address", "published port"})
         for host in cluster.workers:
             mine = {f["Check"] for f in found if host.name in f["Nodes"].split(", ")}
             self.assertEqual(mine, set(checks), host.name)
         # All peers from everywhere, also from the manager's node, which has no tasks.
-        self.assertEqual({(n, f["Peer"]) for f in found if f["Check"] == "peer" for n in f["Nodes"].split(", ")},
-                         {(a.name, b.name) for a in cluster.hosts for b in cluster.hosts if a is not b})
+        self.assertEqual({(f["Message"], f["Nodes"]) for f in found if f["Check"] == "peer"},
+                         {("2 nodes answer at their addresses", ", ".join(sorted(h.name for h in cluster.hosts)))})
         self.assertTrue(all(f["RoundTrip"] for f in found if f["Check"] in ("peer", "overlay", "virtual address")))
         # One network, seen by one node.
         some = self.findings(cluster, "--verbose", "--node", "h1", "back")
@@ -154,7 +163,7 @@ class DoctorTest(ClusterTest):
         cluster = self.cluster(workers=0)
         self.refused(cluster, "network", "doctor", "nowhere", says=["network_refs[0]", "nowhere"])
         self.refused(cluster, "network", "doctor", "--node", "nobody", says=["node_refs[0]", "nobody"])
-        self.refused(cluster, "network", "doctor", "--timeout", "2m", code=2, says=["--timeout=2m", "1s to 60s"])
+        self.refused(cluster, "network", "doctor", "--timeout", "2m", code=2, says=["--timeout=2m", "6s to 60s"])
         # A node that is in no network is well.
         self.assertEqual(self.doctor(cluster).stdout, "1 check on 1 node, 0 broken\n")
 
