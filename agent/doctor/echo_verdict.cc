@@ -17,9 +17,9 @@ using absl::StrCat;
 // What was met on the way to one node through one network (or over the underlay), or at one virtual
 // address.
 struct Way {
-  std::vector<std::string> lost;   // all small packets: what was asked for, in words
-  std::vector<std::string> shaky;  // some of them
-  std::vector<std::string> unasked;
+  Named lost;   // all small packets: what was asked for
+  Named shaky;  // some of them
+  Named unasked;
   size_t answered = 0;         // asked for and heard of
   int sent = 0, received = 0;  // small packets
   bool full_lost = false;      // all full-size packets, to what answers small ones
@@ -83,7 +83,7 @@ class EchoJudge {
   void TakeSmall(const PlannedEcho& echo, const EchoResult& result) {
     Way& way = ways_[KeyOf(echo)];
     if (!result.status.ok()) {
-      way.unasked.push_back(StrCat(Asker(echo), ": ", result.status.message()));
+      way.unasked.Add([&] { return StrCat(Asker(echo), ": ", result.status.message()); });
       return;
     }
     way.sent += result.sent;
@@ -91,11 +91,11 @@ class EchoJudge {
     if (!result.refusal.empty()) way.refusal = result.refusal;
     if (result.received == 0) {
       if (way.lost.empty()) way.task_id = echo.to_task.empty() ? echo.from_task : echo.to_task;
-      way.lost.push_back(Subject(echo));
+      way.lost.Add([&] { return Subject(echo); });
       return;
     }
     if (result.received < result.sent) {
-      way.shaky.push_back(Subject(echo));
+      way.shaky.Add([&] { return Subject(echo); });
     } else {
       ++way.answered;
     }
@@ -143,7 +143,7 @@ class EchoJudge {
     const std::string address = UnderlayAddress(state_, node);
     if (!way.unasked.empty()) {
       out->severity = Severity::kWarning;
-      out->message = StrCat("cannot ask for ", node, ": ", way.unasked.front());
+      out->message = StrCat("cannot ask for ", node, ": ", way.unasked.Text());
     } else if (way.all_lost() && OverlayTo(node) > 0) {
       out->severity = Severity::kWarning;
       out->message =
@@ -185,7 +185,7 @@ class EchoJudge {
     if (!way.lost.empty()) {
       out->severity = Severity::kBroken;
       out->message =
-          StrCat(Some(way.lost), where, way.lost.size() == 1 ? " does" : " do", " not answer ",
+          StrCat(way.lost.Text(), where, way.lost.size() == 1 ? " does" : " do", " not answer ",
                  through, Because(way.refusal), ": ", way.sent - way.received, " of ", way.sent,
                  " packets are lost", Reason(way, out->network_id, node));
     } else if (way.full_lost) {
@@ -196,11 +196,11 @@ class EchoJudge {
     } else if (!way.shaky.empty()) {
       out->severity = Severity::kWarning;
       out->message =
-          StrCat(way.sent - way.received, " of ", way.sent, " packets to ", Some(way.shaky), where,
+          StrCat(way.sent - way.received, " of ", way.sent, " packets to ", way.shaky.Text(), where,
                  " ", through, " are lost", Because(way.refusal));
     } else if (!way.unasked.empty()) {
       out->severity = Severity::kWarning;
-      out->message = StrCat("cannot ask from inside ", Some(way.unasked));
+      out->message = StrCat("cannot ask from inside ", way.unasked.Text());
     } else {
       out->tasks = way.answered;
       out->message = StrCat(Count(way.answered, "task", "tasks"), own ? " of this node" : where,
@@ -235,7 +235,7 @@ class EchoJudge {
     if (way.all_lost()) {
       out->severity = Severity::kBroken;
       out->message =
-          StrCat("the virtual address ", Some(way.lost), " of service ", name, " ", through,
+          StrCat("the virtual address ", way.lost.Text(), " of service ", name, " ", through,
                  " does not answer", Because(way.refusal), ", though tasks serve: ", way.sent,
                  " of ", way.sent, " packets are lost");
     } else if (!way.lost.empty() || !way.shaky.empty()) {
@@ -243,11 +243,11 @@ class EchoJudge {
       out->severity = Severity::kBroken;
       out->message =
           StrCat(way.sent - way.received, " of ", way.sent, " packets to the virtual address ",
-                 Some(way.lost.empty() ? way.shaky : way.lost), " of service ", name, " ", through,
-                 " are lost: not all of its tasks answer");
+                 (way.lost.empty() ? way.shaky : way.lost).Text(), " of service ", name, " ",
+                 through, " are lost: not all of its tasks answer");
     } else if (!way.unasked.empty()) {
       out->severity = Severity::kWarning;
-      out->message = StrCat("cannot ask from inside ", Some(way.unasked));
+      out->message = StrCat("cannot ask from inside ", way.unasked.Text());
     } else {
       out->message = StrCat("the virtual address of service ", name, " ", through, " answers");
     }

@@ -1,6 +1,7 @@
 #include "agent/doctor/kernel_verdict.h"
 
 #include "agent/doctor/doctor_test_world.h"
+#include "agent/network/tunnel_state.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -47,6 +48,35 @@ TEST(KernelVerdictTest, WhatIsThereAndShouldNotBeIsAWarning) {
   const Finding finding = JudgeKernel(world.state, comparison);
   EXPECT_EQ(finding.severity, Severity::kWarning);
   EXPECT_THAT(finding.message, HasSubstr("the route to 10.9.0.0/16 is there and should not be"));
+}
+
+TEST(KernelVerdictTest, TheTunnelIsComparedTooAndNamesItsPeersByWhereTheyAre) {
+  const DoctorTestWorld world;
+  RouterComparison comparison;
+  comparison.bad_tunnel_link = true;
+  comparison.bad_tunnel_peers = {InnerAddress("there")};
+  Finding finding = JudgeKernel(world.state, comparison);
+  EXPECT_EQ(finding.severity, Severity::kBroken);
+  EXPECT_EQ(finding.message,
+            "in WireGuard's tunnel this node's link, the peer at 192.168.1.3 are missing or wrong; "
+            "put right within 10 s");
+  comparison = {};
+  comparison.extra_tunnel_peers = {InnerAddress("nobody")};
+  finding = JudgeKernel(world.state, comparison);
+  EXPECT_EQ(finding.severity, Severity::kWarning);
+  EXPECT_THAT(finding.message, HasSubstr("is there and should not be"));
+}
+
+TEST(KernelVerdictTest, RulesForWhatATaskSendsAreNamedAndOnlyAFewOfManyThingsAre) {
+  const DoctorTestWorld world;
+  RouterComparison comparison;
+  comparison.router.put.source_rules.insert({Ip("10.0.1.5"), 100});
+  EXPECT_THAT(JudgeKernel(world.state, comparison).message,
+              HasSubstr("the rule for what 10.0.1.5 (web.1) sends is missing or wrong"));
+  for (uint32_t mark = 0; mark < 50; ++mark) comparison.host.put.rules.insert({.mark = mark});
+  EXPECT_THAT(JudgeKernel(world.state, comparison).message,
+              HasSubstr("in the host the rule for mark 0, the rule for mark 1, the rule for mark 2 "
+                        "and 47 more are missing or wrong"));
 }
 
 TEST(KernelVerdictTest, WhatIsInTheWayInTheHostIsAWarningEach) {

@@ -1,14 +1,10 @@
 #include "agent/doctor/words.h"
 
-#include <algorithm>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_join.h"
 
 namespace swarm::agent {
 namespace {
-
-constexpr size_t kMostNamed = 3;
 
 // The first that `find` knows a word for.
 template <typename Records, typename Find>
@@ -22,11 +18,18 @@ std::string NameOr(const std::string& otherwise, const Records& records, Find fi
 
 }  // namespace
 
-std::string Some(const std::vector<std::string>& all) {
-  const size_t named = std::min(all.size(), kMostNamed);
-  std::string text = absl::StrJoin(all.begin(), all.begin() + static_cast<ptrdiff_t>(named), ", ");
-  if (all.size() > named) absl::StrAppend(&text, " and ", all.size() - named, " more");
+std::string Named::Text() const {
+  std::string text = absl::StrJoin(words_, ", ");
+  if (size_ > words_.size()) absl::StrAppend(&text, " and ", size_ - words_.size(), " more");
   return text;
+}
+
+std::string Some(const std::vector<std::string>& all) {
+  Named named;
+  for (const std::string& one : all) {
+    named.Add([&] { return one; });
+  }
+  return named.Text();
 }
 
 std::string Count(size_t n, const char* one, const char* many) {

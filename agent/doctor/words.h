@@ -13,6 +13,28 @@ namespace swarm::agent {
 
 // "a, b, c and 4 more".
 std::string Some(const std::vector<std::string>& all);
+
+// As much as Some would say of a list, of which only what is said is put into words: finding words
+// may take long.
+class Named {
+ public:
+  // `word` gives the words.
+  template <typename Word>
+  void Add(Word word) {
+    if (words_.size() < kMostNamed) words_.push_back(word());
+    ++size_;
+  }
+  size_t size() const { return size_; }
+  bool empty() const { return size_ == 0; }
+  std::string Text() const;  // "a, b, c and 4 more"
+
+  static constexpr size_t kMostNamed = 3;
+
+ private:
+  std::vector<std::string> words_;
+  size_t size_ = 0;
+};
+
 // "1 task", "2 tasks".
 std::string Count(size_t n, const char* one, const char* many);
 

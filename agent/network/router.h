@@ -74,6 +74,12 @@ struct RouterComparison {
   // Links of ours that are missing or down, by name: in the host, and in the router.
   std::vector<std::string> bad_host_links;
   std::vector<std::string> bad_router_links;
+  // Of the tunnel of encrypted networks: this node's link, and other nodes on it by their inner
+  // addresses; missing or not as wanted, or there and not wanted. Keys are not said.
+  bool bad_tunnel_link = false;
+  bool extra_tunnel_link = false;
+  std::vector<IpAddress> bad_tunnel_peers;
+  std::vector<IpAddress> extra_tunnel_peers;
   // Somebody else changed our table since we did.
   bool router_table_changed = false;
   bool host_table_changed = false;

@@ -13,6 +13,18 @@ void CheckLink(const Links& links, const std::string& name, std::vector<std::str
   if (found == links.end() || !found->second.up) bad->push_back(name);
 }
 
+void CompareTunnel(const TunnelState& there, const TunnelState& wanted, RouterComparison* out) {
+  const TunnelDifference difference = Difference(there, wanted);
+  out->bad_tunnel_link = difference.put.link.has_value();
+  out->extra_tunnel_link = difference.remove.link.has_value();
+  for (const auto& [key, peer] : difference.put.peers) {
+    out->bad_tunnel_peers.push_back(peer.address);
+  }
+  for (const auto& [key, peer] : difference.remove.peers) {
+    out->extra_tunnel_peers.push_back(peer.address);
+  }
+}
+
 }  // namespace
 
 absl::StatusOr<RouterComparison> Router::Compare() {
@@ -35,6 +47,11 @@ absl::StatusOr<RouterComparison> Router::Compare() {
   comparison.router = Difference(router, wanted.router);
   ASSIGN_OR_RETURN(const NamespaceState host, host_kernel_.Read(options_.host_link, true));
   comparison.host = Difference(host, HostBase(planner_.facts()));
+  TunnelState tunnel;  // nothing: none was made yet
+  if (tunnel_ != nullptr) {
+    ASSIGN_OR_RETURN(tunnel, tunnel_->Read());
+  }
+  CompareTunnel(tunnel, wanted.tunnel, &comparison);
   ASSIGN_OR_RETURN(comparison.router_table_changed, IsChanged(router_table_, &router_nft_));
   ASSIGN_OR_RETURN(comparison.host_table_changed, IsChanged(host_table_, &host_nft_));
   comparison.forward4_off = ForwardIsOff("ipv4/ip_forward", wanted.forward4);
