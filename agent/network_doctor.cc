@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "agent/doctor/examination.h"
-#include "agent/doctor/verdict.h"
+#include "agent/doctor/meanwhile.h"
 #include "agent/on_pool.h"
 #include "common/check.h"
 #include "common/proto_time.h"
@@ -54,37 +54,65 @@ Finding OfNode(std::string message) {
 // On the doctor's own thread.
 Findings Look(const ExaminationPlace& place, const NetworksCondition& condition, const Clock& clock,
               const std::atomic<bool>& cancelled) {
+  if (cancelled) return {};
   const auto random = MakeSystemRandom();
-  const auto open = condition.router->GetIfThere(condition.needs);
-  const absl::Status trouble = open.ok() ? condition.trouble : open.status();
-  Router* router = open.ok() && *open != nullptr ? (*open)->router.get() : nullptr;
-  return Examine(place, router, trouble, {clock, *random, cancelled});
+  const RouterHandle::Shared open = condition.router->IfOpen();
+  Router* router = open == nullptr ? nullptr : open->router.get();
+  return Shortened(Examine(place, router, condition.trouble, {clock, *random, cancelled}),
+                   NetworkDoctor::kMostFindings);
 }
 
 }  // namespace
 
-NetworkDoctor::NetworkDoctor(const Env& env, NodeNetworks& networks, Send send)
+NetworkDoctor::NetworkDoctor(const Env& env, NodeNetworks& networks, Send send,
+                             std::unique_ptr<WorkerPool> pool)
     : env_(env),
       networks_(networks),
       send_(std::move(send)),
-      pool_(MakeThreadPool("agent-doctor", 1, kMostWaiting)) {}
+      pool_(pool != nullptr ? std::move(pool) : MakeThreadPool("agent-doctor", 1, 1)) {}
 
 NetworkDoctor::~NetworkDoctor() {
-  *alive_ = false;
   *cancelled_ = true;
   pool_.reset();  // waits
 }
 
 void NetworkDoctor::Diagnose(const v1::DiagnoseNetworks& request) {
   DCHECK(env_.loop.InLoop());
+  std::set<std::string> networks(request.network_ids().begin(), request.network_ids().end());
+  for (Asked& asked : waiting_) {
+    if (asked.networks != networks || asked.ids.size() >= kMostPerLook) continue;
+    asked.ids.push_back(request.diagnosis_id());
+    return;
+  }
+  if (waiting_.size() >= kMostWaiting) {
+    return Answer({request.diagnosis_id()},
+                  {OfNode("it is looking already for several others: try again")});
+  }
+  waiting_.push_back({std::move(networks), {request.diagnosis_id()}});
+  MaybeLook();
+}
+
+void NetworkDoctor::Cancel() {
+  DCHECK(env_.loop.InLoop());
+  *cancelled_ = true;
+  cancelled_ = std::make_shared<std::atomic<bool>>(false);
+  waiting_.clear();
+  looking_ = false;
+}
+
+void NetworkDoctor::MaybeLook() {
+  if (looking_ || waiting_.empty()) return;
+  Asked asked = std::move(waiting_.front());
+  waiting_.pop_front();
   const NetworksCondition condition = networks_.Condition();
   if (!condition.told) {
-    return Answer(request.diagnosis_id(),
-                  {OfNode("the manager has not said yet what networks there are")});
+    Answer(asked.ids, {OfNode("the manager has not said yet what networks there are")});
+    return MaybeLook();
   }
+  looking_ = true;
   auto place = std::make_shared<const ExaminationPlace>(
       ExaminationPlace{.state = networks_.state(),
-                       .network_ids = {request.network_ids().begin(), request.network_ids().end()},
+                       .network_ids = std::move(asked.networks),
                        .underlay = condition.needs.underlay,
                        .vxlan_port = condition.vxlan_port,
                        .has_wireguard = condition.has_wireguard,
@@ -93,34 +121,35 @@ void NetworkDoctor::Diagnose(const v1::DiagnoseNetworks& request) {
       env_.loop, *pool_,
       [place, condition, &clock = env_.clock, cancelled = cancelled_]()
           -> absl::StatusOr<Findings> { return Look(*place, condition, clock, *cancelled); },
-      [this, alive = alive_, id = request.diagnosis_id(), place,
+      [this, cancelled = cancelled_, ids = std::move(asked.ids), place,
        changes = condition.changes](absl::StatusOr<Findings> findings) {
-        if (!*alive) return;
-        if (!findings.ok()) {
-          return Answer(id, {OfNode("it is looking already for several others: try again")});
-        }
+        if (*cancelled) return;  // and this may be gone
+        looking_ = false;
+        if (!findings.ok()) findings = Findings{OfNode(std::string(findings.status().message()))};
         if (networks_.Condition().changes != changes) {
-          std::erase_if(*findings, [&](const Finding& finding) {
-            return !StillHolds(finding, place->state, networks_.state());
-          });
+          const Meanwhile meanwhile(place->state, networks_.state());
+          std::erase_if(*findings,
+                        [&](const Finding& finding) { return meanwhile.Touches(finding); });
         }
-        Answer(id, *std::move(findings));
+        Answer(ids, *findings);
+        MaybeLook();
       });
 }
 
-void NetworkDoctor::Answer(const std::string& diagnosis_id, Findings findings) {
-  findings = Shortened(std::move(findings), kMostFindings);
-  v1::NetworkDiagnosis piece;
-  piece.set_diagnosis_id(diagnosis_id);
-  for (const Finding& finding : findings) {
-    if (piece.findings_size() == kPieceSize) {
-      send_(piece);
-      piece.clear_findings();
+void NetworkDoctor::Answer(const std::vector<std::string>& ids, const Findings& findings) {
+  for (const std::string& id : ids) {
+    v1::NetworkDiagnosis piece;
+    piece.set_diagnosis_id(id);
+    for (const Finding& finding : findings) {
+      if (piece.findings_size() == kPieceSize) {
+        send_(piece);
+        piece.clear_findings();
+      }
+      *piece.add_findings() = FindingToProto(finding);
     }
-    *piece.add_findings() = FindingToProto(finding);
+    piece.set_last(true);
+    send_(std::move(piece));
   }
-  piece.set_last(true);
-  send_(std::move(piece));
 }
 
 std::vector<Finding> Shortened(std::vector<Finding> findings, size_t most) {

@@ -85,6 +85,7 @@ void Node::Exit(bool goodbye, absl::AnyInvocable<void(absl::AnyInvocable<void()>
                 absl::AnyInvocable<void()> done) {
   auto remove = [this, done = std::move(done)]() mutable {
     session_.reset();
+    if (doctor_ != nullptr) doctor_->Cancel();  // before the networks that it looks at go
     identity_.reset();
     parts_.executor.SetNode({"", options_.hostname, options_.platform});
     parts_.worker.RemoveAll([this, done = std::move(done)]() mutable {

@@ -46,11 +46,13 @@ absl::StatusOr<RouterHandle::Shared> RouterHandle::GetAt(const RouterNeeds& need
   return Get(needs);
 }
 
+RouterHandle::Shared RouterHandle::IfOpen() {
+  MutexLock lock(mu_);
+  return open_;
+}
+
 absl::StatusOr<RouterHandle::Shared> RouterHandle::GetIfThere(const RouterNeeds& needs) {
-  {
-    MutexLock lock(mu_);
-    if (open_ != nullptr) return open_;
-  }
+  if (Shared open = IfOpen(); open != nullptr) return open;
   if (!IsLeftBehind() || needs.node_id.empty()) return Shared();
   return Get(needs);
 }

@@ -44,6 +44,9 @@ class RouterHandle {
   // As Get; opened anew when the node has another address now than it was opened with. It must then
   // be told everything.
   absl::StatusOr<Shared> GetAt(const RouterNeeds& needs) ABSL_LOCKS_EXCLUDED(mu_);
+  // Null when it is not open; opens nothing and waits for no kernel. For who only looks: an opening
+  // that a Remove has just overtaken would leave a router behind.
+  Shared IfOpen() ABSL_LOCKS_EXCLUDED(mu_);
   // As Get when it is open or an earlier process left one, else null.
   absl::StatusOr<Shared> GetIfThere(const RouterNeeds& needs) ABSL_LOCKS_EXCLUDED(mu_);
   bool IsLeftBehind() const;

@@ -43,6 +43,8 @@ std::vector<Finding> JudgeNode(const ExaminationPlace& place, const Router* rout
     findings.push_back(OfNode(
         Severity::kBroken, absl::StrCat("this node cannot bring its networks to what is wanted: ",
                                         trouble.message(), "; it tries again all the time")));
+  } else if (router == nullptr && !place.state.networks.empty()) {
+    findings.push_back(OfNode(Severity::kWarning, "it does not have its networks yet: try again"));
   } else if (findings.empty()) {
     findings.push_back(
         OfNode(Severity::kOk, router == nullptr

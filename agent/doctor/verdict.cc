@@ -48,24 +48,6 @@ Finding OfQuestion(const PlannedQuestion& question, Severity severity, std::stri
           .message = std::move(message)};
 }
 
-// The tasks of a service in a network, or the one of a port in host mode: how they serve.
-template <typename Fits>
-std::map<std::string, NetworkTask> TasksThat(const NetworkState& state, Fits fits) {
-  std::map<std::string, NetworkTask> tasks;
-  for (const auto& [key, task] : state.tasks) {
-    if (fits(task)) tasks[StrCat(task.network_id, " ", task.task_id)] = task;
-  }
-  return tasks;
-}
-
-std::vector<NetworkService> ServicesThat(const NetworkState& state, const std::string& id) {
-  std::vector<NetworkService> services;
-  for (const auto& [key, service] : state.services) {
-    if (service.service_id == id) services.push_back(service);
-  }
-  return services;
-}
-
 }  // namespace
 
 std::vector<Finding> JudgeNames(const ExaminationPlace& place,
@@ -166,19 +148,6 @@ std::vector<Finding> JudgeConnections(const ExaminationPlace& place,
     findings.push_back(std::move(finding));
   }
   return findings;
-}
-
-bool StillHolds(const Finding& finding, const NetworkState& before, const NetworkState& now) {
-  if (finding.severity == Severity::kOk) return true;
-  const auto about = [&](const NetworkTask& task) {
-    return task.task_id == finding.task_id ||
-           (!finding.service_id.empty() && task.service_id == finding.service_id) ||
-           (finding.check == Check::kOverlay && task.network_id == finding.network_id &&
-            task.node_id == finding.peer_node_id);
-  };
-  if (TasksThat(before, about) != TasksThat(now, about)) return false;
-  return finding.service_id.empty() ||
-         ServicesThat(before, finding.service_id) == ServicesThat(now, finding.service_id);
 }
 
 }  // namespace swarm::agent

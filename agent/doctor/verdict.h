@@ -25,10 +25,6 @@ std::vector<Finding> JudgeConnections(const ExaminationPlace& place,
                                       const std::vector<PlannedConnection>& connections,
                                       const std::vector<ConnectionResult>& results);
 
-// What a finding is about is still as it was when it was looked at: else what it says may only be
-// that things changed meanwhile.
-bool StillHolds(const Finding& finding, const NetworkState& before, const NetworkState& now);
-
 }  // namespace swarm::agent
 
 #endif  // SWARM_AGENT_DOCTOR_VERDICT_H_

@@ -179,16 +179,5 @@ TEST_F(VerdictTest, PortsThatRefuseDoNotAnswerOrFailInPartAreToldApart) {
               HasSubstr("fail: No route to host"));
 }
 
-TEST_F(VerdictTest, WhatChangedMeanwhileDoesNotHold) {
-  const Finding finding = Judge({"10.0.1.6", "10.0.1.7"})[Check::kOverlay];
-  EXPECT_TRUE(StillHolds(finding, state, state));
-  NetworkState now = state;
-  now.tasks.at({"front-id", "web.2-id"}).serving = false;
-  EXPECT_FALSE(StillHolds(finding, state, now));
-  now = state;
-  AddTask("front", "db.1", "db", "elsewhere", "10.0.1.30");
-  EXPECT_TRUE(StillHolds(finding, now, state)) << "that was about somebody else";
-}
-
 }  // namespace
 }  // namespace swarm::agent
