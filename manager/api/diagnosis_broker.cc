@@ -33,7 +33,7 @@ absl::StatusOr<absl::Duration> TimeoutOf(const v1::DiagnoseNetworksRequest& requ
     return timeout;
   }
   return absl::InvalidArgumentError(
-      StrCat("timeout: ", absl::FormatDuration(timeout), " is not between 1s and 60s"));
+      StrCat("timeout: ", absl::FormatDuration(timeout), " is not between 6s and 60s"));
 }
 
 // What `find` finds for each of the refs, once, in order.
@@ -157,7 +157,8 @@ void DiagnosisBroker::Ask(Diagnosis& diagnosis, const Node& node,
     diagnosis.awaited[id] = 0;
   } else {
     Note(diagnosis, node, v1::NetworkFinding::SEVERITY_BROKEN,
-         "is ready but has no session with the manager just now");
+         "is ready but cannot be asked just now: it has no session with the manager, or does not "
+         "read what it is sent");
   }
 }
 
@@ -168,6 +169,11 @@ void DiagnosisBroker::Note(Diagnosis& diagnosis, const Node& node,
   finding.set_severity(severity);
   finding.set_node_id(node.id());
   finding.set_message(OneLine(StrCat(NameOf(node), " ", why)));
+  Wait(diagnosis, std::move(finding));
+}
+
+void DiagnosisBroker::Wait(Diagnosis& diagnosis, v1::NetworkFinding finding) {
+  diagnosis.bytes_waiting += finding.message().size();
   diagnosis.waiting.push_back(std::move(finding));
 }
 
@@ -199,49 +205,63 @@ void DiagnosisBroker::OnDiagnosis(Id node, v1::NetworkDiagnosis answer) {
   Diagnosis& diagnosis = found->second;
   const auto awaited = diagnosis.awaited.find(node);
   if (awaited == diagnosis.awaited.end()) return;
-  for (v1::NetworkFinding& finding : *answer.mutable_findings()) {
-    if (awaited->second >= kMostFindingsPerNode || !Check(node, finding)) continue;
+  for (const v1::NetworkFinding& said : answer.findings()) {
+    if (awaited->second >= kMostFindingsPerNode) break;
+    std::optional<v1::NetworkFinding> finding = Checked(node, said);
+    if (!finding) continue;
     if (++awaited->second == kMostFindingsPerNode) {
-      finding.set_message("this node finds more than is handed on");
+      finding->set_message("this node finds more than is handed on");
     }
-    diagnosis.waiting.push_back(std::move(finding));
+    Wait(diagnosis, *std::move(finding));
   }
   if (answer.last()) diagnosis.awaited.erase(awaited);
   const DiagnosisId id = found->first;
   Deliver(diagnosis);
-  if (diagnosis.waiting.size() > kMostWaiting) {
+  if (diagnosis.waiting.size() > kMostWaiting || diagnosis.bytes_waiting > kMostBytesWaiting) {
     diagnosis.sink->Close(SlowReader());
     return Cancel(id);
   }
   MaybeEnd(id);
 }
 
-bool DiagnosisBroker::Check(Id node, v1::NetworkFinding& finding) const {
+std::optional<v1::NetworkFinding> DiagnosisBroker::Checked(Id node,
+                                                           const v1::NetworkFinding& said) const {
   using Finding = v1::NetworkFinding;
-  if (!Finding::Check_IsValid(finding.check()) || finding.check() == Finding::CHECK_UNSPECIFIED ||
-      !Finding::Severity_IsValid(finding.severity()) ||
-      finding.severity() == Finding::SEVERITY_UNSPECIFIED) {
-    return false;
+  if (!Finding::Check_IsValid(said.check()) || said.check() == Finding::CHECK_UNSPECIFIED ||
+      !Finding::Severity_IsValid(said.severity()) ||
+      said.severity() == Finding::SEVERITY_UNSPECIFIED) {
+    return std::nullopt;
   }
   const View& view = store_.view();
-  std::string message = finding.message();
+  std::string message = OneLine(said.message());  // which bounds it
   const Ref<Node> own = view.GetNode(node);
-  const Ref<Node> peer = view.GetNode(Id::ParseOrZero(finding.peer_node_id()));
+  const Ref<Node> peer = view.GetNode(Id::ParseOrZero(said.peer_node_id()));
   for (const Ref<Node>& named : {own, peer}) {
     if (named != nullptr) absl::StrReplaceAll({{named->id(), NameOf(*named)}}, &message);
   }
-  finding.set_message(OneLine(message));
+  Finding finding;
+  finding.set_check(said.check());
+  finding.set_severity(said.severity());
+  finding.set_message(OneLine(message));  // names are people's, too
   finding.set_node_id(node.ToString());
   // Ids that are none say nothing.
-  for (std::string* id : {finding.mutable_network_id(), finding.mutable_peer_node_id(),
-                          finding.mutable_service_id(), finding.mutable_task_id()}) {
-    if (Id::ParseOrZero(*id).IsZero()) id->clear();
+  const auto id_or_none = [](const std::string& id) {
+    return Id::ParseOrZero(id).IsZero() ? std::string() : id;
+  };
+  finding.set_network_id(id_or_none(said.network_id()));
+  finding.set_peer_node_id(id_or_none(said.peer_node_id()));
+  finding.set_service_id(id_or_none(said.service_id()));
+  finding.set_task_id(id_or_none(said.task_id()));
+  if (said.has_round_trip()) {
+    finding.mutable_round_trip()->set_seconds(said.round_trip().seconds());
+    finding.mutable_round_trip()->set_nanos(said.round_trip().nanos());
   }
-  return true;
+  return finding;
 }
 
 void DiagnosisBroker::Deliver(Diagnosis& diagnosis) {
   while (!diagnosis.waiting.empty() && diagnosis.sink->Push(diagnosis.waiting.front())) {
+    diagnosis.bytes_waiting -= diagnosis.waiting.front().message().size();
     diagnosis.waiting.pop_front();
   }
 }

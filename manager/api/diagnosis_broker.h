@@ -22,6 +22,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -40,7 +41,7 @@ class DiagnosisBroker {
   using DiagnosisId = uint64_t;  // 0 is none
 
   static constexpr absl::Duration kDefaultTimeout = absl::Seconds(10);
-  static constexpr absl::Duration kLeastTimeout = absl::Seconds(1);
+  static constexpr absl::Duration kLeastTimeout = absl::Seconds(6);  // a look takes up to 5 s
   static constexpr absl::Duration kMostTimeout = absl::Seconds(60);
   // Each makes every node send packets: the next is refused, ResourceExhausted.
   static constexpr size_t kMostAtOnce = 4;
@@ -49,6 +50,7 @@ class DiagnosisBroker {
   static constexpr size_t kMostFindingsPerNode = 1'000;
   // That wait for a reader who is slow; one who lets more come is cut off, ResourceExhausted.
   static constexpr size_t kMostWaiting = 20'000;
+  static constexpr size_t kMostBytesWaiting = 8 << 20;  // of their messages
 
   DiagnosisBroker(const Env& env, Store& store, Dispatcher& dispatcher);
   ~DiagnosisBroker();
@@ -74,16 +76,19 @@ class DiagnosisBroker {
     absl::Duration timeout;
     std::map<Id, size_t> awaited;  // nodes, and how much they have found so far
     std::deque<v1::NetworkFinding> waiting;
+    size_t bytes_waiting = 0;  // of their messages
     TimerId timer = 0;
   };
 
   void Ask(Diagnosis& diagnosis, const Node& node, const v1::DiagnoseNetworks& question);
   void OnTimeout(DiagnosisId id);
+  static void Wait(Diagnosis& diagnosis, v1::NetworkFinding finding);
   // A finding of our own about a node.
   static void Note(Diagnosis& diagnosis, const Node& node, v1::NetworkFinding::Severity severity,
                    std::string_view why);
-  // What a node found, made sure of; false when it says nothing.
-  bool Check(Id node, v1::NetworkFinding& finding) const;
+  // What a node found, made sure of: the fields that we know, of a bounded size. Nothing when it
+  // says nothing.
+  std::optional<v1::NetworkFinding> Checked(Id node, const v1::NetworkFinding& said) const;
   static void Deliver(Diagnosis& diagnosis);
   void MaybeEnd(DiagnosisId id);
 

@@ -101,7 +101,9 @@ TEST_F(DiagnosisBrokerTest, NodesThatAreNotReadyAreFindings) {
   for (const auto& finding : sink.messages) by_message[finding.message()] = finding;
   EXPECT_EQ(by_message["n3 is down"].severity(), v1::NetworkFinding::SEVERITY_BROKEN);
   EXPECT_EQ(by_message["n3 is down"].node_id(), down.ToString());
-  EXPECT_EQ(by_message["n2 is ready but has no session with the manager just now"].severity(),
+  EXPECT_EQ(by_message["n2 is ready but cannot be asked just now: it has no session with the "
+                       "manager, or does not read what it is sent"]
+                .severity(),
             v1::NetworkFinding::SEVERITY_BROKEN);
   EXPECT_EQ(by_message["n4 has not been heard of since the manager started"].severity(),
             v1::NetworkFinding::SEVERITY_WARNING);
@@ -109,14 +111,14 @@ TEST_F(DiagnosisBrokerTest, NodesThatAreNotReadyAreFindings) {
 
 TEST_F(DiagnosisBrokerTest, ANodeThatIsSilentIsAFindingAtTheTimeout) {
   v1::DiagnoseNetworksRequest request;
-  request.mutable_timeout()->set_seconds(3);
+  request.mutable_timeout()->set_seconds(6);
   ASSERT_OK(Diagnose(request));
   Answer(one, {});
-  loop.Advance(absl::Seconds(2));
+  loop.Advance(absl::Seconds(5));
   EXPECT_FALSE(sink.closed.has_value());
   loop.Advance(absl::Seconds(2));
   ASSERT_THAT(sink.messages, SizeIs(1));
-  EXPECT_THAT(sink.messages[0].message(), HasSubstr("n2 did not answer within 3s"));
+  EXPECT_THAT(sink.messages[0].message(), HasSubstr("n2 did not answer within 6s"));
   EXPECT_TRUE(sink.closed.has_value());
   Answer(two, {Finding("too late")});
   EXPECT_THAT(sink.messages, SizeIs(1));
@@ -147,7 +149,7 @@ TEST_F(DiagnosisBrokerTest, BadRequestsSayTheFieldAndAskNobody) {
   v1::DiagnoseNetworksRequest no_node;
   no_node.add_node_refs("nobody");
   EXPECT_THAT(std::string(Diagnose(no_node).status().message()), HasSubstr("node_refs[0]"));
-  for (const int64_t seconds : {int64_t{0}, int64_t{61}, int64_t{-5}}) {
+  for (const int64_t seconds : {int64_t{0}, int64_t{5}, int64_t{61}, int64_t{-5}}) {
     v1::DiagnoseNetworksRequest timeout;
     timeout.mutable_timeout()->set_seconds(seconds);
     EXPECT_THAT(Diagnose(timeout), StatusIs(absl::StatusCode::kInvalidArgument));
@@ -201,6 +203,38 @@ TEST_F(DiagnosisBrokerTest, ANodeThatFindsWithoutEndIsCutShort) {
   EXPECT_THAT(sink.messages.back().message(), HasSubstr("more than is handed on"));
   Answer(two, {Finding("of the other")});
   EXPECT_EQ(sink.messages.back().message(), "of the other");
+}
+
+// F24.
+TEST_F(DiagnosisBrokerTest, OfWhatANodeSaysOnlyWhatIsKnownIsHandedOnAndNotAtAnyLength) {
+  ASSERT_OK(Diagnose());
+  v1::NetworkFinding finding = Finding(std::string(1 << 20, 'x'));
+  finding.GetReflection()->MutableUnknownFields(&finding)->AddLengthDelimited(
+      99, std::string(1 << 20, 'y'));
+  finding.mutable_round_trip()->set_nanos(5);
+  Answer(one, {finding});
+  ASSERT_THAT(sink.messages, SizeIs(1));
+  EXPECT_LT(sink.messages[0].ByteSizeLong(), 2'000u);
+  EXPECT_EQ(sink.messages[0].round_trip().nanos(), 5);
+}
+
+// F24. Fewer than may wait, and too long all the same.
+TEST_F(DiagnosisBrokerTest, AReaderThatStandsIsCutOffByHowMuchWaitsToo) {
+  const std::string longest(1'000, '\x01');  // which is shown as four bytes
+  for (int i = 0; i < 8; ++i) {
+    dispatcher.present.insert(AddNode(StrCat("more", i), v1::NodeStatus::STATE_READY));
+  }
+  sink.room = 0;
+  ASSERT_OK(Diagnose());
+  size_t sent = 0;
+  for (const Id& node : std::set<Id>(dispatcher.present)) {
+    Answer(node, std::vector<v1::NetworkFinding>(900, Finding(longest)), /*last=*/false);
+    sent += 900;
+    if (sink.closed) break;
+  }
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_THAT(*sink.closed, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_LT(sent, DiagnosisBroker::kMostWaiting);
 }
 
 TEST_F(DiagnosisBrokerTest, WaitsForAReaderThatIsSlowAndCutsOffOneThatStands) {
