@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "cli/errors.h"
 #include "cli/output/findings.h"
 #include "cli/output/words.h"
@@ -12,7 +13,7 @@ namespace swarm::cli {
 namespace {
 
 constexpr absl::Duration kDefaultTimeout = absl::Seconds(10);
-constexpr absl::Duration kLeastTimeout = absl::Seconds(1);
+constexpr absl::Duration kLeastTimeout = absl::Seconds(6);  // a look takes up to 5 s
 constexpr absl::Duration kMostTimeout = absl::Seconds(60);
 // Beyond the timeout, after which the manager ends the stream.
 constexpr absl::Duration kPatience = absl::Seconds(30);
@@ -24,7 +25,7 @@ absl::StatusOr<v1::DiagnoseNetworksRequest> RequestFrom(const Invocation& in) {
   ASSIGN_OR_RETURN(const auto timeout, in.flags.DurationOf("timeout"));
   SetDuration(timeout.value_or(kDefaultTimeout), request.mutable_timeout());
   if (timeout && (*timeout < kLeastTimeout || *timeout > kMostTimeout)) {
-    return UsageError(StrCat("--timeout=", in.flags.Text("timeout"), ": must be 1s to 60s"));
+    return UsageError(StrCat("--timeout=", in.flags.Text("timeout"), ": must be 6s to 60s"));
   }
   return request;
 }
@@ -55,12 +56,29 @@ absl::StatusOr<FindingNames> NamesFrom(ManagerClient& manager) {
   return names;
 }
 
+// What was not looked at is not known to be well.
+absl::Status Verdict(const FindingCounts& counts) {
+  std::vector<std::string> wrong;
+  if (counts.broken > 0) {
+    wrong.push_back(counts.broken == 1
+                        ? "1 check of networks found something broken"
+                        : StrCat(counts.broken, " checks of networks found something broken"));
+  }
+  if (counts.unlooked > 0) {
+    wrong.push_back(counts.unlooked == 1 ? "1 node was not looked at"
+                                         : StrCat(counts.unlooked, " nodes were not looked at"));
+  }
+  if (counts.checks == 0) wrong.push_back("no node looked at its networks");
+  return wrong.empty() ? absl::OkStatus()
+                       : absl::FailedPreconditionError(absl::StrJoin(wrong, "; "));
+}
+
 }  // namespace
 
 std::vector<FlagRule> NetworkDoctorFlags() {
   return {
       {"node", 0, FlagKind::kList, "NODE", "let this node look (all); may be repeated"},
-      {"timeout", 0, FlagKind::kText, "DURATION", "for nodes to answer, 1s to 60s (10s)"},
+      {"timeout", 0, FlagKind::kText, "DURATION", "for nodes to answer, 6s to 60s (10s)"},
       {"verbose", 'v', FlagKind::kSwitch, "", "also what is as it should be"},
   };
 }
@@ -79,10 +97,7 @@ absl::Status NetworkDoctor(Invocation& in) {
     in.Out(text);
   }
   if (for_people) in.Out(StrCat(FindingSummary(counts), "\n"));
-  if (counts.broken == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      counts.broken == 1 ? "1 check of networks found something broken"
-                         : StrCat(counts.broken, " checks of networks found something broken"));
+  return Verdict(counts);
 }
 
 }  // namespace swarm::cli

@@ -10,7 +10,7 @@
 namespace swarm::cli {
 
 std::vector<FlagRule> NetworkDoctorFlags();
-// Exit code 1 when something is broken.
+// Exit code 1 when something is broken or a node was not looked at.
 absl::Status NetworkDoctor(Invocation& in);
 
 }  // namespace swarm::cli

@@ -68,8 +68,24 @@ TEST_F(NetworkDoctorTest, TheWorstComesFirstAndTheSameWordsOfSeveralNodesAreOneR
 
 TEST_F(NetworkDoctorTest, AWarningIsNoFailure) {
   Add("n1", v1::NetworkFinding::CHECK_NODE, v1::NetworkFinding::SEVERITY_WARNING, "may break");
+  Add("n1", v1::NetworkFinding::CHECK_KERNEL_STATE, v1::NetworkFinding::SEVERITY_OK, "it is fine");
   EXPECT_EQ(world_.Run({"network", "doctor"}), 0);
-  EXPECT_THAT(console_.out, HasSubstr("0 broken, 1 warning"));
+  EXPECT_THAT(console_.out, HasSubstr("0 broken, 1 warning\n"));
+}
+
+TEST_F(NetworkDoctorTest, NodesThatWereNotLookedAtAreAFailureAndCounted) {
+  Add("n1", v1::NetworkFinding::CHECK_NODE, v1::NetworkFinding::SEVERITY_OK, "it is fine");
+  Add("n2", v1::NetworkFinding::CHECK_NODE, v1::NetworkFinding::SEVERITY_WARNING, "try again");
+  EXPECT_EQ(world_.Run({"network", "doctor"}), 1);
+  EXPECT_THAT(console_.out, HasSubstr("on 2 nodes, 0 broken, 1 warning, 1 node not looked at\n"));
+  EXPECT_EQ(console_.err, "error: 1 node was not looked at\n");
+  Add("n3", v1::NetworkFinding::CHECK_NODE, v1::NetworkFinding::SEVERITY_BROKEN, "is down");
+  EXPECT_EQ(world_.Run({"network", "doctor", "--format", "json"}), 1);
+  EXPECT_EQ(console_.err,
+            "error: 1 check of networks found something broken; 2 nodes were not looked at\n");
+  cluster_.findings.clear();
+  EXPECT_EQ(world_.Run({"network", "doctor"}), 1);
+  EXPECT_EQ(console_.err, "error: no node looked at its networks\n");
 }
 
 TEST_F(NetworkDoctorTest, ProgramsGetAnObjectForEachRowAndNoSummary) {
@@ -84,15 +100,16 @@ TEST_F(NetworkDoctorTest, ProgramsGetAnObjectForEachRowAndNoSummary) {
 }
 
 TEST_F(NetworkDoctorTest, ArgumentsAndFlagsReachTheirFields) {
+  Add("n1", v1::NetworkFinding::CHECK_NODE, v1::NetworkFinding::SEVERITY_OK, "it is fine");
   EXPECT_EQ(world_.Run(
-                {"network", "doctor", "front", "--node", "n1", "--node=n2", "--timeout", "2500ms"}),
+                {"network", "doctor", "front", "--node", "n1", "--node=n2", "--timeout", "6500ms"}),
             0);
   const v1::DiagnoseNetworksRequest& request = cluster_.diagnose_request;
   EXPECT_THAT(request.network_refs(), ElementsAre("front"));
   EXPECT_THAT(request.node_refs(), ElementsAre("n1", "n2"));
-  EXPECT_EQ(request.timeout().seconds(), 2);
+  EXPECT_EQ(request.timeout().seconds(), 6);
   EXPECT_EQ(request.timeout().nanos(), 500'000'000);
-  for (const char* bad : {"0s", "61s", "soon"}) {
+  for (const char* bad : {"0s", "5s", "61s", "soon"}) {
     EXPECT_EQ(world_.Run({"network", "doctor", "--timeout", bad}), 2) << bad;
     EXPECT_THAT(console_.err, HasSubstr("--timeout"));
     EXPECT_THAT(console_.out, IsEmpty());

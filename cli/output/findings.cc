@@ -87,14 +87,18 @@ Listing FindingListing(const std::vector<Finding>& findings, const FindingNames&
 
 FindingCounts CountFindings(const std::vector<Finding>& findings) {
   FindingCounts counts;
-  std::set<std::string> nodes;
+  std::set<std::string> nodes, looked;
   for (const Finding& finding : findings) {
     ++counts.checks;
     if (!finding.node_id().empty()) nodes.insert(finding.node_id());
+    const bool says_why_not =
+        finding.check() == Finding::CHECK_NODE && finding.severity() > Finding::SEVERITY_OK;
+    if (!finding.node_id().empty() && !says_why_not) looked.insert(finding.node_id());
     if (finding.severity() == Finding::SEVERITY_BROKEN) ++counts.broken;
     if (finding.severity() == Finding::SEVERITY_WARNING) ++counts.warnings;
   }
   counts.nodes = nodes.size();
+  counts.unlooked = nodes.size() - looked.size();
   return counts;
 }
 
@@ -105,6 +109,7 @@ std::string FindingSummary(const FindingCounts& counts) {
   std::string text = StrCat(count(counts.checks, "check"), " on ", count(counts.nodes, "node"),
                             ", ", counts.broken, " broken");
   if (counts.warnings > 0) StrAppend(&text, ", ", count(counts.warnings, "warning"));
+  if (counts.unlooked > 0) StrAppend(&text, ", ", count(counts.unlooked, "node"), " not looked at");
   return text;
 }
 
