@@ -1,10 +1,7 @@
 #include "agent/doctor/echo.h"
 
-#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-
-#include <linux/icmp.h>  // after <netinet/in.h>, of which it would hide a part
 
 #include <algorithm>
 #include <array>
@@ -16,6 +13,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/doctor/echo_message.h"
+#include "agent/doctor/echo_socket.h"
 #include "agent/network/network_namespace.h"
 #include "common/socket_address.h"
 #include "common/status_macros.h"
@@ -26,83 +24,11 @@ namespace {
 
 using Family = IpAddress::Family;
 
-// For thousands of packets at the same time: the kernel counts up to 1 KiB for a small one, and
-// what waits for a hardware address counts until that is known.
-constexpr int kBuffer = 8 << 20;
 constexpr size_t kMostBytes = 65'536;
 constexpr int kMostPerWake = 1'000;  // of one socket, before others have their turn
 constexpr size_t kBurst = 64;        // sent between two looks at what came back
 // Of a whole round, waiting for room to send.
 constexpr absl::Duration kMostStalled = absl::Seconds(1);
-
-absl::Status SetOption(const UniqueFd& fd, int level, int option, int value) {
-  if (setsockopt(fd.get(), level, option, &value, sizeof value) == 0) return absl::OkStatus();
-  return ErrnoStatus(errno, "socket option");
-}
-
-// As large as it is asked for, whatever the host's net.core.rmem_max says: what finds no room is
-// dropped by the kernel and would read as lost on the way.
-absl::Status SetBuffer(const UniqueFd& fd, int forced, int option) {
-  if (SetOption(fd, SOL_SOCKET, forced, kBuffer).ok()) return absl::OkStatus();
-  return SetOption(fd, SOL_SOCKET, option, kBuffer);
-}
-
-// Only what ParseEchoAnswer knows takes room: not requests, ours or others', nor router
-// advertisements.
-absl::Status SetFilter(const UniqueFd& fd, Family family) {
-  if (family == Family::kV4) {
-    const icmp_filter filter = {
-        ~(1U << ICMP_ECHOREPLY | 1U << ICMP_DEST_UNREACH | 1U << ICMP_TIME_EXCEEDED)};
-    if (setsockopt(fd.get(), SOL_RAW, ICMP_FILTER, &filter, sizeof filter) == 0) {
-      return absl::OkStatus();
-    }
-    return ErrnoStatus(errno, "a filter for ICMP");
-  }
-  icmp6_filter filter;
-  ICMP6_FILTER_SETBLOCKALL(&filter);
-  for (const int type :
-       {ICMP6_ECHO_REPLY, ICMP6_DST_UNREACH, ICMP6_PACKET_TOO_BIG, ICMP6_TIME_EXCEEDED}) {
-    ICMP6_FILTER_SETPASS(type, &filter);
-  }
-  if (setsockopt(fd.get(), IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0) {
-    return absl::OkStatus();
-  }
-  return ErrnoStatus(errno, "a filter for ICMPv6");
-}
-
-// In the thread's namespace. Nothing is cut, here or on the way.
-absl::StatusOr<UniqueFd> OpenRaw(Family family) {
-  const bool v4 = family == Family::kV4;
-  UniqueFd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                     v4 ? static_cast<int>(IPPROTO_ICMP) : static_cast<int>(IPPROTO_ICMPV6)));
-  if (!fd.valid()) return ErrnoStatus(errno, "a socket for ICMP");
-  RETURN_IF_ERROR(v4 ? SetOption(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE)
-                     : SetOption(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_PROBE));
-  RETURN_IF_ERROR(SetBuffer(fd, SO_RCVBUFFORCE, SO_RCVBUF));
-  RETURN_IF_ERROR(SetBuffer(fd, SO_SNDBUFFORCE, SO_SNDBUF));
-  RETURN_IF_ERROR(SetFilter(fd, family));
-  return fd;
-}
-
-// What the kernel believes that the way takes. In the thread's namespace; sends nothing.
-absl::StatusOr<int> MtuTowards(const EchoProbe& probe) {
-  const bool v4 = probe.to.is_v4();
-  const UniqueFd fd(socket(v4 ? AF_INET : AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!fd.valid()) return ErrnoStatus(errno, "socket");
-  const SocketAddress from = ToSocketAddress(probe.from, 0), to = ToSocketAddress(probe.to, 9);
-  if (bind(fd.get(), from.get(), from.size) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("address ", probe.from.ToString()));
-  }
-  if (connect(fd.get(), to.get(), to.size) != 0) {
-    return ErrnoStatus(errno, absl::StrCat("the way to ", probe.to.ToString()));
-  }
-  int mtu = 0;
-  socklen_t size = sizeof mtu;
-  const int got = v4 ? getsockopt(fd.get(), IPPROTO_IP, IP_MTU, &mtu, &size)
-                     : getsockopt(fd.get(), IPPROTO_IPV6, IPV6_MTU, &mtu, &size);
-  if (got != 0) return ErrnoStatus(errno, "the way's MTU");
-  return mtu;
-}
 
 // One round: its sockets, and what is under way.
 class Round {
@@ -154,13 +80,13 @@ class Round {
     const Family family = probe.to.family;
     UniqueFd& fd = sockets_[{probe.space, family}];
     if (!fd.valid()) {
-      ASSIGN_OR_RETURN(fd, OpenRaw(family));
+      ASSIGN_OR_RETURN(fd, OpenEchoSocket(family));
       polled_.push_back({.fd = fd.get(), .events = POLLIN});
       families_.push_back(family);
     }
     results_[i].size = static_cast<int>(SmallestEcho(family));
     if (!probe.full_size) return absl::OkStatus();
-    const auto mtu = MtuTowards(probe);
+    const auto mtu = MtuTowards(probe.from, probe.to);
     if (mtu.ok()) results_[i].size = *mtu;
     // No way there: the small ones tell so in words.
     return absl::OkStatus();
