@@ -94,7 +94,8 @@ absl::StatusOr<std::unique_ptr<ChangeFeed>> ChangeFeed::Open(const Env& env, Sto
     if (!absl::IsOutOfRange(resumed.status())) return resumed.status();
     feed->PushMarker(v1::WatchEvent::ACTION_RESYNC, store.durable_version());
   }
-  // From the version that the marker names: what is applied and not yet durable is still to be told.
+  // From the version that the marker names: what is applied and not yet durable is still to be
+  // told.
   const uint64_t start = store.durable_version();
   ASSIGN_OR_RETURN(feed->watch_, store.WatchFrom(start, WatchSpeed::kDurable, on_changes));
   feed->PushMarker(v1::WatchEvent::ACTION_STARTED, start);
