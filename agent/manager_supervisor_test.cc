@@ -232,10 +232,14 @@ class ManagerPidFileTest : public ManagerSupervisorTest {
     ends_.emplace_back(ends[1]);
     ::close(ends[0]);
     made_.push_back(pid);
-    // Until exec: then the file behind it is the program's.
+    // Until exec is over: the file behind it is the program's a moment before its arguments are.
+    const std::string exe = absl::StrCat("/proc/", pid, "/exe");
+    const std::string cmdline = absl::StrCat("/proc/", pid, "/cmdline");
     std::error_code error;
-    while (std::filesystem::read_symlink(absl::StrCat("/proc/", pid, "/exe"), error) != program &&
-           !error) {
+    while (
+        (std::filesystem::read_symlink(exe, error) != program ||
+         ReadFile(cmdline, 64 << 10).value_or("").find(options_.state_dir) == std::string::npos) &&
+        !error) {
     }
     return pid;
   }
