@@ -18,6 +18,7 @@
 
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "agent/calls/serve_reactor.h"
 #include "agent/certificate_renewal.h"
 #include "agent/cluster_membership.h"
 #include "agent/container_executor.h"
@@ -272,9 +273,9 @@ absl::StatusOr<v1::IssueNodeCertificateResponse> RenewOverGrpc(const std::string
 // What lives on the loop. Made and destroyed there, while the pools still work: what their work
 // borrows (runtime, images, identities) belongs to Run and outlives them.
 struct Rooms {
-  Rooms(const Env& env, WorkerPool& transfers, WorkerPool& probes, const Flags& flags,
-        NodeOptions options, NodeNetworksOptions network_options, Runtime& runtime,
-        ImageStore& images, IdentityStore& identities)
+  Rooms(const Env& env, WorkerPool& transfers, WorkerPool& probes, WorkerPool& call_threads,
+        const Flags& flags, NodeOptions options, NodeNetworksOptions network_options,
+        Runtime& runtime, ImageStore& images, IdentityStore& identities)
       : tls(std::make_shared<edge::TlsSource>(edge::TlsMaterial{})),
         database(MakeSqliteTaskDatabase(env.loop, flags.state_dir + "/tasks.db")),
         executor(env, transfers, runtime, images),
@@ -284,8 +285,10 @@ struct Rooms {
         networks(env, std::move(network_options)),
         sessions(MakeGrpcSessionConnector(env.loop, tls)),
         logs(MakeGrpcLogConnector(env.loop, tls, [this] { return node.current_manager(); })),
+        calls(MakeGrpcCallConnector(env.loop, tls, [this] { return node.current_manager(); })),
         node(env,
-             {runtime, images, executor, worker, *sessions, *logs, identities, &usage, &networks},
+             {runtime, images, executor, worker, *sessions, *logs, *calls, call_threads, identities,
+              &usage, &networks},
              std::move(options)),
         supervisor(env, ManagerOptions(flags)),
         renewal(
@@ -319,6 +322,7 @@ struct Rooms {
   NodeNetworks networks;
   std::unique_ptr<SessionConnector> sessions;
   std::unique_ptr<LogConnector> logs;
+  std::unique_ptr<CallConnector> calls;
   Node node;
   ManagerSupervisor supervisor;
   CertificateRenewal renewal;
@@ -400,12 +404,13 @@ absl::Status Run(Flags flags) {
   auto pool = MakeThreadPool("agent-pool", kPoolThreads, kPoolQueue);
   auto transfers = MakeThreadPool("agent-transfer", kTransferThreads, kTransferQueue);
   auto probes = MakeThreadPool("agent-probe", kProbeThreads, kProbeQueue);
+  auto calls = MakeThreadPool("agent-call", ContainerCalls::kMaxCalls, ContainerCalls::kMaxCalls);
   auto uploads = MakeThreadPool("agent-upload", kUploadThreads, kTransferQueue);
   const Env env{*loop, *clock, *random, *pool};
   std::thread loop_thread([&] { loop->Run(); });
   std::unique_ptr<Rooms> rooms;
   OnLoop(*loop, [&] {
-    rooms = std::make_unique<Rooms>(env, *transfers, *probes, flags, std::move(options),
+    rooms = std::make_unique<Rooms>(env, *transfers, *probes, *calls, flags, std::move(options),
                                     std::move(network_options), *runtime, *images, identities);
   });
   absl::Status result = StartNode(*loop, *rooms);
@@ -417,6 +422,7 @@ absl::Status Run(Flags flags) {
     rooms->node.Disconnect();
     rooms.reset();
   });
+  calls.reset();
   probes.reset();
   uploads.reset();
   transfers.reset();

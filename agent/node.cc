@@ -35,7 +35,9 @@ Node::Node(const Env& env, NodeParts parts, NodeOptions options)
     : env_(env),
       parts_(parts),
       options_(std::move(options)),
-      publisher_(env, parts_.logs, static_cast<LogHost&>(*this)) {
+      publisher_(env, parts_.logs, static_cast<LogHost&>(*this)),
+      calls_(env, parts_.calls, static_cast<CallHost&>(*this), parts_.call_threads,
+             parts_.runtime) {
   parts_.worker.OnReport([this](const v1::TaskReport& report) { OnReport(report); });
   parts_.executor.OnImagesChanged([this] { RefreshImages(); });
   if (parts_.networks == nullptr) return;
@@ -95,6 +97,7 @@ void Node::Exit(bool goodbye, absl::AnyInvocable<void(absl::AnyInvocable<void()>
   };
   auto then = [this, forget = std::move(forget), remove = std::move(remove)]() mutable {
     publisher_.StopAll();
+    calls_.StopAll();
     forget(std::move(remove));
   };
   if (session_ == nullptr) return then();
@@ -105,6 +108,7 @@ void Node::Exit(bool goodbye, absl::AnyInvocable<void(absl::AnyInvocable<void()>
 
 void Node::Disconnect() {
   publisher_.StopAll();
+  calls_.StopAll();
   if (session_ != nullptr) session_->Stop();
   TellAssigned(absl::CancelledError("the agent is stopping"));
 }
@@ -290,8 +294,11 @@ void Node::OnDiagnose(const v1::DiagnoseNetworks& request) {
   if (doctor_ != nullptr) doctor_->Diagnose(request);
 }
 
+void Node::OnOpenStream(const v1::OpenStream& request) { calls_.Begin(request); }
+
 void Node::OnFenced(const std::string& reason) {
   publisher_.StopAll();
+  calls_.StopAll();
   parts_.worker.StopAll(reason);
 }
 
@@ -321,6 +328,12 @@ std::optional<LogSource> Node::FindLog(const std::string& task_id) {
 uint64_t Node::fence() { return session_ == nullptr ? 0 : session_->fence(); }
 
 std::string Node::node_id() { return identity_.has_value() ? identity_->node_id : ""; }
+
+bool Node::HasTask(const std::string& task_id) { return parts_.worker.Find(task_id).ok(); }
+
+void Node::OnStreamFailure(const std::string& stream_id, const std::string& error) {
+  if (session_ != nullptr) session_->SendStreamFailure(stream_id, error);
+}
 
 void Node::OnLogFailure(const std::string& subscription_id, const std::string& error) {
   if (session_ != nullptr) session_->SendLogFailure(subscription_id, error);

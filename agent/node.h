@@ -1,4 +1,5 @@
-// Node: this machine as a member of a cluster, or of none. Puts worker, session and logs together.
+// Node: this machine as a member of a cluster, or of none. Puts worker, session, logs and calls
+// into containers together.
 //
 // Loop thread only. Who it is comes from ClusterMembership: Enter with an identity, Exit to be
 // nobody again. Containers go on while the session comes and goes.
@@ -15,6 +16,7 @@
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
+#include "agent/calls/container_calls.h"
 #include "agent/container_executor.h"
 #include "agent/env.h"
 #include "agent/identity.h"
@@ -49,12 +51,14 @@ struct NodeParts {
   Worker& worker;
   SessionConnector& sessions;
   LogConnector& logs;
+  CallConnector& calls;
+  WorkerPool& call_threads;
   IdentityStore& identities;
   UsageSampler* usage = nullptr;     // null: heartbeats say nothing of it
   NodeNetworks* networks = nullptr;  // null: this node has none
 };
 
-class Node : private SessionHost, private LogHost {
+class Node : private SessionHost, private LogHost, private CallHost {
  public:
   Node(const Env& env, NodeParts parts, NodeOptions options);
   ~Node() override;
@@ -96,9 +100,13 @@ class Node : private SessionHost, private LogHost {
   void OnManagers(const std::vector<std::string>& addrs) override;
   void OnLogRequest(const v1::LogRequest& request) override;
   void OnDiagnose(const v1::DiagnoseNetworks& request) override;
+  void OnOpenStream(const v1::OpenStream& request) override;
   void OnFenced(const std::string& reason) override;
   void OnRemoved() override;
-  // LogHost.
+  // CallHost.
+  bool HasTask(const std::string& task_id) override;
+  void OnStreamFailure(const std::string& stream_id, const std::string& error) override;
+  // LogHost; fence is CallHost's too.
   std::optional<LogSource> FindLog(const std::string& task_id) override;
   uint64_t fence() override;
   std::string node_id() override;
@@ -124,6 +132,7 @@ class Node : private SessionHost, private LogHost {
   std::unique_ptr<Session> session_;
   LogPublisher publisher_;
   std::unique_ptr<NetworkDoctor> doctor_;  // null: this node has no networks
+  ContainerCalls calls_;
   std::function<void()> on_removed_;
   absl::AnyInvocable<void(absl::Status)> when_assigned_;
   TimerId patience_timer_ = 0;

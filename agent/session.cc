@@ -196,6 +196,8 @@ void Session::OnMessage(v1::ManagerMessage message) {
       return host_.OnLogRequest(message.log_request());
     case v1::ManagerMessage::kDiagnose:
       return host_.OnDiagnose(message.diagnose());
+    case v1::ManagerMessage::kOpenStream:
+      return host_.OnOpenStream(message.open_stream());
     case v1::ManagerMessage::kProbe: {
       v1::AgentMessage reply;
       reply.mutable_probe_reply()->set_nonce(message.probe().nonce());
@@ -207,7 +209,6 @@ void Session::OnMessage(v1::ManagerMessage message) {
     case v1::ManagerMessage::kConfig:
       return OnConfig(message.config());
     case v1::ManagerMessage::kRemoveVolume:
-    case v1::ManagerMessage::kOpenStream:
     case v1::ManagerMessage::KIND_NOT_SET:
       return;  // of a newer manager
   }
@@ -333,6 +334,14 @@ void Session::SendDiagnosis(v1::NetworkDiagnosis piece) {
   if (!confirmed_) return;
   v1::AgentMessage message;
   *message.mutable_diagnosis() = std::move(piece);
+  Send(std::move(message));
+}
+
+void Session::SendStreamFailure(const std::string& stream_id, const std::string& error) {
+  if (!confirmed_) return;
+  v1::AgentMessage message;
+  message.mutable_stream_failure()->set_stream_id(stream_id);
+  message.mutable_stream_failure()->set_error(error);
   Send(std::move(message));
 }
 

@@ -13,6 +13,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "swarm/v1/containers.pb.h"
 #include "swarm/v1/control.pb.h"
 #include "swarm/v1/logs.pb.h"
 #include "swarm/v1/node_local.pb.h"
@@ -26,6 +27,18 @@ class Stream {
   // The next message; nothing when `timeout` passed without one (the stream goes on). OutOfRange at
   // the stream's end, InterruptedError at Ctrl-C, else the daemon's error.
   virtual absl::StatusOr<std::optional<T>> Next(absl::Duration timeout) = 0;
+};
+
+// An exec or attach. Send from one thread, Next from another; the rest from either.
+class Dialogue {
+ public:
+  virtual ~Dialogue() = default;
+  // Waits while the other side does not take it. False when the dialogue is over.
+  virtual bool Send(const v1::ContainerInput& input) = 0;
+  // OutOfRange at the end, else the manager's error.
+  virtual absl::StatusOr<v1::ContainerOutput> Next() = 0;
+  // Ends it now; a Send or Next that waits comes back.
+  virtual void Cancel() = 0;
 };
 
 class ManagerClient {
@@ -71,6 +84,14 @@ class ManagerClient {
   virtual std::unique_ptr<Stream<v1::WatchEvent>> Watch(const v1::WatchRequest&, bool patient) = 0;
   virtual std::unique_ptr<Stream<v1::LogMessage>> SubscribeLogs(
       const v1::SubscribeLogsRequest&) = 0;
+  // `start` is an exec or an attach. Ctrl-C is the caller's to handle.
+  virtual std::unique_ptr<Dialogue> OpenDialogue(const v1::ContainerInput& start) = 0;
+  // Sends all that `read` gives, until it gives an empty piece; no limit in time.
+  virtual absl::Status CopyTo(const v1::CopyToStart&,
+                              const std::function<absl::StatusOr<std::string>()>& read) = 0;
+  virtual std::unique_ptr<Stream<v1::CopyFromResponse>> CopyFrom(const v1::CopyFromStart&) = 0;
+  virtual std::unique_ptr<Stream<v1::StatsResponse>> Stats(const v1::StatsRequest&) = 0;
+  virtual absl::StatusOr<v1::TopResponse> Top(const v1::TopRequest&) = 0;
 };
 
 class NodeClient {

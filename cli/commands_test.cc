@@ -48,8 +48,6 @@ TEST_F(CommandsTest, RefusesWhatIsNotBuiltByNameWithExitCode2) {
   EXPECT_EQ(console_.err, "error: secrets are not built yet\n");
   EXPECT_EQ(world_.Run({"node", "promote", "x"}), 2);
   EXPECT_EQ(console_.err, "error: swarmctl node promote is not built yet\n");
-  EXPECT_EQ(world_.Run({"service", "create", "--tty", "nginx"}), 2);
-  EXPECT_EQ(console_.err, "error: --tty is not built yet\n");
   EXPECT_THAT(cluster_.writes, IsEmpty());
 }
 
@@ -784,8 +782,9 @@ TEST_F(CommandsTest, ConfigShowsTheFileAsItIsUnderstood) {
 
 TEST_F(CommandsTest, CompletionKnowsCommandsAndFlags) {
   EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
-  EXPECT_THAT(console_.out, AllOf(HasSubstr("\"service \") words=\"create history inspect"),
-                                  HasSubstr("--replicas"), Not(HasSubstr("--mount"))));
+  EXPECT_THAT(console_.out,
+              AllOf(HasSubstr("\"service \") words=\"attach cp create exec history inspect"),
+                    HasSubstr("--replicas"), Not(HasSubstr("--mount"))));
   EXPECT_EQ(world_.Run({"completion", "fish"}), 0);
   EXPECT_EQ(world_.Run({"completion", "tcsh"}), 2);
 }

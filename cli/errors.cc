@@ -27,6 +27,11 @@ absl::Status NotBuiltError(std::string_view what, bool plural) {
 
 absl::Status InterruptedError() { return WithExit(absl::CancelledError(""), kExitInterrupted); }
 
+absl::Status ProgramExit(int exit_code) {
+  if (exit_code == 0) return absl::OkStatus();
+  return WithExit(absl::UnknownError(""), exit_code);
+}
+
 int ExitCodeOf(const absl::Status& status) {
   if (status.ok()) return kExitOk;
   int code = kExitFailed;

@@ -3,8 +3,9 @@
 //   return UsageError("--replicas: \"x\" is not a number");        // exit 2
 //   return WithExit(absl::DeadlineExceededError("…"), kExitTimedOut);
 //
-// Exit codes: 0 ok, 1 refused or failed, 2 usage, 124 timed out, 130 interrupted. Status payloads
-// carry the code, so a Status that is re-made (Annotate) falls back to 1.
+// Exit codes: 0 ok, 1 refused or failed, 2 usage, 124 timed out, 130 interrupted; of exec and
+// attach the program's own, 126 and 127 when it could not be run. Status payloads carry the code,
+// so a Status that is re-made (Annotate) falls back to 1.
 #ifndef SWARM_CLI_ERRORS_H_
 #define SWARM_CLI_ERRORS_H_
 
@@ -29,6 +30,9 @@ absl::Status UsageError(std::string_view message);
 absl::Status NotBuiltError(std::string_view what, bool plural = false);
 // Ctrl-C: nothing more is printed.
 absl::Status InterruptedError();
+
+// As the program that was run in a container ended: nothing more is printed.
+absl::Status ProgramExit(int exit_code);
 
 // 0 for OK; the payload's code; 1 for any other error.
 int ExitCodeOf(const absl::Status& status);

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "cli/env.h"
 #include "cli/output/words.h"
 #include "common/clock.h"
+#include "common/mutex.h"
 #include "common/random.h"
 #include "common/strings.h"
 
@@ -64,6 +66,16 @@ struct FakeCluster {
   v1::SubscribeLogsRequest log_request;
   std::vector<v1::NetworkFinding> findings;
   v1::DiagnoseNetworksRequest diagnose_request;
+  std::vector<v1::ContainerOutput> dialogue_says;  // then it ends
+  v1::ContainerInput dialogue_start;
+  std::vector<v1::ContainerInput> dialogue_heard;
+  absl::Status dialogue_ends;
+  v1::CopyToStart copied_to;
+  std::string copied;  // an archive, in or out
+  v1::CopyFromStart copied_from;
+  v1::StatsRequest stats_request;
+  std::vector<v1::StatsResponse> stats;
+  v1::TopResponse top;
   std::string loaded;  // bytes that `image load` sent
   v1::UpdateServiceRequest update_request;
   v1::RollbackServiceRequest rollback_request;
@@ -264,6 +276,34 @@ class FakeStream : public Stream<T> {
 
  private:
   std::vector<T> messages_;
+  size_t next_ = 0;
+};
+
+// Says what the cluster has for it once it has heard the end of input, if that is open.
+class FakeDialogue : public Dialogue {
+ public:
+  explicit FakeDialogue(FakeCluster& cluster) : cluster_(cluster) {}
+  bool Send(const v1::ContainerInput& input) override {
+    MutexLock lock(mu_);
+    cluster_.dialogue_heard.push_back(input);
+    return !input.has_end();
+  }
+  absl::StatusOr<v1::ContainerOutput> Next() override {
+    while (cluster_.dialogue_start.exec().open_stdin() && !HeardEnd()) std::this_thread::yield();
+    if (next_ < cluster_.dialogue_says.size()) return cluster_.dialogue_says[next_++];
+    if (!cluster_.dialogue_ends.ok()) return cluster_.dialogue_ends;
+    return absl::OutOfRangeError("end");
+  }
+  void Cancel() override {}
+
+ private:
+  bool HeardEnd() {
+    MutexLock lock(mu_);
+    return !cluster_.dialogue_heard.empty() && cluster_.dialogue_heard.back().has_end();
+  }
+
+  FakeCluster& cluster_;
+  Mutex mu_;
   size_t next_ = 0;
 };
 
@@ -507,6 +547,30 @@ class FakeManager : public ManagerClient {
     cluster_.log_request = r;
     return std::make_unique<FakeStream<v1::LogMessage>>(cluster_.logs);
   }
+  std::unique_ptr<Dialogue> OpenDialogue(const v1::ContainerInput& start) override {
+    cluster_.dialogue_start = start;
+    return std::make_unique<FakeDialogue>(cluster_);
+  }
+  absl::Status CopyTo(const v1::CopyToStart& start,
+                      const std::function<absl::StatusOr<std::string>()>& read) override {
+    cluster_.copied_to = start;
+    while (true) {
+      absl::StatusOr<std::string> piece = read();
+      if (!piece.ok() || piece->empty()) return piece.status();
+      cluster_.copied += *piece;
+    }
+  }
+  std::unique_ptr<Stream<v1::CopyFromResponse>> CopyFrom(const v1::CopyFromStart& start) override {
+    cluster_.copied_from = start;
+    v1::CopyFromResponse response;
+    response.set_data(cluster_.copied);
+    return std::make_unique<FakeStream<v1::CopyFromResponse>>(std::vector{response});
+  }
+  std::unique_ptr<Stream<v1::StatsResponse>> Stats(const v1::StatsRequest& r) override {
+    cluster_.stats_request = r;
+    return std::make_unique<FakeStream<v1::StatsResponse>>(cluster_.stats);
+  }
+  absl::StatusOr<v1::TopResponse> Top(const v1::TopRequest&) override { return cluster_.top; }
 
  private:
   absl::Status NextFailure() {

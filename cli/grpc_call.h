@@ -1,4 +1,5 @@
-// One unary call and one server stream, with Ctrl-C and words for a daemon that is not there.
+// One unary call, one stream up and one server stream, with Ctrl-C and words for a daemon that is
+// not there.
 #ifndef SWARM_CLI_GRPC_CALL_H_
 #define SWARM_CLI_GRPC_CALL_H_
 
@@ -7,6 +8,7 @@
 #include <grpcpp/support/async_stream.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,6 +61,38 @@ absl::StatusOr<Response> CallUnary(Stub& stub, Method method, const Request& req
   Interrupt::Listener listener(interrupt, [context] { context->TryCancel(); });
   Response response;
   const ::grpc::Status status = (stub.*method)(context.get(), request, &response);
+  if (!status.ok()) return FromCall(status, callee, interrupt);
+  return response;
+}
+
+// `request` with each piece that `read` gives as its data, until it gives an empty one; `next`
+// takes out of it what only the first has. With `alone` the first has no data.
+template <typename Response, typename Stub, typename Method, typename Request, typename Next>
+absl::StatusOr<Response> SendPieces(Stub& stub, Method method, Request request,
+                                    const std::function<absl::StatusOr<std::string>()>& read,
+                                    Next next, bool alone, const Callee& callee,
+                                    Interrupt& interrupt) {
+  auto context = std::make_shared<::grpc::ClientContext>();
+  Interrupt::Listener listener(interrupt, [context] { context->TryCancel(); });
+  Response response;
+  const auto writer = (stub.*method)(context.get(), &response);
+  if (alone && writer->Write(request)) next(request);
+  absl::Status reading;
+  while (true) {
+    absl::StatusOr<std::string> piece = read();
+    if (!piece.ok()) {
+      reading = piece.status();
+      context->TryCancel();
+      break;
+    }
+    if (piece->empty()) break;
+    request.set_data(*std::move(piece));
+    if (!writer->Write(request)) break;  // the daemon has said no: Finish tells why
+    next(request);
+  }
+  writer->WritesDone();
+  const ::grpc::Status status = writer->Finish();
+  if (!reading.ok()) return reading;
   if (!status.ok()) return FromCall(status, callee, interrupt);
   return response;
 }

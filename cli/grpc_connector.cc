@@ -14,6 +14,7 @@
 #include "common/grpc/endpoints.h"
 #include "common/status_macros.h"
 #include "common/unique_fd.h"
+#include "swarm/v1/containers.grpc.pb.h"
 #include "swarm/v1/control.grpc.pb.h"
 #include "swarm/v1/logs.grpc.pb.h"
 #include "swarm/v1/node_local.grpc.pb.h"
@@ -50,11 +51,50 @@ absl::Status CheckSocket(const std::string& path, const Callee& callee) {
       StrCat("cannot reach ", callee.who, ": ", std::strerror(errno), "; ", callee.hint));
 }
 
+class GrpcDialogue : public Dialogue {
+ public:
+  GrpcDialogue(std::shared_ptr<v1::Containers::Stub> stub, const v1::ContainerInput& start,
+               Callee callee, Interrupt& interrupt)
+      : stub_(std::move(stub)),
+        callee_(std::move(callee)),
+        interrupt_(interrupt),
+        stream_(start.has_attach() ? stub_->Attach(&context_) : stub_->Exec(&context_)) {
+    stream_->Write(start);
+  }
+  // Whoever sends has come back by now.
+  ~GrpcDialogue() override {
+    if (finished_) return;
+    context_.TryCancel();
+    (void)stream_->Finish();
+  }
+
+  bool Send(const v1::ContainerInput& input) override { return stream_->Write(input); }
+  absl::StatusOr<v1::ContainerOutput> Next() override {
+    v1::ContainerOutput output;
+    if (stream_->Read(&output)) return output;
+    const ::grpc::Status status = stream_->Finish();
+    finished_ = true;
+    if (status.ok()) return absl::OutOfRangeError("the stream has ended");
+    return FromCall(status, callee_, interrupt_);
+  }
+  void Cancel() override { context_.TryCancel(); }
+
+ private:
+  const std::shared_ptr<v1::Containers::Stub> stub_;
+  const Callee callee_;
+  Interrupt& interrupt_;
+  ::grpc::ClientContext context_;
+  const std::unique_ptr<::grpc::ClientReaderWriter<v1::ContainerInput, v1::ContainerOutput>>
+      stream_;
+  bool finished_ = false;
+};
+
 class GrpcManager : public ManagerClient {
  public:
   GrpcManager(std::shared_ptr<::grpc::Channel> channel, Callee callee, Interrupt& interrupt)
       : control_(v1::Control::NewStub(channel)),
         logs_(v1::Logs::NewStub(channel)),
+        containers_(v1::Containers::NewStub(channel)),
         callee_(std::move(callee)),
         interrupt_(interrupt) {}
 
@@ -152,6 +192,33 @@ class GrpcManager : public ManagerClient {
     return std::make_unique<GrpcStream<v1::LogMessage>>(
         logs_, &v1::Logs::Stub::PrepareAsyncSubscribe, r, callee_, interrupt_);
   }
+  std::unique_ptr<Dialogue> OpenDialogue(const v1::ContainerInput& start) override {
+    return std::make_unique<GrpcDialogue>(containers_, start, callee_, interrupt_);
+  }
+  absl::Status CopyTo(const v1::CopyToStart& start,
+                      const std::function<absl::StatusOr<std::string>()>& read) override {
+    v1::CopyToRequest request;
+    *request.mutable_start() = start;
+    return SendPieces<v1::CopyToResponse>(
+               *containers_, &v1::Containers::Stub::CopyTo, std::move(request), read,
+               [](v1::CopyToRequest& next) { next.clear_start(); }, /*alone=*/true, callee_,
+               interrupt_)
+        .status();
+  }
+  std::unique_ptr<Stream<v1::CopyFromResponse>> CopyFrom(const v1::CopyFromStart& start) override {
+    v1::CopyFromRequest request;
+    *request.mutable_start() = start;
+    return std::make_unique<GrpcStream<v1::CopyFromResponse>>(
+        containers_, &v1::Containers::Stub::PrepareAsyncCopyFrom, request, callee_, interrupt_);
+  }
+  std::unique_ptr<Stream<v1::StatsResponse>> Stats(const v1::StatsRequest& r) override {
+    return std::make_unique<GrpcStream<v1::StatsResponse>>(
+        containers_, &v1::Containers::Stub::PrepareAsyncStats, r, callee_, interrupt_);
+  }
+  absl::StatusOr<v1::TopResponse> Top(const v1::TopRequest& r) override {
+    return CallUnary<v1::TopResponse>(*containers_, &v1::Containers::Stub::Top, r, kPatience,
+                                      callee_, interrupt_);
+  }
 
  private:
   template <typename Response, typename Method, typename Request>
@@ -162,6 +229,7 @@ class GrpcManager : public ManagerClient {
 
   std::shared_ptr<v1::Control::Stub> control_;
   std::shared_ptr<v1::Logs::Stub> logs_;
+  std::shared_ptr<v1::Containers::Stub> containers_;
   const Callee callee_;
   Interrupt& interrupt_;
 };
@@ -196,30 +264,12 @@ class GrpcNode : public NodeClient {
 
   absl::StatusOr<v1::LoadImageResponse> LoadImage(const std::string& reference,
                                                   const Reader& read) override {
-    auto context = std::make_shared<::grpc::ClientContext>();
-    Interrupt::Listener listener(interrupt_, [context] { context->TryCancel(); });
-    v1::LoadImageResponse response;
-    const auto writer = stub_->LoadImage(context.get(), &response);
     v1::LoadImageRequest request;
     request.set_reference(reference);
-    absl::Status reading;
-    while (true) {
-      absl::StatusOr<std::string> piece = read();
-      if (!piece.ok()) {
-        reading = piece.status();
-        context->TryCancel();
-        break;
-      }
-      if (piece->empty()) break;
-      request.set_data(*std::move(piece));
-      if (!writer->Write(request)) break;  // the daemon has said no: Finish tells why
-      request.clear_reference();
-    }
-    writer->WritesDone();
-    const ::grpc::Status status = writer->Finish();
-    RETURN_IF_ERROR(reading);
-    if (!status.ok()) return FromCall(status, callee_, interrupt_);
-    return response;
+    return SendPieces<v1::LoadImageResponse>(
+        *stub_, &v1::NodeLocal::Stub::LoadImage, std::move(request), read,
+        [](v1::LoadImageRequest& next) { next.clear_reference(); }, /*alone=*/false, callee_,
+        interrupt_);
   }
 
  private:

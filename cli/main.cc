@@ -14,6 +14,7 @@
 #include "cli/env.h"
 #include "cli/errors.h"
 #include "cli/grpc_connector.h"
+#include "cli/raw_terminal.h"
 #include "common/grpc/credentials.h"
 
 namespace {
@@ -53,6 +54,7 @@ bool BlockInterrupt() {
   sigset_t set;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGWINCH);  // for who waits for it; nobody is disturbed otherwise
   return pthread_sigmask(SIG_BLOCK, &set, nullptr) == 0;
 }
 
@@ -64,7 +66,9 @@ void ListenForInterrupt(swarm::cli::Interrupt& interrupt) {
     sigaddset(&set, SIGINT);
     int signal = 0;
     while (sigwait(&set, &signal) == 0) {
-      if (interrupt.triggered() || !interrupt.Trigger()) ::_exit(swarm::cli::kExitInterrupted);
+      if (!interrupt.triggered() && interrupt.Trigger()) continue;
+      swarm::cli::RawTerminal::RestoreNow();
+      ::_exit(swarm::cli::kExitInterrupted);
     }
   }).detach();
 }

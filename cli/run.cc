@@ -271,7 +271,7 @@ class Runner {
 int RunCli(const std::vector<std::string>& args, CliEnv& env) {
   const absl::Status status = Runner(env).Run(args);
   const int code = ExitCodeOf(status);
-  if (code != kExitOk && code != kExitInterrupted) env.console.Err(ErrorLine(status));
+  if (code != kExitOk && !status.message().empty()) env.console.Err(ErrorLine(status));
   return code;
 }
 

@@ -11,8 +11,11 @@
 #include "cli/output/views.h"
 #include "cli/output/words.h"
 #include "cli/ps.h"
+#include "cli/service_cp.h"
+#include "cli/service_exec.h"
 #include "cli/service_flags.h"
 #include "cli/service_logs.h"
+#include "cli/service_stats.h"
 #include "common/ids.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -343,8 +346,20 @@ std::vector<Command> ServiceCommands() {
        false,
        {},
        Rebalance},
-      {"service exec", "", ""},
-      {"service attach", "", ""},
+      {"service exec", "SERVICE|TASK COMMAND [ARG...]",
+       "run a command in a container that runs, such as: service exec -it web sh", 1, 100'000, true,
+       ServiceExecFlags(), ServiceExec},
+      {"service attach", "SERVICE|TASK",
+       "what a task prints and reads itself, such as: service attach web.1", 1, 1, false,
+       ServiceAttachFlags(), ServiceAttach},
+      {"service cp", "SOURCE DESTINATION",
+       "copy files into or out of a container, such as: service cp web.1:/etc/hosts .", 2, 2, false,
+       ServiceCpFlags(), ServiceCp},
+      {"service stats", "[SERVICE|TASK...]",
+       "show what tasks use, live, such as: service stats --no-stream web", 0, 500, false,
+       ServiceStatsFlags(), ServiceStats},
+      {"service top", "SERVICE|TASK", "list the processes of a task, such as: service top web.1", 1,
+       1, false, ServiceTopFlags(), ServiceTop},
   };
 }
 

@@ -14,6 +14,8 @@ constexpr FlagRule kScalars[] = {
     {"entrypoint", 0, kText, "COMMAND", "instead of the image's entrypoint"},
     {"workdir", 'w', kText, "DIR", "working directory in the container"},
     {"user", 'u', kText, "USER[:GROUP]", "who the process runs as"},
+    {"tty", 't', kSwitch, "", "the program gets a terminal"},
+    {"init", 0, kSwitch, "", "pid 1 is a tiny init that passes signals on and reaps"},
     {"hostname", 0, kText, "NAME", "the container's host name"},
     {"stop-signal", 0, kText, "SIGNAL", "what asks the process to end (default the image's)"},
     {"stop-grace-period", 0, kText, "DURATION", "how long it may take before SIGKILL (10s)"},
@@ -34,8 +36,6 @@ constexpr FlagRule kScalars[] = {
 };
 
 constexpr FlagRule kScalarsNotBuilt[] = {
-    {"tty", 't', kSwitch, "", "", kNo},
-    {"init", 0, kSwitch, "", "", kNo},
     {"memory-swap", 0, kText, "", "", kNo},
     {"memory-swappiness", 0, kText, "", "", kNo},
     {"with-registry-auth", 0, kSwitch, "", "", kNo},

@@ -183,6 +183,8 @@ class SpecWriter {
   }
 
   absl::Status Process() {
+    if (flags_.Has("tty")) container_.set_tty(flags_.On("tty"));
+    if (flags_.Has("init")) container_.set_init(flags_.On("init"));
     if (flags_.Has("read-only")) container_.set_read_only(flags_.On("read-only"));
     if (flags_.Has("allow-new-privileges")) {
       container_.set_allow_new_privileges(flags_.On("allow-new-privileges"));

@@ -11,6 +11,7 @@
 #include "common/grpc/reflection.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "manager/api/containers_service.h"
 #include "manager/api/control_service.h"
 #include "manager/api/grpc_outbox.h"
 #include "manager/api/logs_service.h"
@@ -73,6 +74,10 @@ class GrpcDoors final : public Doors {
         {"swarm.v1.Dispatcher", add(MakeDispatcherService(env.loop, *rooms.dispatcher, Admit()))},
         {"swarm.v1.Logs", add(MakeLogsService(env, *rooms.logs, Admit(), budget))},
         {"swarm.v1.LogPublisher", add(MakeLogPublisherService(env, *rooms.logs, Admit()))},
+        {"swarm.v1.Containers",
+         add(MakeContainersService(env, *rooms.calls, *rooms.stats, Admit()))},
+        {"swarm.v1.ContainerStreams",
+         add(MakeContainerStreamsService(env, *rooms.streams, Admit()))},
         {"swarm.v1.CertificateRenewal",
          add(MakeCertificateRenewalService(env, *rooms.ca, Admit()))},
         {"grpc.health.v1.Health", &health_->service()},

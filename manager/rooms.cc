@@ -34,6 +34,9 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   tasks = std::make_unique<Tasks>(*store);
   logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
   diagnoses = std::make_unique<DiagnosisBroker>(env, *store, *dispatcher);
+  streams = std::make_unique<NodeStreams>(env, *store, *dispatcher);
+  calls = std::make_unique<CallBroker>(env, *store, *streams);
+  stats = std::make_unique<StatsBroker>(env, *store, *streams);
   health = std::make_unique<ServiceHealth>(env, *store, std::move(report));
   roll = std::make_unique<NodeRoll>();
 
@@ -50,6 +53,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   networks->Start();
   logs->Start();
   diagnoses->Start();
+  streams->Start();
   health->Start();
   roll->Start(*store);
 }

@@ -11,17 +11,20 @@
 #include "absl/status/statusor.h"
 #include "common/oci/registry.h"
 #include "manager/allocator/allocator.h"
+#include "manager/api/call_broker.h"
 #include "manager/api/clusters.h"
 #include "manager/api/diagnosis_broker.h"
 #include "manager/api/image_resolver.h"
 #include "manager/api/log_broker.h"
 #include "manager/api/networks.h"
 #include "manager/api/node_roll.h"
+#include "manager/api/node_streams.h"
 #include "manager/api/nodes.h"
 #include "manager/api/request_log.h"
 #include "manager/api/service_health.h"
 #include "manager/api/service_history.h"
 #include "manager/api/services.h"
+#include "manager/api/stats_broker.h"
 #include "manager/api/tasks.h"
 #include "manager/autoscaler/autoscaler.h"
 #include "manager/ca/cluster_ca.h"
@@ -64,6 +67,9 @@ struct Rooms {
   std::unique_ptr<Tasks> tasks;
   std::unique_ptr<LogBroker> logs;
   std::unique_ptr<DiagnosisBroker> diagnoses;
+  std::unique_ptr<NodeStreams> streams;
+  std::unique_ptr<CallBroker> calls;
+  std::unique_ptr<StatsBroker> stats;
   std::unique_ptr<ServiceHealth> health;
   std::unique_ptr<NodeRoll> roll;
 };

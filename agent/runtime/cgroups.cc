@@ -270,7 +270,8 @@ absl::StatusOr<CgroupChoice> ChooseCgroupHierarchies(std::vector<CgroupHierarchy
     const bool devices = !hierarchy.v2 && Contains(hierarchy.controllers, "devices");
     const bool freezer = Contains(hierarchy.controllers, "freezer") && !v2;
     // A v2 tree counts processor time by itself.
-    const bool accounts = Contains(hierarchy.controllers, "cpuacct") && !v2;
+    const bool accounts = (Contains(hierarchy.controllers, "cpuacct") && !v2) ||
+                          Contains(hierarchy.controllers, "blkio");
     if (!hierarchy.v2 && missing.size() == before && !devices && !freezer && !accounts) continue;
     (hierarchy.v2 ? v2 : v1) = true;
     v1_devices |= devices;
@@ -315,7 +316,7 @@ absl::StatusOr<Cgroups> Cgroups::Open(const std::string& parent, const std::stri
         if (mkdir(dir.c_str(), 0755) != 0 && errno != EEXIST) return ErrnoStatus(errno, dir);
       }
       if (!hierarchy.v2) continue;
-      for (const absl::string_view controller : {"cpu", "memory", "pids"}) {
+      for (const absl::string_view controller : {"cpu", "memory", "pids", "io"}) {
         if (!Contains(hierarchy.controllers, controller)) continue;
         RETURN_IF_ERROR(WriteControl(absl::StrCat(dir, "/cgroup.subtree_control"),
                                      absl::StrCat("+", controller)));
@@ -476,6 +477,18 @@ void Cgroups::RemoveExec(const ExecCgroup& exec, absl::Duration deadline) const 
   }
 }
 
+void Cgroups::AdoptExec(const ExecCgroup& exec) const {
+  if (exec.dir.empty()) return;
+  constexpr int kTries = 20;
+  const std::string own = exec.dir.substr(0, exec.dir.rfind('/'));
+  for (int i = 0; i < kTries && RemoveCgroup(exec.dir) == EBUSY; ++i) {
+    const std::string pids = ReadControl(absl::StrCat(exec.dir, "/cgroup.procs"));
+    for (const absl::string_view pid : absl::StrSplit(pids, '\n', absl::SkipEmpty())) {
+      WriteControl(absl::StrCat(own, "/cgroup.procs"), std::string(pid)).IgnoreError();
+    }
+  }
+}
+
 absl::StatusOr<Cgroups::Usage> Cgroups::ReadUsage(const std::string& id) const {
   Usage usage;
   int64_t cpu = -1;
@@ -505,6 +518,63 @@ absl::StatusOr<Cgroups::Usage> Cgroups::ReadUsage(const std::string& id) const {
   usage.cpu_nanos = cpu;
   usage.memory_bytes = memory;
   return usage;
+}
+
+absl::StatusOr<ContainerStats> Cgroups::ReadStats(const std::string& id) const {
+  ASSIGN_OR_RETURN(const Usage usage, ReadUsage(id));
+  ContainerStats stats;
+  stats.cpu_nanos = usage.cpu_nanos;
+  stats.memory_bytes = usage.memory_bytes;
+  constexpr int64_t kNoLimit = int64_t{1} << 60;  // v1 says a number near 2^63
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
+    const std::string dir = Dir(hierarchy, id);
+    const auto number = [&dir](const char* file, int64_t* out) {
+      int64_t value = 0;
+      if (absl::SimpleAtoi(ReadControl(absl::StrCat(dir, "/", file)), &value)) *out = value;
+    };
+    if (Contains(hierarchy.controllers, "memory")) {
+      number(hierarchy.v2 ? "memory.max" : "memory.limit_in_bytes", &stats.memory_limit_bytes);
+      if (stats.memory_limit_bytes >= kNoLimit) stats.memory_limit_bytes = 0;
+    }
+    if (Contains(hierarchy.controllers, "pids")) number("pids.current", &stats.pids);
+    if (Contains(hierarchy.controllers, "blkio")) {
+      AddBlockIo(ReadControl(absl::StrCat(dir, "/blkio.throttle.io_service_bytes_recursive")),
+                 &stats);
+    }
+    if (!hierarchy.v2) continue;
+    AddBlockIo(ReadControl(absl::StrCat(dir, "/io.stat")), &stats);
+    for (const char* resource : {"cpu", "memory", "io"}) {
+      auto pressure =
+          ParsePressure(resource, ReadControl(absl::StrCat(dir, "/", resource, ".pressure")));
+      if (pressure.has_value()) stats.pressure.push_back(*std::move(pressure));
+    }
+  }
+  return stats;
+}
+
+std::vector<int64_t> Cgroups::Processes(const std::string& id) const {
+  constexpr int kMostLevels = 16;
+  std::set<int64_t> pids;
+  std::vector<std::pair<std::string, int>> dirs;
+  // One of them is enough, and the first is v2's, where each process is in one place.
+  if (!choice_.hierarchies.empty()) dirs.emplace_back(Dir(choice_.hierarchies[0], id), 0);
+  while (!dirs.empty()) {
+    const auto [dir, level] = dirs.back();
+    dirs.pop_back();
+    const std::string text = ReadControl(absl::StrCat(dir, "/cgroup.procs"));
+    for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+      int64_t pid = 0;
+      if (absl::SimpleAtoi(line, &pid) && pid > 0) pids.insert(pid);
+    }
+    const auto names = ListDirectory(dir);
+    for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
+      struct stat stat;
+      const std::string child = absl::StrCat(dir, "/", name);
+      const bool folder = lstat(child.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode);
+      if (folder && level < kMostLevels) dirs.emplace_back(child, level + 1);
+    }
+  }
+  return {pids.begin(), pids.end()};
 }
 
 std::vector<std::string> Cgroups::List() const {

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/runtime/oci_spec.h"
+#include "agent/runtime/stats.h"
 
 namespace swarm::agent {
 
@@ -77,6 +78,9 @@ class Cgroups {
   void KillExec(const ExecCgroup& exec) const;
   // Kills what is left in it. What does not go in time goes with the container.
   void RemoveExec(const ExecCgroup& exec, absl::Duration deadline) const;
+  // What is left in it becomes part of the container itself. What forks faster than it is moved
+  // stays, and goes with the container.
+  void AdoptExec(const ExecCgroup& exec) const;
 
   // What has been used by all processes of the container so far, and what they use now.
   struct Usage {
@@ -84,6 +88,11 @@ class Cgroups {
     int64_t memory_bytes = 0;  // without page cache that the kernel can drop at once
   };
   absl::StatusOr<Usage> ReadUsage(const std::string& id) const;
+
+  // All but the network.
+  absl::StatusOr<ContainerStats> ReadStats(const std::string& id) const;
+  // Every process in them, by the host's numbers. Sorted.
+  std::vector<int64_t> Processes(const std::string& id) const;
 
   // Ids of cgroups below `parent` that carry our mark. Sorted.
   std::vector<std::string> List() const;

@@ -5,7 +5,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <deque>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -303,6 +306,148 @@ TEST_F(ExecTest, EndsWithTheContainer) {
   EXPECT_THAT(runtime_->Exec("c", spec), StatusIs(absl::StatusCode::kFailedPrecondition));
   EXPECT_OK(runtime_->Remove("c"));
   EXPECT_TRUE(CgroupDirs("c").empty());
+}
+
+// Says its lines one after the other, each once the program has printed what it waits for.
+class FakePeer : public ExecPeer {
+ public:
+  struct Line {
+    std::string after;  // in the output so far
+    ExecInput input;
+    bool goes = false;  // instead: nobody is there any more
+  };
+  explicit FakePeer(std::vector<Line> lines) : lines_(lines.begin(), lines.end()) {}
+
+  int wake_fd() const override { return wake_.get(); }
+  void ClearWake() override {
+    eventfd_t count = 0;
+    eventfd_read(wake_.get(), &count);
+  }
+  std::optional<ExecInput> Next() override {
+    if (lines_.empty() || lines_.front().goes || !absl::StrContains(out, lines_.front().after)) {
+      return std::nullopt;
+    }
+    ExecInput input = std::move(lines_.front().input);
+    lines_.pop_front();
+    return input;
+  }
+  Presence presence() const override {
+    const bool goes =
+        !lines_.empty() && lines_.front().goes && absl::StrContains(out, lines_.front().after);
+    return goes ? Presence::kGone : Presence::kThere;
+  }
+  bool HasRoom() const override { return true; }
+  void Give(bool from_stderr, std::string data) override { (from_stderr ? err : out) += data; }
+
+  std::string out;
+  std::string err;
+
+ private:
+  std::deque<Line> lines_;
+  const UniqueFd wake_{eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+};
+
+FakePeer::Line Types(const std::string& after, const std::string& data) {
+  return {after, ExecInput{ExecInput::Kind::kData, data}};
+}
+
+TEST_F(ExecTest, CarriesInputAndBothOutputsOfACaller) {
+  Begin();
+  FakePeer peer({Types("", "one\ntwo\n"), {"two", ExecInput{ExecInput::Kind::kEnd}}});
+  ExecSpec spec;
+  spec.args = Shell("cat; echo err >&2; sleep 1000 >/dev/null 2>&1 & exit 7");
+  spec.open_stdin = true;
+  const auto result = runtime_->ExecWith("c", spec, peer);
+  ASSERT_OK(result);
+  EXPECT_EQ(result->exit_code, 7);
+  EXPECT_EQ(peer.out, "one\ntwo\n");
+  EXPECT_EQ(peer.err, "err\n");
+  EXPECT_EQ(Others(), 1u) << "what it left behind goes on";
+  ExpectNoCgroupLeft();
+}
+
+TEST_F(ExecTest, ATerminalIsTheContainersOwn) {
+  Begin();
+  ExecInput smaller;
+  smaller.kind = ExecInput::Kind::kResize;
+  smaller.size = {24, 80};
+  FakePeer peer({Types("begun", "\x03"), {"told", smaller}, Types("told", "go\n")});
+  ExecSpec spec;
+  spec.args = Shell(
+      "tty; stty size; echo $TERM; trap 'echo told' INT; echo begun; sleep 1000 & wait; read x; "
+      "stty size; echo $x");
+  spec.terminal = TerminalSize{33, 101};
+  const auto result = runtime_->ExecWith("c", spec, peer);
+  ASSERT_OK(result);
+  EXPECT_EQ(result->exit_code, 0);
+  EXPECT_THAT(peer.out, HasSubstr("/dev/pts/0\r\n33 101\r\nxterm\r\nbegun\r\n"));
+  EXPECT_THAT(peer.out, HasSubstr("24 80\r\ngo\r\n"));
+}
+
+// CVE-2025-52565: a container that puts something else where its terminals are made.
+TEST_F(ExecTest, TakesNoTerminalButTheKernels) {
+  v1::TaskSpec task;
+  task.mutable_container()->add_capability_add("SYS_ADMIN");
+  ASSERT_OK(PrepareAndStart(
+      "c", ConfigText(Shell("umount /dev/pts; ln -s /etc /dev/link; rmdir /dev/pts; "
+                            "ln -s /tmp /dev/pts; touch /tmp/ptmx; echo up; exec sleep 1000"),
+                      task)));
+  AwaitLog("c", "up");
+  FakePeer peer({});
+  ExecSpec spec;
+  spec.args = {"/bin/true"};
+  spec.terminal = TerminalSize{1, 1};
+  const auto result = runtime_->ExecWith("c", spec, peer);
+  ASSERT_OK(result);
+  EXPECT_EQ(result->exit_code, 126);
+  EXPECT_THAT(result->error, HasSubstr("make a terminal in the container"));
+}
+
+TEST_F(ExecTest, WhoHasGoneHangsTheProgramUp) {
+  Begin();
+  FakePeer peer({{"begun", {}, /*goes=*/true}});
+  ExecSpec spec;
+  spec.args = Shell("echo begun; exec sleep 1000");
+  const auto result = runtime_->ExecWith("c", spec, peer);
+  ASSERT_OK(result);
+  EXPECT_TRUE(result->interrupted);
+  EXPECT_EQ(result->exit_code, 128 + SIGHUP);
+  EXPECT_EQ(Others(), 0u);
+}
+
+TEST_F(ExecTest, AnAttachSeesAndFeedsTheContainerItselfAndLeavesItAsItIs) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_tty(true);
+  ASSERT_OK(PrepareAndStart("c", ConfigText({"/bin/sh"}, task)));
+  AttachSpec spec{.input = true};
+  FakePeer leaves({Types("", "X=1; echo si''ze; stty size\n"), {"size\r\n", {}, /*goes=*/true}});
+  ASSERT_OK(runtime_->AttachWith("c", spec, leaves));
+  runtime_.reset();
+  auto again = OpenRuntime(Options());
+  ASSERT_OK(again);
+  runtime_ = *std::move(again);
+  spec.size = TerminalSize{33, 101};
+  FakePeer peer({Types("", "stty size; echo got $X; exit 4\n")});
+  const auto result = runtime_->AttachWith("c", spec, peer);
+  ASSERT_OK(result);
+  EXPECT_EQ(result->exit_code, 4);
+  EXPECT_THAT(peer.out, HasSubstr("33 101\r\ngot 1\r\n"));
+}
+
+TEST_F(ExecTest, AnInitPassesSignalsOnAndReaps) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_init(true);
+  ASSERT_OK(PrepareAndStart(
+      "c", ConfigText(Shell("(sleep 0.01 &); trap 'echo told; exit 3' TERM; sleep 0.1; echo up; "
+                            "while :; do sleep 0.01; done"),
+                      task)));
+  AwaitLog("c", "up");
+  EXPECT_EQ(ExecShell("cat /proc/1/comm; grep -l ') Z' /proc/*/stat").output, "swarm-init\n");
+  ASSERT_OK(runtime_->Signal("c", SIGTERM));
+  EXPECT_EQ(Wait("c").exit.exit_code, 3);
+  EXPECT_OK(runtime_->Remove("c"));
+  const auto missing = PrepareAndStart("c", ConfigText({"/no/such"}, task));
+  EXPECT_THAT(missing, StatusIs(absl::StatusCode::kNotFound, HasSubstr("exec /no/such")));
 }
 
 TEST_F(ExecTest, WorksInAContainerOfAnAgentBefore) {

@@ -61,21 +61,13 @@ class Running {
       PollOnce();
     }
     Finish();
-    if (failed_ && !exited_) return HelperStatus();
+    if (failed_ && !exited_) return ExecHelperStatus(failure_);
     if (!exited_ && !ending_) return absl::AbortedError("the exec helper was killed");
     if (!exited_) result_.exit_code = 128 + SIGKILL;
     return std::move(result_);
   }
 
  private:
-  // It got no child into the container.
-  absl::Status HelperStatus() const {
-    if (failure_.step == shim::Step::kJoin && failure_.error == ESRCH) {
-      return absl::FailedPreconditionError("the container does not run");
-    }
-    return ShimStatus(failure_);
-  }
-
   void PollOnce() {
     pollfd fds[] = {{spawned_.output.get(), POLLIN, 0},
                     {spawned_.control.get(), POLLIN, 0},
@@ -117,18 +109,17 @@ class Running {
   }
 
   void ReadControl() {
-    shim::ExecMessage message;
-    const ssize_t n = recv(spawned_.control.get(), &message, sizeof message, MSG_DONTWAIT);
-    if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
-    if (n != static_cast<ssize_t>(sizeof message)) return spawned_.control.Reset();
-    if (message.kind == shim::MessageKind::kExited) {
+    UniqueFd unwanted;
+    const auto message = ReadExecMessage(spawned_.control.get(), &unwanted);
+    if (!message.ok()) return spawned_.control.Reset();
+    if (!message->has_value()) return;
+    if ((*message)->kind == shim::MessageKind::kExited) {
       exited_ = true;
-      result_.exit_code = message.exit_code;
+      result_.exit_code = (*message)->exit_code;
       return spawned_.control.Reset();
     }
-    message.failure.detail[sizeof message.failure.detail - 1] = 0;
     failed_ = true;
-    failure_ = message.failure;
+    failure_ = (*message)->failure;
     result_.error = std::string(ShimStatus(failure_).message());
   }
 
@@ -158,6 +149,13 @@ class Running {
 
 }  // namespace
 
+absl::Status ExecHelperStatus(const shim::Failure& failure) {
+  if (failure.step == shim::Step::kJoin && failure.error == ESRCH) {
+    return absl::FailedPreconditionError("the container does not run");
+  }
+  return ShimStatus(failure);
+}
+
 absl::StatusOr<OciSpec> ExecOciSpec(absl::string_view config_json, const ExecSpec& spec) {
   Json config = Json::parse(config_json.begin(), config_json.end(), nullptr, false);
   if (!config.is_object() || !config["process"].is_object()) {
@@ -171,6 +169,12 @@ absl::StatusOr<OciSpec> ExecOciSpec(absl::string_view config_json, const ExecSpe
   Json& env = process["env"];
   if (!env.is_array()) env = Json::array();
   for (const std::string& variable : spec.env) RETURN_IF_ERROR(AddVariable(variable, &env));
+  const auto names_terminal = [](const Json& variable) {
+    return variable.is_string() && variable.get_ref<const std::string&>().starts_with("TERM=");
+  };
+  if (spec.terminal.has_value() && std::none_of(env.begin(), env.end(), names_terminal)) {
+    env.push_back("TERM=xterm");
+  }
   if (!spec.user.empty()) config["annotations"]["swarm.user"] = spec.user;
   if (!spec.cwd.empty()) process["cwd"] = spec.cwd;
   // What is not UTF-8 cannot stand in a configuration.
@@ -181,7 +185,8 @@ absl::StatusOr<OciSpec> ExecOciSpec(absl::string_view config_json, const ExecSpe
 absl::StatusOr<ExecResult> RunExec(const std::string& shim_path, absl::string_view plan,
                                    int init_pidfd, const ExecSpec& spec, absl::Duration end_timeout,
                                    absl::FunctionRef<void()> kill) {
-  ASSIGN_OR_RETURN(SpawnedExec spawned, SpawnExec(shim_path, plan, init_pidfd));
+  ASSIGN_OR_RETURN(SpawnedExec spawned,
+                   SpawnExec(shim_path, plan, init_pidfd, ExecStreams::kOutput));
   return Running(std::move(spawned), spec, end_timeout, kill).Await();
 }
 

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "agent/runtime/exec.h"
 #include "agent/runtime/oci_spec.h"
+#include "agent/shim/protocol.h"
 
 namespace swarm::agent {
 
@@ -22,6 +23,9 @@ absl::StatusOr<OciSpec> ExecOciSpec(absl::string_view config_json, const ExecSpe
 absl::StatusOr<ExecResult> RunExec(const std::string& shim_path, absl::string_view plan,
                                    int init_pidfd, const ExecSpec& spec, absl::Duration end_timeout,
                                    absl::FunctionRef<void()> kill);
+
+// Why a helper got no child into the container.
+absl::Status ExecHelperStatus(const shim::Failure& failure);
 
 }  // namespace swarm::agent
 

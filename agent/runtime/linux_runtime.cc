@@ -26,7 +26,9 @@
 #include "absl/strings/str_cat.h"
 #include "agent/runtime/cgroups.h"
 #include "agent/runtime/container_folder.h"
+#include "agent/runtime/container_stdio.h"
 #include "agent/runtime/exec_process.h"
+#include "agent/runtime/exec_stream.h"
 #include "agent/runtime/oci_spec.h"
 #include "agent/runtime/plan_compiler.h"
 #include "agent/runtime/runtime.h"
@@ -75,9 +77,16 @@ class LinuxRuntime : public Runtime {
   absl::StatusOr<UniqueFd> OpenExitFd(const std::string& id) override;
   absl::StatusOr<RuntimeContainer> State(const std::string& id) override;
   absl::StatusOr<ExecResult> Exec(const std::string& id, const ExecSpec& spec) override;
+  absl::StatusOr<ExecResult> ExecWith(const std::string& id, const ExecSpec& spec,
+                                      ExecPeer& peer) override;
+  absl::StatusOr<ExecResult> AttachWith(const std::string& id, const AttachSpec& spec,
+                                        ExecPeer& peer) override;
+  absl::StatusOr<UniqueFd> OpenRoot(const std::string& id) override;
   absl::StatusOr<UniqueFd> OpenSocket(const std::string& id, int domain, int type) override;
   absl::StatusOr<UniqueFd> KeptFd(const std::string& id, int index) override;
   absl::StatusOr<RuntimeUsage> Usage(const std::string& id) override;
+  absl::StatusOr<ContainerStats> Stats(const std::string& id) override;
+  absl::StatusOr<std::vector<int64_t>> Processes(const std::string& id) override;
   absl::Status Signal(const std::string& id, int signal) override;
   absl::Status Kill(const std::string& id) override;
   absl::Status Release(const std::string& id) override;
@@ -92,6 +101,11 @@ class LinuxRuntime : public Runtime {
     pid_t pid = 0;
     UniqueFd control;  // until Start
   };
+  struct PreparedExec {
+    UniqueFd init;
+    Cgroups::ExecCgroup cgroup;  // made; whoever has it removes it
+    std::string plan;
+  };
 
   absl::Status MakeWay(const std::string& id);
   absl::Status Launch(const RuntimeContainerSpec& spec, const OciSpec& oci);
@@ -99,6 +113,7 @@ class LinuxRuntime : public Runtime {
   RuntimeContainer Describe(const std::string& id, const shim::StateRecord& state);
   RuntimeContainer Lost(const std::string& id, shim::StateRecord state);
   absl::StatusOr<UniqueFd> OpenRunningInit(const std::string& id);
+  absl::StatusOr<PreparedExec> PrepareExec(const std::string& id, const ExecSpec& spec);
   absl::StatusOr<RuntimeContainer> StateOf(const std::string& id, bool this_boot);
   void Warn(uint32_t warnings);
   absl::StatusOr<UniqueFd> OpenShim(const std::string& id, const RuntimeProcess& recorded);
@@ -170,6 +185,9 @@ absl::Status LinuxRuntime::Launch(const RuntimeContainerSpec& spec, const OciSpe
     return absl::InvalidArgumentError("more than four descriptors to keep");
   }
   input.kept_fds = static_cast<uint32_t>(spec.kept_fds.size());
+  if (oci.terminal) input.terminal = TerminalSize{};
+  input.open_stdin = oci.open_stdin && !oci.terminal;
+  input.reaper = oci.reaper;
   ASSIGN_OR_RETURN(const std::string plan, CompilePlan(oci, input));
   ASSIGN_OR_RETURN(SpawnedShim spawned,
                    SpawnShim(options_.shim_path, spec.id, plan, spec.kept_fds));
@@ -482,9 +500,11 @@ absl::StatusOr<UniqueFd> LinuxRuntime::OpenRunningInit(const std::string& id) {
   return init;
 }
 
-absl::StatusOr<ExecResult> LinuxRuntime::Exec(const std::string& id, const ExecSpec& spec) {
+absl::StatusOr<LinuxRuntime::PreparedExec> LinuxRuntime::PrepareExec(const std::string& id,
+                                                                     const ExecSpec& spec) {
   RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
+  PreparedExec prepared;
+  ASSIGN_OR_RETURN(prepared.init, OpenRunningInit(id));
   const auto config = folders_.ReadConfig(id);
   if (!config.ok()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -496,13 +516,82 @@ absl::StatusOr<ExecResult> LinuxRuntime::Exec(const std::string& id, const ExecS
     return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
   }
   RETURN_IF_ERROR(cgroup.status());
-  const absl::Cleanup remove = [&] { cgroups_.RemoveExec(*cgroup, options_.end_timeout); };
   PlanInput input;
   input.open_files = options_.open_files;
   input.cgroup = cgroup->paths;
-  ASSIGN_OR_RETURN(const std::string plan, CompileExecPlan(oci, input));
-  return RunExec(options_.shim_path, plan, init.get(), spec, options_.end_timeout,
-                 [&] { cgroups_.KillExec(*cgroup); });
+  input.open_stdin = spec.open_stdin && !spec.terminal.has_value();
+  input.terminal = spec.terminal;
+  auto plan = CompileExecPlan(oci, input);
+  if (!plan.ok()) cgroups_.RemoveExec(*cgroup, options_.end_timeout);
+  RETURN_IF_ERROR(plan.status());
+  prepared.cgroup = *std::move(cgroup);
+  prepared.plan = *std::move(plan);
+  return prepared;
+}
+
+absl::StatusOr<ExecResult> LinuxRuntime::Exec(const std::string& id, const ExecSpec& spec) {
+  ASSIGN_OR_RETURN(const PreparedExec exec, PrepareExec(id, spec));
+  const absl::Cleanup remove = [&] { cgroups_.RemoveExec(exec.cgroup, options_.end_timeout); };
+  return RunExec(options_.shim_path, exec.plan, exec.init.get(), spec, options_.end_timeout,
+                 [&] { cgroups_.KillExec(exec.cgroup); });
+}
+
+absl::StatusOr<ExecResult> LinuxRuntime::ExecWith(const std::string& id, const ExecSpec& spec,
+                                                  ExecPeer& peer) {
+  ASSIGN_OR_RETURN(const PreparedExec exec, PrepareExec(id, spec));
+  const absl::Cleanup adopt = [&] { cgroups_.AdoptExec(exec.cgroup); };
+  const ExecStreams streams = spec.terminal.has_value() ? ExecStreams::kNone
+                              : spec.open_stdin         ? ExecStreams::kInput
+                                                        : ExecStreams::kSeparate;
+  ASSIGN_OR_RETURN(SpawnedExec spawned,
+                   SpawnExec(options_.shim_path, exec.plan, exec.init.get(), streams));
+  return RunExecStream(std::move(spawned), spec, peer, [&] { cgroups_.KillExec(exec.cgroup); });
+}
+
+absl::StatusOr<ExecResult> LinuxRuntime::AttachWith(const std::string& id, const AttachSpec& spec,
+                                                    ExecPeer& peer) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
+  ASSIGN_OR_RETURN(const std::string config, folders_.ReadConfig(id));
+  ASSIGN_OR_RETURN(const OciSpec oci, ParseOciSpec(config, /*has_layers=*/true));
+  ASSIGN_OR_RETURN(const shim::StateRecord state, ReadState(folders_.RunDir(id)));
+  ASSIGN_OR_RETURN(const UniqueFd shim, OpenShim(id, {state.shim_pid, state.shim_ticks}));
+  ASSIGN_OR_RETURN(ContainerStdio stdio, OpenContainerStdio(shim.get()));
+  if (oci.terminal || oci.open_stdin) {
+    stdio.input.Reset(static_cast<int>(syscall(SYS_pidfd_getfd, shim.get(), shim::kStdinFd, 0)));
+    if (!stdio.input.valid()) return ErrnoStatus(errno, absl::StrCat("the input of ", id));
+  }
+  stdio.terminal = oci.terminal;
+  RunContainerStdio(std::move(stdio), spec, peer,
+                    [&](int signal) { Signal(id, signal).IgnoreError(); });
+  ExecResult result;
+  if (peer.presence() != ExecPeer::Presence::kThere) {
+    result.interrupted = true;
+    return result;
+  }
+  constexpr absl::Duration kLastWords = absl::Seconds(5);
+  if (!WaitForEnd(shim.get(), kLastWords)) {
+    return absl::ResourceExhaustedError(
+        "the output came faster than it was read: attach again, or see the log");
+  }
+  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
+  result.exit_code = container.exit.exit_code;
+  return result;
+}
+
+absl::StatusOr<UniqueFd> LinuxRuntime::OpenRoot(const std::string& id) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
+  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
+  UniqueFd root(open(absl::StrCat("/proc/", container.init.pid, "/root").c_str(),
+                     O_PATH | O_DIRECTORY | O_CLOEXEC));
+  const int error = errno;
+  // The number was init's own all along if init is alive now.
+  if (syscall(SYS_pidfd_send_signal, init.get(), 0, nullptr, 0) != 0) {
+    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
+  }
+  if (!root.valid()) return ErrnoStatus(error, absl::StrCat("open the root of ", id));
+  return root;
 }
 
 absl::StatusOr<UniqueFd> LinuxRuntime::OpenSocket(const std::string& id, int domain, int type) {
@@ -539,6 +628,24 @@ absl::StatusOr<RuntimeUsage> LinuxRuntime::Usage(const std::string& id) {
   RETURN_IF_ERROR(CheckContainerId(id));
   ASSIGN_OR_RETURN(const Cgroups::Usage usage, cgroups_.ReadUsage(id));
   return RuntimeUsage{usage.cpu_nanos, usage.memory_bytes};
+}
+
+absl::StatusOr<ContainerStats> LinuxRuntime::Stats(const std::string& id) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
+  if (container.phase != RuntimeContainer::Phase::kRunning) {
+    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
+  }
+  ASSIGN_OR_RETURN(ContainerStats stats, cgroups_.ReadStats(id));
+  const auto network = ReadFile(absl::StrCat("/proc/", container.init.pid, "/net/dev"));
+  if (network.ok()) AddNetwork(*network, &stats);
+  return stats;
+}
+
+absl::StatusOr<std::vector<int64_t>> LinuxRuntime::Processes(const std::string& id) {
+  RETURN_IF_ERROR(CheckContainerId(id));
+  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
+  return cgroups_.Processes(id);
 }
 
 absl::Status LinuxRuntime::Release(const std::string& id) {

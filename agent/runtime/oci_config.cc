@@ -352,8 +352,9 @@ absl::StatusOr<Json> Process(const OciConfigInput& input, const ImageConfig& ima
   if (container.oom_score_adj() < -1000 || container.oom_score_adj() > 1000) {
     return absl::InvalidArgumentError("oom_score_adj: must be from -1000 to 1000");
   }
+  if (container.tty()) SetVariable("TERM=xterm", false, &env);
   const Json names = CapabilityNames(capabilities);
-  return Json{{"terminal", false},
+  return Json{{"terminal", container.tty()},
               {"user", {{"uid", 0}, {"gid", 0}}},
               {"args", std::move(args)},
               {"env", std::move(env)},
@@ -383,6 +384,8 @@ absl::StatusOr<Json> Annotations(const OciConfigInput& input, const ImageConfig&
   std::string hosts = HostsLines(input, hostname);
   if (!hosts.empty()) out["swarm.hosts"] = std::move(hosts);
   if (!input.resolv_conf.empty()) out["swarm.resolv_conf"] = input.resolv_conf;
+  if (container.open_stdin()) out["swarm.open_stdin"] = "true";
+  if (container.init()) out["swarm.init"] = "true";
   if (container.groups_size() > 0) out["swarm.groups"] = absl::StrJoin(container.groups(), ",");
   return out;
 }
@@ -442,8 +445,6 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
 absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   const v1::TaskSpec& task = input.revision->task();
   const v1::ContainerSpec& container = task.container();
-  if (container.tty()) return absl::InvalidArgumentError("tty: is not built yet");
-  if (container.init()) return absl::InvalidArgumentError("init: is not built yet");
   for (const auto& network : task.networks()) {
     if (network.target() == "host" || network.target() == "none") continue;
     if (input.network_path.empty()) {

@@ -265,12 +265,20 @@ TEST(ImageConfigTest, ReadsTheHealthCheckAndPassesOverWhatMakesNoSense) {
   }
 }
 
-TEST_F(OciConfigTest, WhatIsNotBuiltIsRefusedByName) {
+TEST_F(OciConfigTest, ATerminalOpenInputAndAnInitAreAsked) {
+  EXPECT_EQ(Build()["process"]["terminal"], false);
+  EXPECT_FALSE(Build()["annotations"].contains("swarm.init"));
   container()->set_tty(true);
-  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("tty")));
-  container()->set_tty(false);
   container()->set_init(true);
-  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("init")));
+  container()->set_open_stdin(true);
+  const Json config = Build();
+  EXPECT_EQ(config["process"]["terminal"], true);
+  EXPECT_EQ(config["annotations"]["swarm.init"], "true");
+  EXPECT_EQ(config["annotations"]["swarm.open_stdin"], "true");
+  EXPECT_THAT(config["process"]["env"], ::testing::Contains("TERM=xterm"));
+  container()->add_env("TERM=vt100");
+  EXPECT_THAT(Build()["process"]["env"], ::testing::Contains("TERM=vt100"));
+  EXPECT_THAT(Build()["process"]["env"], ::testing::Not(::testing::Contains("TERM=xterm")));
 }
 
 }  // namespace

@@ -145,8 +145,9 @@ void ReadUser(const JsonReader& user, OciSpec* spec) {
 }
 
 void ReadProcess(const JsonReader& process, OciSpec* spec) {
-  Refuse(process, {"terminal", "consoleSize", "apparmorProfile", "selinuxLabel", "scheduler",
-                   "ioPriority", "execCPUAffinity", "commandLine"});
+  spec->terminal = process.Bool("terminal");
+  Refuse(process, {"consoleSize", "apparmorProfile", "selinuxLabel", "scheduler", "ioPriority",
+                   "execCPUAffinity", "commandLine"});
   spec->args = process.Strings("args");
   if (spec->args.empty() || spec->args[0].empty()) process.Fail("args", "no command specified");
   spec->env = process.Strings("env");
@@ -311,6 +312,12 @@ void ReadAnnotations(const JsonReader& root, OciSpec* spec) {
   if (const auto it = annotations.find("swarm.hosts"); it != annotations.end()) {
     spec->extra_hosts = it->second;
   }
+  const auto is_set = [&](const char* name) {
+    const auto it = annotations.find(name);
+    return it != annotations.end() && it->second == "true";
+  };
+  spec->open_stdin = is_set("swarm.open_stdin");
+  spec->reaper = is_set("swarm.init");
   if (const auto it = annotations.find("swarm.groups"); it != annotations.end()) {
     spec->group_names = absl::StrSplit(it->second, ',', absl::SkipEmpty());
   }

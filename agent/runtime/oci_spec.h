@@ -101,6 +101,9 @@ struct OciSpec {
   std::vector<std::string> group_names;
   CapabilitySet bounding = 0, effective = 0, permitted = 0, ambient = 0;
   bool no_new_privileges = false;
+  bool terminal = false;    // standard input, output and error are one, in the container's devpts
+  bool open_stdin = false;  // annotation "swarm.open_stdin": standard input stays open for attach
+  bool reaper = false;      // annotation "swarm.init": pid 1 is an init of ours
   std::vector<OciRlimit> rlimits;
   int32_t oom_score_adj = 0;
 

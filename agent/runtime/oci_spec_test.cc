@@ -72,7 +72,7 @@ TEST(OciSpecTest, NamesTheFieldThatIsWrong) {
 
 TEST(OciSpecTest, RefusesByNameWhatIsNotBuilt) {
   ExpectRefused("/hooks", {{"prestart", {{{"path", "/x"}}}}}, "hooks: is not built yet");
-  ExpectRefused("/process/terminal", true, "process.terminal: is not built yet");
+  ExpectRefused("/process/consoleSize", {{"height", 1}}, "process.consoleSize: is not built yet");
   ExpectRefused("/linux/uidMappings", Json::array({{{"size", 1}}}), "linux.uidMappings");
   ExpectRefused("/linux/namespaces/0", {{"type", "user"}}, "\"user\" is not built yet");
   ExpectRefused("/linux/namespaces/1", {{"type", "pid"}, {"path", "/proc/1/ns/pid"}}, "joining");

@@ -166,6 +166,11 @@ void WriteRlimits(const OciSpec& spec, std::optional<uint64_t> open_files, PlanW
 
 absl::Status WriteProcess(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) {
   writer->Begin(Tag::kCwd).String(spec.cwd);
+  if (input.open_stdin) writer->Begin(Tag::kOpenStdin);
+  if (input.reaper) writer->Begin(Tag::kReaper);
+  if (input.terminal.has_value()) {
+    writer->Begin(Tag::kTerminal).U32(input.terminal->rows).U32(input.terminal->columns);
+  }
   for (const std::string& arg : spec.args) writer->Begin(Tag::kArg).String(arg);
   for (const std::string& variable : spec.env) writer->Begin(Tag::kEnv).String(variable);
   WriteUser(spec, writer);

@@ -27,13 +27,17 @@ struct PlanInput {
   CgroupPaths cgroup;
   uint32_t kept_fds = 0;                     // that the shim inherits to keep
   std::vector<CgroupHierarchy> hierarchies;  // what a mount of type cgroup shows
+  bool open_stdin = false;                   // standard input is what we were started with
+  std::optional<TerminalSize> terminal;
+  bool reaper = false;  // pid 1 stays our init
 };
 
 // The prefix of a mount source that stands for a file which the runtime makes for the container.
 inline constexpr char kOwnFilePrefix[] = "swarm:";
 
 // For one more program in a container that runs: its process, where it belongs, and no more.
-// `spec.args` is that program's; of `input` only `cgroup` and `open_files` count.
+// `spec.args` is that program's; of `input` only `cgroup`, `open_files`, `open_stdin` and
+// `terminal` count.
 absl::StatusOr<std::string> CompileExecPlan(const OciSpec& spec, const PlanInput& input);
 
 absl::StatusOr<std::string> CompilePlan(const OciSpec& spec, const PlanInput& input);

@@ -20,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "agent/runtime/exec.h"
+#include "agent/runtime/stats.h"
 #include "common/unique_fd.h"
 
 namespace swarm::agent {
@@ -113,6 +114,26 @@ class Runtime {
   virtual absl::StatusOr<ExecResult> Exec(const std::string& /*id*/, const ExecSpec& /*spec*/) {
     return absl::UnimplementedError("this runtime cannot exec");
   }
+  // The same, with input and output through `peer` as they come (output of the result stays empty).
+  // A program without its caller is hung up (SIGHUP, end of its terminal) and killed with all that
+  // it started 10 s later; else what it leaves behind when it ends goes on in the container.
+  virtual absl::StatusOr<ExecResult> ExecWith(const std::string& /*id*/, const ExecSpec& /*spec*/,
+                                              ExecPeer& /*peer*/) {
+    return absl::UnimplementedError("this runtime cannot exec");
+  }
+  // Joins `peer` with the container's own standard streams, from now on, until the container has
+  // ended (then the result says how) or the peer has gone, which the container does not notice. Its
+  // input stays open. ResourceExhausted: the peer took too slowly (the container waits for nobody).
+  virtual absl::StatusOr<ExecResult> AttachWith(const std::string& /*id*/,
+                                                const AttachSpec& /*spec*/, ExecPeer& /*peer*/) {
+    return absl::UnimplementedError("this runtime cannot attach");
+  }
+  // The root folder (O_PATH) as the container's processes see it, with all that is mounted there.
+  // Resolve below it with RESOLVE_IN_ROOT alone. FailedPrecondition when the container does not
+  // run.
+  virtual absl::StatusOr<UniqueFd> OpenRoot(const std::string& /*id*/) {
+    return absl::UnimplementedError("this runtime has no root folders");
+  }
   // A socket of the container's network namespace (`domain` and `type` as socket(2));
   // close-on-exec, non-blocking. FailedPrecondition when the container does not run.
   virtual absl::StatusOr<UniqueFd> OpenSocket(const std::string& /*id*/, int /*domain*/,
@@ -127,6 +148,14 @@ class Runtime {
   // NotFound when it has no cgroups any more.
   virtual absl::StatusOr<RuntimeUsage> Usage(const std::string& /*id*/) {
     return absl::UnimplementedError("this runtime counts nothing");
+  }
+  // The same and more, for people. FailedPrecondition when the container does not run.
+  virtual absl::StatusOr<ContainerStats> Stats(const std::string& /*id*/) {
+    return absl::UnimplementedError("this runtime counts nothing");
+  }
+  // Its processes, by the host's numbers, sorted; some may have ended by now.
+  virtual absl::StatusOr<std::vector<int64_t>> Processes(const std::string& /*id*/) {
+    return absl::UnimplementedError("this runtime lists nothing");
   }
   // To init, by pidfd. OK when it has already ended.
   virtual absl::Status Signal(const std::string& id, int signal) = 0;

@@ -84,6 +84,8 @@ absl::string_view StepWords(Step step) {
       return "install the seccomp filter";
     case Step::kJoin:
       return "join the container's namespaces";
+    case Step::kTerminal:
+      return "make a terminal in the container:";
     case Step::kEnvironment:
       return "copy arguments and environment";
     default:

@@ -112,32 +112,102 @@ absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string
   return out;
 }
 
+namespace {
+
+// One stream: ours, which does not block, and theirs.
+struct Pipe {
+  UniqueFd ours;
+  UniqueFd theirs;
+};
+
+absl::StatusOr<Pipe> MakePipe(bool we_write) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
+  Pipe pipe;
+  pipe.ours.Reset(ends[we_write ? 1 : 0]);
+  pipe.theirs = Raised(UniqueFd(ends[we_write ? 0 : 1]));
+  if (!pipe.theirs.valid() || fcntl(pipe.ours.get(), F_SETFL, O_NONBLOCK) != 0) {
+    return ErrnoStatus(errno, "fcntl");
+  }
+  return pipe;
+}
+
+}  // namespace
+
 absl::StatusOr<SpawnedExec> SpawnExec(const std::string& path, absl::string_view plan,
-                                      int init_pidfd) {
+                                      int init_pidfd, ExecStreams streams) {
   int pair[2];
-  int pipe[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
     return ErrnoStatus(errno, "socketpair");
   }
   SpawnedExec out;
   out.control.Reset(pair[0]);
   const UniqueFd control = Raised(UniqueFd(pair[1]));
-  if (pipe2(pipe, O_CLOEXEC) != 0) return ErrnoStatus(errno, "pipe");
-  out.output.Reset(pipe[0]);
-  const UniqueFd output = Raised(UniqueFd(pipe[1]));
+  Pipe input;
+  Pipe output;
+  Pipe errors;
+  if (streams == ExecStreams::kInput) {
+    ASSIGN_OR_RETURN(input, MakePipe(/*we_write=*/true));
+  }
+  if (streams != ExecStreams::kNone) {
+    ASSIGN_OR_RETURN(output, MakePipe(/*we_write=*/false));
+  }
+  if (streams == ExecStreams::kInput || streams == ExecStreams::kSeparate) {
+    ASSIGN_OR_RETURN(errors, MakePipe(/*we_write=*/false));
+  }
   const UniqueFd init(fcntl(init_pidfd, F_DUPFD_CLOEXEC, kAboveShimFds));
   ASSIGN_OR_RETURN(const UniqueFd sealed, SealedPlan(plan));
-  if (!control.valid() || !output.valid() || !init.valid() || !sealed.valid() ||
-      fcntl(out.output.get(), F_SETFL, O_NONBLOCK) != 0) {
-    return ErrnoStatus(errno, "fcntl");
+  if (!control.valid() || !init.valid() || !sealed.valid()) return ErrnoStatus(errno, "fcntl");
+  std::vector<InheritedFd> inherited;
+  if (input.theirs.valid()) inherited.push_back({input.theirs.get(), 0});
+  if (output.theirs.valid()) {
+    inherited.push_back({output.theirs.get(), 1});
+    inherited.push_back({(errors.theirs.valid() ? errors : output).theirs.get(), 2});
   }
-  ASSIGN_OR_RETURN(out.pid, Spawn(path, {shim::kExecName},
-                                  {{output.get(), 1},
-                                   {output.get(), 2},
-                                   {control.get(), shim::kControlFd},
-                                   {sealed.get(), shim::kPlanFd},
-                                   {init.get(), shim::kExecPidFd}}));
+  inherited.push_back({control.get(), shim::kControlFd});
+  inherited.push_back({sealed.get(), shim::kPlanFd});
+  inherited.push_back({init.get(), shim::kExecPidFd});
+  ASSIGN_OR_RETURN(out.pid, Spawn(path, {shim::kExecName}, inherited));
+  out.input = std::move(input.ours);
+  out.output = std::move(output.ours);
+  out.errors = std::move(errors.ours);
   return out;
+}
+
+absl::StatusOr<std::optional<shim::ExecMessage>> ReadExecMessage(int control, UniqueFd* fd) {
+  shim::ExecMessage message;
+  iovec part = {&message, sizeof message};
+  alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))];
+  msghdr header = {};
+  header.msg_iov = &part;
+  header.msg_iovlen = 1;
+  header.msg_control = space;
+  header.msg_controllen = sizeof space;
+  const ssize_t n = recvmsg(control, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (n < 0 && (errno == EINTR || errno == EAGAIN)) return std::optional<shim::ExecMessage>();
+  for (cmsghdr* c = n < 0 ? nullptr : CMSG_FIRSTHDR(&header); c != nullptr;
+       c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+    int received = -1;
+    std::memcpy(&received, CMSG_DATA(c), sizeof received);
+    fd->Reset(received);
+  }
+  if (n != static_cast<ssize_t>(sizeof message)) {
+    return absl::UnavailableError("the exec helper has ended");
+  }
+  message.failure.detail[sizeof message.failure.detail - 1] = 0;
+  return std::optional<shim::ExecMessage>(message);
+}
+
+absl::Status SendExecSignal(int control, int signal) {
+  shim::ExecMessage message;
+  message.kind = shim::MessageKind::kSignal;
+  message.exit_code = signal;
+  if (send(control, &message, sizeof message, MSG_NOSIGNAL | MSG_DONTWAIT) !=
+      static_cast<ssize_t>(sizeof message)) {
+    return absl::UnavailableError("the exec helper has ended");
+  }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<shim::Message> ReadMessage(int control, absl::Duration timeout) {

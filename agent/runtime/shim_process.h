@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <vector>
 #include "absl/strings/string_view.h"
@@ -26,15 +27,28 @@ struct SpawnedShim {
 absl::StatusOr<SpawnedShim> SpawnShim(const std::string& path, const std::string& id,
                                       absl::string_view plan, const std::vector<int>& kept);
 
-// The helper of one exec (../shim/init_exec.h), its output and its control socket, of which
-// shutting down our side makes it kill what it started. Both never block a read of ours.
+// The helper of one exec (../shim/init_exec.h), its control socket, of which shutting down our side
+// makes it kill what it started, and our ends of its standard streams, which never block.
+enum class ExecStreams {
+  kOutput,    // standard output and error together; no input
+  kSeparate,  // each its own; no input
+  kInput,     // each its own, and input
+  kNone,      // a terminal, which comes over `control`
+};
 struct SpawnedExec {
   pid_t pid = 0;  // a child of ours: reap it
   UniqueFd control;
+  UniqueFd input;
   UniqueFd output;
+  UniqueFd errors;
 };
 absl::StatusOr<SpawnedExec> SpawnExec(const std::string& path, absl::string_view plan,
-                                      int init_pidfd);
+                                      int init_pidfd, ExecStreams streams);
+
+// What the helper says next, and in `fd` the descriptor that came with it. Unavailable when it has
+// gone; nothing when it says nothing now.
+absl::StatusOr<std::optional<shim::ExecMessage>> ReadExecMessage(int control, UniqueFd* fd);
+absl::Status SendExecSignal(int control, int signal);
 
 // The next message. Unavailable when the shim has gone; DeadlineExceeded.
 absl::StatusOr<shim::Message> ReadMessage(int control, absl::Duration timeout);

@@ -88,11 +88,13 @@ bool EnterContainer(const plan::Plan& plan, const HostFds& fds, Failure* failure
 
 bool BecomeProcess(const plan::Plan& plan, Identity* identity, Failure* failure) {
   uint32_t warnings = 0;
+  ExecMessage terminal;
+  terminal.kind = MessageKind::kTerminal;
   const int root = sys::Open("/", O_PATH | O_DIRECTORY);
   if (root < 0) return Fail(failure, Step::kRoot, root);
   if (!FindIdentity(plan, root, identity, failure) || !SetRlimits(plan, &warnings, failure) ||
-      !SetStdio(*identity, failure) || !EnterCwd(plan, failure) ||
-      !TakeIdentity(plan, *identity, &warnings, failure)) {
+      !SetStdio(plan, *identity, kControlFd, &terminal, sizeof terminal, failure) ||
+      !EnterCwd(plan, failure) || !TakeIdentity(plan, *identity, &warnings, failure)) {
     return false;
   }
   sys::Call(SYS_umask, plan.U32(plan::Tag::kUmask, 022));
@@ -152,13 +154,26 @@ void KeepOnly(int a, int b) {
   sys::CloseRange(static_cast<unsigned>(from), ~0u, 0);
 }
 
+// False when that was the end of who asked: what it started ends too.
+bool ForwardSignal(int control, const Child& child) {
+  ExecMessage message;
+  const long n = sys::Read(control, &message, sizeof message);
+  if (n == -EINTR || n == -EAGAIN) return true;
+  if (n != static_cast<long>(sizeof message) || message.kind != MessageKind::kSignal) return false;
+  // Not reaped before our end, so the number is its own. It leads no group before its setsid.
+  if (sys::Call(SYS_kill, -child.pid, message.exit_code) < 0) {
+    sys::Call(SYS_pidfd_send_signal, child.pidfd, message.exit_code, 0, 0);
+  }
+  return true;
+}
+
 int32_t Await(const Child& child, int kill) {
   int control = kControlFd;
   for (;;) {
     struct pollfd fds[] = {{child.pidfd, POLLIN, 0}, {control, POLLIN, 0}};
     if (sys::Poll(fds, 2) < 0) continue;
     if (fds[0].revents != 0) break;
-    if (fds[1].revents == 0) continue;
+    if (fds[1].revents == 0 || ForwardSignal(control, child)) continue;
     if (kill >= 0) sys::Write(kill, "1", 1);
     sys::Call(SYS_pidfd_send_signal, child.pidfd, kSigKill, 0, 0);
     control = -1;

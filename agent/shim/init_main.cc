@@ -14,6 +14,7 @@
 #include "agent/shim/init_exec.h"
 #include "agent/shim/init_mounts.h"
 #include "agent/shim/init_process.h"
+#include "agent/shim/init_reaper.h"
 #include "agent/shim/init_root.h"
 #include "agent/shim/plan.h"
 #include "agent/shim/protocol.h"
@@ -86,7 +87,10 @@ bool Prepare(const plan::Plan& plan, bool has_root, Identity* identity, uint32_t
   if (!SetNames(plan, failure)) return false;
   if (plan.Has(plan::Tag::kLoopbackUp) && !RaiseLoopback(failure)) return false;
   if (!BuildRoot(plan, has_root, identity, warnings, failure)) return false;
-  if (!SetRlimits(plan, warnings, failure) || !SetStdio(*identity, failure)) return false;
+  if (!SetRlimits(plan, warnings, failure)) return false;
+  Message terminal;
+  terminal.kind = MessageKind::kTerminal;
+  if (!SetStdio(plan, *identity, kInitSyncFd, &terminal, sizeof terminal, failure)) return false;
   if (!EnterCwd(plan, failure) || !TakeIdentity(plan, *identity, warnings, failure)) return false;
   sys::Call(SYS_umask, plan.U32(plan::Tag::kUmask, 022));
   // Changing credentials cleared both: no parent-death signal, and readable by others of that uid.
@@ -149,6 +153,9 @@ int Run(int argc, const char** argv) {
   // Closed, not only marked: nothing of the host may be reachable even from a program that is run
   // with close-on-exec descriptors still open. The socket alone must last until execve.
   sys::CloseRange(kInitSyncFd + 1, ~0u, 0);
+  if (plan.Has(plan::Tag::kReaper)) {
+    RunReaper(plan, identity, [](const Failure& why) { Tell(MessageKind::kFailed, 0, why); });
+  }
   Execute(plan, identity, &failure);
   Tell(MessageKind::kFailed, warnings, failure);
   return failure.step == Step::kLookPath || failure.error == ENOENT ? 127 : 126;

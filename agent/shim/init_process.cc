@@ -5,8 +5,10 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 
+#include "agent/shim/descriptors.h"
 #include "agent/shim/fail.h"
 #include "agent/shim/init_root.h"
+#include "agent/shim/init_terminal.h"
 #include "agent/shim/sys.h"
 #include "agent/shim/text.h"
 
@@ -162,6 +164,21 @@ Step ExecStep(long error, const char* file) {
   return Step::kInterpreter;
 }
 
+void EmptyStdin() {
+  // The container's own null device, so that no descriptor of it leads to the host's /dev.
+  const int null =
+      sys::OpenInRoot(AT_FDCWD, "/dev/null", O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_NO_SYMLINKS);
+  struct stat stat;
+  if (null >= 0) {
+    if (sys::FStat(null, &stat) == 0 && S_ISCHR(stat.st_mode) &&
+        stat.st_rdev == sys::Device(1, 3)) {
+      sys::Fcntl(null, F_SETFL, 0);
+      sys::Dup3(null, 0, 0);
+    }
+    sys::Close(null);
+  }
+}
+
 }  // namespace
 
 bool MakeCwd(const plan::Plan& plan, int root, Failure* failure) {
@@ -206,21 +223,18 @@ bool SetRlimits(const plan::Plan& plan, uint32_t* warnings, Failure* failure) {
   return true;
 }
 
-bool SetStdio(const Identity& identity, Failure* failure) {
-  // The container's own null device, so that no descriptor of it leads to the host's /dev.
-  const int null =
-      sys::OpenInRoot(AT_FDCWD, "/dev/null", O_RDONLY | O_NONBLOCK | O_NOCTTY, RESOLVE_NO_SYMLINKS);
-  struct stat stat;
-  if (null >= 0) {
-    if (sys::FStat(null, &stat) == 0 && S_ISCHR(stat.st_mode) &&
-        stat.st_rdev == sys::Device(1, 3)) {
-      sys::Fcntl(null, F_SETFL, 0);
-      sys::Dup3(null, 0, 0);
-    }
-    sys::Close(null);
+bool SetStdio(const plan::Plan& plan, const Identity& identity, int socket, const void* head,
+              size_t size, Failure* failure) {
+  if (plan.Has(plan::Tag::kTerminal)) {
+    int master = -1;
+    if (!OpenTerminal(plan, identity.uid, &master, failure)) return false;
+    const long error = SendDescriptor(socket, head, size, master);
+    sys::Close(master);
+    return error >= 0 ? true : Fail(failure, Step::kTerminal, error, "send");
   }
+  if (!plan.Has(plan::Tag::kOpenStdin)) EmptyStdin();
   // So that opening /dev/stdout works for a user that is not root.
-  for (int fd = 1; fd <= 2; ++fd) {
+  for (int fd = plan.Has(plan::Tag::kOpenStdin) ? 0 : 1; fd <= 2; ++fd) {
     const long error = sys::FChown(fd, identity.uid, identity.gid);
     if (error < 0) return Fail(failure, Step::kStdio, error);
   }

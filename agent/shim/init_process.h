@@ -24,8 +24,12 @@ bool MakeCwd(const plan::Plan& plan, int root, Failure* failure);
 bool EnterCwd(const plan::Plan& plan, Failure* failure);
 
 bool SetRlimits(const plan::Plan& plan, uint32_t* warnings, Failure* failure);
-// stdin from the container's own null device, stdout and stderr owned by the user.
-bool SetStdio(const Identity& identity, Failure* failure);
+// stdin from the container's own null device (unless the plan keeps it open), stdout and stderr
+// owned by the user. With a terminal in the plan: all three are one out of the container's own
+// devpts, which becomes ours; its master goes to whoever holds the other end of `socket`, with a
+// copy of `head` (`size` bytes). Before EnterCwd.
+bool SetStdio(const plan::Plan& plan, const Identity& identity, int socket, const void* head,
+              size_t size, Failure* failure);
 // Bounding set, groups, gid, uid, capabilities, ambient, no_new_privs; seccomp too when it must
 // come before the rights to install it are gone.
 bool TakeIdentity(const plan::Plan& plan, const Identity& identity, uint32_t* warnings,

@@ -223,7 +223,7 @@ bool PlaceFds(Handover* handover, Failure* failure) {
   sys::Exit(1);
 }
 
-bool OpenStdio(Handover* handover, Launched* launched, Failure* failure) {
+bool OpenStdio(const plan::Plan& plan, Handover* handover, Launched* launched, Failure* failure) {
   int* reads[] = {&launched->out, &launched->err};
   for (int i = 0; i < 2; ++i) {
     int fds[2];
@@ -233,7 +233,16 @@ bool OpenStdio(Handover* handover, Launched* launched, Failure* failure) {
     handover->stdio[i + 1] = fds[1];
     sys::Fcntl(fds[0], F_SETFL, O_NONBLOCK);
   }
-  handover->stdio[0] = sys::Open("/dev/null", O_RDWR);
+  if (plan.Has(plan::Tag::kOpenStdin)) {
+    int fds[2];
+    const int error = sys::Pipe(fds, O_CLOEXEC);
+    if (error < 0) return Fail(failure, Step::kPipe, error);
+    handover->stdio[0] = fds[0];
+    launched->in = fds[1];
+    sys::Fcntl(fds[1], F_SETFL, O_NONBLOCK);
+  } else {
+    handover->stdio[0] = sys::Open("/dev/null", O_RDWR);
+  }
   if (handover->stdio[0] < 0) return Fail(failure, Step::kNull, handover->stdio[0]);
   int pair[2];
   const long error =
@@ -294,8 +303,8 @@ bool OpenInitProgram(int* program, Failure* failure) {
 bool Launch(const plan::Plan& plan, Launched* launched, Failure* failure) {
   static Handover handover;
   if (!OpenRoot(plan, &handover.root, failure) || !OpenBinds(plan, &handover, failure) ||
-      !OpenStdio(&handover, launched, failure) || !OpenInitProgram(&handover.program, failure) ||
-      !Clone(plan, &handover, launched, failure)) {
+      !OpenStdio(plan, &handover, launched, failure) ||
+      !OpenInitProgram(&handover.program, failure) || !Clone(plan, &handover, launched, failure)) {
     return false;
   }
   CloseHandover(handover);

@@ -14,6 +14,7 @@ struct Launched {
   int sync = -1;  // to init; end of file once it has exec'd or died
   int out = -1;   // read ends, non-blocking
   int err = -1;
+  int in = -1;  // write end, non-blocking, when the plan keeps standard input open
   uint32_t warnings = 0;
 };
 

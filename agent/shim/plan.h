@@ -83,6 +83,9 @@ enum class Tag : uint16_t {
   kSeccomp,        // ub  flags of seccomp(2), struct sock_filter[]
   kNetworkPath,    // s   a network namespace that is joined instead of made
   kKeptFds,        // u   descriptors from kFirstKeptFd on that the shim keeps open for others
+  kOpenStdin,      //     standard input is what we were started with, not the null device
+  kTerminal,       // uu  rows, columns: a terminal of the container's own as all three
+  kReaper,         //     init stays pid 1, passes signals on and reaps; the program is its child
   kEnd,            // one past the last
 };
 
@@ -116,6 +119,8 @@ constexpr const char* PayloadFormat(Tag tag) {
     case Tag::kRootReadonly:
     case Tag::kLoopbackUp:
     case Tag::kNoNewPrivs:
+    case Tag::kOpenStdin:
+    case Tag::kReaper:
       return "";
     case Tag::kLogLimits:
       return "qu";
@@ -127,6 +132,7 @@ constexpr const char* PayloadFormat(Tag tag) {
     case Tag::kUmask:
       return "u";
     case Tag::kUserIds:
+    case Tag::kTerminal:
       return "uu";
     case Tag::kSysctl:
     case Tag::kSymlink:

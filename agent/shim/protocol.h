@@ -2,8 +2,8 @@
 // on disk by which a container is found again.
 //
 //   agent --kStart--> shim --kStart--> init          init --kReady|kFailed--> shim --…--> agent
-//   exec in a running container (ExecMessage):  helper --kFailed--> agent,  helper --kExited-->
-//   agent
+//   exec in a running container (ExecMessage):  helper --kTerminal|kFailed|kExited--> agent,
+//   agent --kSignal--> helper
 //
 // A socket's end of file is a message too: init's means that execve succeeded; the agent's before
 // kStart means that nobody will ever start this container, so the shim takes it down.
@@ -22,6 +22,17 @@ inline constexpr int kPlanFd = 4;
 // container (Tag::kKeptFds): an agent takes copies by pidfd_getfd.
 inline constexpr int kFirstKeptFd = 5;
 inline constexpr int kMostKeptFds = 4;
+
+// The shim's end of a socket for those who want the container's output, and the other end, of which
+// an agent takes a copy by pidfd_getfd. A message there is one byte with two descriptors: pipes
+// that never block, for standard output (or the terminal's) and standard error. One that is full
+// when something comes is closed.
+inline constexpr int kAttachFd = kFirstKeptFd + kMostKeptFds;
+inline constexpr int kAttachPeerFd = kAttachFd + 1;
+// What the container reads, to be copied likewise: the write end of its standard input, or its
+// terminal's master. Means nothing for a container that has neither.
+inline constexpr int kStdinFd = kAttachFd + 2;
+inline constexpr int kMostAttached = 8;
 
 // Descriptors that init is started with; 0-2 are the container's.
 inline constexpr int kInitSyncFd = 3;
@@ -77,6 +88,7 @@ enum class Step : uint32_t {
   kExec,
   kAgentLost,
   kJoin,  // the namespaces of a running container
+  kTerminal,
   kEnd,
 };
 
@@ -91,7 +103,9 @@ enum class MessageKind : uint32_t {
   kStart = 2,
   kStarted = 3,
   kFailed = 4,
-  kExited = 5
+  kExited = 5,
+  kTerminal = 6,  // with the terminal's master as its one descriptor
+  kSignal = 7     // to the program and its process group
 };
 
 struct Failure {
@@ -110,7 +124,7 @@ struct Message {
 
 struct ExecMessage {
   MessageKind kind = MessageKind::kFailed;
-  int32_t exit_code = 0;  // of kExited: 128 + signal
+  int32_t exit_code = 0;  // of kExited: 128 + signal; of kSignal: the signal
   Failure failure;        // of kFailed: why its program did not run; kExited follows
 };
 

@@ -3,6 +3,7 @@
 #include <linux/prctl.h>
 #include <sys/mman.h>
 
+#include "agent/shim/attachments.h"
 #include "agent/shim/fail.h"
 #include "agent/shim/launch.h"
 #include "agent/shim/log_file.h"
@@ -103,6 +104,11 @@ bool KeepFds(const plan::Plan& plan, Failure* failure) {
   return true;
 }
 
+bool OpenAttachments(Failure* failure) {
+  const long error = Attachments::Open();
+  return error >= 0 ? true : Fail(failure, Step::kPipe, error, "attach");
+}
+
 int Run() {
   sys::CloseRange(kFirstKeptFd + kMostKeptFds, ~0u, 0);
   sys::Fcntl(kControlFd, F_SETFD, FD_CLOEXEC);
@@ -116,7 +122,7 @@ int Run() {
   Failure* failure = &state.failure;
   int state_fd = -1;
   int oom_fd = -1;
-  bool ok = mapped.Map(failure) && KeepFds(mapped.plan, failure) &&
+  bool ok = mapped.Map(failure) && KeepFds(mapped.plan, failure) && OpenAttachments(failure) &&
             OpenFiles(mapped.plan, &state_fd, &oom_fd, failure);
   if (ok) {
     state.shim_pid = sys::Call(SYS_getpid);

@@ -1,5 +1,7 @@
 #include "agent/shim/supervisor.h"
 
+#include "agent/shim/attachments.h"
+#include "agent/shim/descriptors.h"
 #include "agent/shim/fail.h"
 #include "agent/shim/proc_stat.h"
 #include "agent/shim/sys.h"
@@ -15,6 +17,7 @@ constexpr int kMaxDrainReads = 64;
 
 LogStream out_stream;
 LogStream err_stream;
+Attachments attachments;
 char read_buffer[16384];
 
 }  // namespace
@@ -70,10 +73,30 @@ void Supervisor::ExecSucceeded() {
   control_ = -1;
 }
 
+// Its output is the container's from now on, and what is written to it is what the container reads.
+void Supervisor::UseTerminal(int master) {
+  sys::Dup3(master, kStdinFd, O_CLOEXEC);
+  sys::Close(master);
+  sys::Fcntl(kStdinFd, F_SETFL, O_RDWR | O_NONBLOCK);
+  sys::Close(launched_.out);
+  sys::Close(launched_.err);
+  launched_.out = kStdinFd;
+  launched_.err = -1;
+}
+
+void Supervisor::KeepStdin() {
+  if (launched_.in < 0) return;
+  sys::Dup3(launched_.in, kStdinFd, O_CLOEXEC);
+  sys::Close(launched_.in);
+  launched_.in = -1;
+}
+
 void Supervisor::OnSync() {
   Message message;
-  const long n = sys::Read(launched_.sync, &message, sizeof message);
+  int master = -1;
+  const long n = ReceiveDescriptors(launched_.sync, &message, sizeof message, &master, 1);
   if (n == -EINTR || n == -EAGAIN) return;
+  if (master >= 0) return UseTerminal(master);
   if (n == static_cast<long>(sizeof message) && message.kind == MessageKind::kReady &&
       state_->phase == Phase::kPreparing) {
     launched_.warnings |= message.warnings;
@@ -97,6 +120,7 @@ void Supervisor::OnOutput(int* fd, LogStream* stream) {
   const uint64_t now = sys::UnixNanos();
   if (n > 0) {
     log_->Append(stream, read_buffer, static_cast<size_t>(n), now);
+    attachments.Give(stream == &err_stream, read_buffer, static_cast<size_t>(n));
   } else {
     log_->Finish(stream, now);
     sys::Close(*fd);
@@ -164,14 +188,15 @@ void Supervisor::Run(StateRecord* state) {
   state_ = state;
   out_stream.name = 'o';
   err_stream.name = 'e';
+  KeepStdin();
   while (!ended_) {
-    struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0},
-                           {launched_.sync, POLLIN, 0},
-                           {control_, POLLIN, 0},
-                           {launched_.out, POLLIN, 0},
-                           {launched_.err, POLLIN, 0}};
-    const long n = sys::Poll(fds, 5);
+    struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0}, {launched_.sync, POLLIN, 0},
+                           {control_, POLLIN, 0},        {launched_.out, POLLIN, 0},
+                           {launched_.err, POLLIN, 0},   {kAttachFd, POLLIN, 0}};
+    const long n = sys::Poll(fds, 6);
     if (n < 0) continue;
+    // Before the output: who comes just now gets what is read next.
+    if (fds[5].revents != 0) attachments.Accept();
     if (fds[3].revents != 0) OnOutput(&launched_.out, &out_stream);
     if (fds[4].revents != 0) OnOutput(&launched_.err, &err_stream);
     if (fds[1].revents != 0) OnSync();

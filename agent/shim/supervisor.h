@@ -22,6 +22,8 @@ class Supervisor {
   void OnControl();
   void OnSync();
   void OnOutput(int* fd, LogStream* stream);
+  void UseTerminal(int master);
+  void KeepStdin();
   void OnExit();
   void FinishOpenStreams();
   void ExecSucceeded();

@@ -207,6 +207,9 @@ void ServiceReader::ReadProcess(const Fields& service, v1::ContainerSpec& contai
   if (auto text = service.Text("stop_signal")) container.set_stop_signal(*text);
   service.SetDuration("stop_grace_period", [&] { return container.mutable_stop_grace_period(); });
   container.set_read_only(service.Switch("read_only").value_or(false));
+  container.set_tty(service.Switch("tty").value_or(false));
+  container.set_open_stdin(service.Switch("stdin_open").value_or(false));
+  container.set_init(service.Switch("init").value_or(false));
   for (std::string& group : service.List("group_add")) container.add_groups(std::move(group));
 }
 

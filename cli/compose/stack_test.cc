@@ -80,6 +80,9 @@ TEST(StackTest, ReadsEverythingThatIsBuilt) {
     cap_add: [NET_ADMIN]
     cap_drop: [CHOWN]
     read_only: true
+    tty: true
+    stdin_open: true
+    init: true
     sysctls: {net.core.somaxconn: 1024}
     ulimits:
       nproc: 65535
@@ -117,6 +120,9 @@ networks:
         groups: "wheel"
         hostname: "h"
         read_only: true
+        tty: true
+        open_stdin: true
+        init: true
         stop_signal: "SIGINT"
         stop_grace_period { seconds: 90 }
         capability_add: "NET_ADMIN"
@@ -165,14 +171,14 @@ TEST(StackTest, UnknownKeysNameFileLinePathAndTheNearest) {
 }
 
 TEST(StackTest, KnownKeysThatAreNotBuiltAreRefusedByNameAllAtOnce) {
-  EXPECT_THAT(LoadWeb("    tty: true\n    volumes: ['a:/b']\nvolumes: {a: }\n"),
+  EXPECT_THAT(LoadWeb("    ipc: host\n    volumes: ['a:/b']\nvolumes: {a: }\n"),
               StatusIs(kNotBuilt,
-                       "web.yml:4:5: services.web.tty is not built yet; nor are "
+                       "web.yml:4:5: services.web.ipc is not built yet; nor are "
                        "services.web.volumes, volumes.a"));
   EXPECT_THAT(LoadWeb("    environment: ['N={{.Node.ID}}']\n"),
               StatusIs(kNotBuilt, HasSubstr("services.web.environment.N: a template")));
   // What is wrong goes before what is not built.
-  EXPECT_THAT(LoadWeb("    tty: true\n    imagee: x\n"), StatusIs(kInvalid, Not(HasSubstr("tty"))));
+  EXPECT_THAT(LoadWeb("    ipc: host\n    imagee: x\n"), StatusIs(kInvalid, Not(HasSubstr("ipc"))));
 }
 
 TEST(StackTest, RestartCountsWhereDeployHasNoRestartPolicy) {

@@ -240,9 +240,6 @@ absl::Status RefuseUnbuilt(const v1::ContainerSpec& spec) {
   const auto refuse = [](std::string_view field, std::string_view what) {
     return FieldError(StrCat("task.container.", field), StrCat(what, " are not built yet"));
   };
-  if (spec.tty()) return refuse("tty", "terminals");
-  if (spec.init()) return refuse("init", "init processes");
-  if (spec.open_stdin()) return refuse("open_stdin", "open inputs");
   if (!spec.mounts().empty()) return refuse("mounts", "mounts");
   if (!spec.secrets().empty()) return refuse("secrets", "secrets");
   if (!spec.configs().empty()) return refuse("configs", "configs");

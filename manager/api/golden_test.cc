@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "swarm/storage/v1/records.pb.h"
 #include "swarm/v1/ca.pb.h"
+#include "swarm/v1/containers.pb.h"
 #include "swarm/v1/control.pb.h"
 #include "swarm/v1/logs.pb.h"
 #include "swarm/v1/node_local.pb.h"
@@ -55,8 +56,8 @@ std::set<std::string> Today() {
   for (const FileDescriptor* file :
        {v1::Meta::descriptor()->file(), v1::GetClusterRequest::descriptor()->file(),
         v1::AgentMessage::descriptor()->file(), v1::LogMessage::descriptor()->file(),
-        v1::RootCertificate::descriptor()->file(), v1::NodeInfo::descriptor()->file(),
-        storage::v1::ClusterRecord::descriptor()->file()}) {
+        v1::ContainerInput::descriptor()->file(), v1::RootCertificate::descriptor()->file(),
+        v1::NodeInfo::descriptor()->file(), storage::v1::ClusterRecord::descriptor()->file()}) {
     for (int i = 0; i < file->message_type_count(); ++i) Describe(*file->message_type(i), out);
     for (int i = 0; i < file->enum_type_count(); ++i) Describe(*file->enum_type(i), out);
     for (int s = 0; s < file->service_count(); ++s) {

@@ -7,6 +7,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "manager/api/call_target.h"
 #include "manager/api/lookup.h"
 
 namespace swarm::manager {
@@ -16,11 +17,6 @@ namespace {
 bool MayHaveLogs(const Task& task) {
   return !task.node_id.IsZero() && !task.gone && task.state >= TaskState::kStarting &&
          task.state != TaskState::kOrphaned;
-}
-
-std::string HostnameOf(const View& view, Id id) {
-  Ref<Node> node = view.GetNode(id);
-  return node == nullptr ? "" : node->description().hostname();
 }
 
 }  // namespace

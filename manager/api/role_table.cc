@@ -52,6 +52,14 @@ constexpr Rule kRules[] = {
     {"/swarm.v1.LogPublisher/Publish", kNodes},
     {"/swarm.v1.Dispatcher/Session", kNodes},
 
+    {"/swarm.v1.Containers/Exec", kWriters},
+    {"/swarm.v1.Containers/Attach", kWriters},
+    {"/swarm.v1.Containers/CopyTo", kWriters},
+    {"/swarm.v1.Containers/CopyFrom", kWriters},
+    {"/swarm.v1.Containers/Stats", kReaders},
+    {"/swarm.v1.Containers/Top", kReaders},
+    {"/swarm.v1.ContainerStreams/Serve", kNodes},
+
     {"/swarm.v1.CertificateAuthority/GetRootCertificate", kAnyone | kLocalAdmin},
     {"/swarm.v1.CertificateAuthority/IssueNodeCertificate", kAnyone | kLocalAdmin},
     {"/swarm.v1.CertificateRenewal/RenewNodeCertificate", kNodes},

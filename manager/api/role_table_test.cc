@@ -7,6 +7,7 @@
 #include "google/protobuf/descriptor.h"
 #include "gtest/gtest.h"
 #include "swarm/v1/ca.pb.h"
+#include "swarm/v1/containers.pb.h"
 #include "swarm/v1/control.pb.h"
 #include "swarm/v1/logs.pb.h"
 #include "swarm/v1/node_local.pb.h"
@@ -28,8 +29,8 @@ edge::PeerIdentity With(tls::Role role) {
 std::vector<std::string> AllMethods() {
   const google::protobuf::FileDescriptor* files[] = {
       v1::GetClusterRequest::descriptor()->file(), v1::AgentMessage::descriptor()->file(),
-      v1::LogMessage::descriptor()->file(), v1::RootCertificate::descriptor()->file(),
-      v1::NodeInfo::descriptor()->file()};
+      v1::LogMessage::descriptor()->file(),        v1::ContainerInput::descriptor()->file(),
+      v1::RootCertificate::descriptor()->file(),   v1::NodeInfo::descriptor()->file()};
   std::vector<std::string> methods;
   for (const auto* file : files) {
     for (int s = 0; s < file->service_count(); ++s) {

@@ -90,14 +90,10 @@ TEST(ValidationTest, RefusesReservationsAboveTheLimit) {
 }
 
 TEST(ValidationTest, RefusesWhatIsNotBuiltByName) {
-  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).set_tty(true); }),
-              StartsWith("task.container.tty: "));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).add_mounts(); }),
               StartsWith("task.container.mounts: mounts are not built yet"));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { s.mutable_task()->mutable_log_driver(); }),
               StartsWith("task.log_driver: "));
-  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).set_init(true); }),
-              StartsWith("task.container.init: "));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).add_env("N={{ .Node.Hostname}}"); }),
               HasSubstr("templates"));
   EXPECT_EQ("", Complaint([](v1::ServiceSpec& s) { Container(s).add_env("GO={{.Field}}"); }));

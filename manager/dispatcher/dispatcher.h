@@ -57,6 +57,10 @@ class Dispatcher {
   using DiagnosisHandler = absl::AnyInvocable<void(Id node, v1::NetworkDiagnosis diagnosis)>;
   virtual void SetDiagnosisHandler(DiagnosisHandler handler) { (void)handler; }
 
+  // Likewise for each StreamFailure.
+  using StreamFailureHandler = absl::AnyInvocable<void(Id node, const v1::StreamFailure& failure)>;
+  virtual void SetStreamFailureHandler(StreamFailureHandler handler) { (void)handler; }
+
   // Called on the loop for each task of a heartbeat, when it runs on the node that says so. What
   // tasks use changes all the time and nothing rests on it: it does not go through the store.
   using UsageHandler = absl::AnyInvocable<void(const Task& task, const v1::TaskUsage& usage)>;

@@ -48,6 +48,9 @@ class FencingDispatcher : public Dispatcher {
   void OnClosed(SessionId session) override;
   bool SendToNode(Id node, v1::ManagerMessage message) override;
   bool FenceIsCurrent(Id node, uint64_t fence) const override;
+  void SetStreamFailureHandler(StreamFailureHandler handler) override {
+    on_stream_failure_ = std::move(handler);
+  }
   void SetLogFailureHandler(LogFailureHandler handler) override {
     on_log_failure_ = std::move(handler);
   }
@@ -139,6 +142,7 @@ class FencingDispatcher : public Dispatcher {
   std::unique_ptr<WatchHandle> watch_;
   LogFailureHandler on_log_failure_;
   DiagnosisHandler on_diagnosis_;
+  StreamFailureHandler on_stream_failure_;
   UsageHandler on_usage_;
   UsageWatches watches_;
   NetworkBook networks_;  // as the durable feed has them

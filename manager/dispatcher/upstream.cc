@@ -55,6 +55,9 @@ void FencingDispatcher::OnActiveMessage(Session& session, v1::AgentMessage messa
         on_diagnosis_(session.node, std::move(*message.mutable_diagnosis()));
       }
       return;
+    case v1::AgentMessage::kStreamFailure:
+      if (on_stream_failure_ != nullptr) on_stream_failure_(session.node, message.stream_failure());
+      return;
     case v1::AgentMessage::kProbeReply:
       if (session.nonce != 0 && message.probe_reply().nonce() == session.nonce) {
         OnHolderLives(session);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks with their peers beside them in the same run.
 
-    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, attach, autoscale, net-node,
+    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, exec, attach, autoscale, net-node,
                                                            net-overlay, vip, net-churn; default: all
 """
 import argparse
@@ -66,6 +66,18 @@ def attach(peer, runs):
     return [row]
 
 
+def execs(peer, runs):
+    """From typing exec … true until it has ended, in a container that runs."""
+    peer.create("exec", 1)
+    peer.exec("exec")  # whatever the first one alone pays for
+    took = sorted(peer.exec("exec") for _ in range(20 * runs))
+    peer.remove("exec")
+    row = {"bench": "exec", "peer": peer.name, "runs": len(took), "p50_ms": round(1000 * statistics.median(took), 1),
+           "p90_ms": round(1000 * took[len(took) * 9 // 10], 1), "least_ms": round(1000 * took[0], 1)}
+    say(f"  {peer.name}: {row}")
+    return [row]
+
+
 def network(name, runs):
     """The router in network namespaces; the peer is what the kernel does without it, in the same program."""
     binary = os.path.join(os.environ["SWARM_BIN"], "../tests/network_bench")
@@ -74,7 +86,7 @@ def network(name, runs):
 
 
 NETWORK = ("net-node", "net-overlay", "vip", "attach", "net-churn")
-BENCHES = {"footprint": footprint, "converge": converge, "attach": attach}  # attach: also in NETWORK
+BENCHES = {"footprint": footprint, "converge": converge, "exec": execs, "attach": attach}  # attach: also in NETWORK
 # Without a peer that could be run here (README.md says why), on a cluster of their own.
 ALONE = {"autoscale": autoscale.autoscale}
 

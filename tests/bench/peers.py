@@ -91,6 +91,12 @@ class Ours(Peer):
         wait_for(lambda: not self.host.cgroups() and not self.host.shim_pids(), "its containers to be gone")
         return time.monotonic() - start
 
+    def exec(self, service):
+        """Seconds that `swarmctl service exec SERVICE true` takes."""
+        start = time.monotonic()
+        self.cluster.ctl("service", "exec", service, "true")
+        return time.monotonic() - start
+
     def daemons(self):
         return [self.host.agent.pid, self.host.manager_pid()]
 
@@ -154,7 +160,7 @@ class DockerSwarm(Peer):
         root = os.path.join(self.dir, "root", "bin")
         os.makedirs(root)
         shutil.copy(shutil.which("busybox"), os.path.join(root, "busybox"))
-        for applet in ("sh", "sleep"):
+        for applet in ("sh", "sleep", "true"):
             os.link(os.path.join(root, "busybox"), os.path.join(root, applet))
         archive = os.path.join(self.dir, "root.tar")
         run("tar", "-C", os.path.dirname(root), "-cf", archive, ".")
@@ -172,6 +178,13 @@ class DockerSwarm(Peer):
 
     def tasks(self, state):
         return [t for t in self.get("/tasks") if t["Status"]["State"] == state]
+
+    def exec(self, service):
+        """Seconds that `docker exec CONTAINER true` takes."""
+        name = self.docker("ps", "-q", "--filter", f"name={service}").stdout.split()[0]
+        start = time.monotonic()
+        self.docker("exec", name, "true")
+        return time.monotonic() - start
 
     def create(self, service, replicas):
         start = time.monotonic()

@@ -1,0 +1,80 @@
+#include "agent/calls/container_calls.h"
+
+#include <utility>
+
+#include "agent/calls/serve_call.h"
+#include "common/strings.h"
+
+namespace swarm::agent {
+
+ContainerCalls::ContainerCalls(const Env& env, CallConnector& connector, CallHost& host,
+                               WorkerPool& threads, Runtime& runtime)
+    : env_(env), connector_(connector), host_(host), threads_(threads), runtime_(runtime) {}
+
+ContainerCalls::~ContainerCalls() {
+  *alive_ = false;
+  env_.loop.Cancel(probe_timer_);
+  StopAll();
+}
+
+void ContainerCalls::Begin(const v1::OpenStream& request) {
+  const std::string& stream_id = request.stream_id();
+  if (calls_.size() >= kMaxCalls) {
+    return host_.OnStreamFailure(
+        stream_id, StrCat("it serves ", kMaxCalls, " calls already; try again later"));
+  }
+  if (!request.task_id().empty() && !host_.HasTask(request.task_id())) {
+    return host_.OnStreamFailure(stream_id, "the task is not there");
+  }
+  const uint64_t id = ++last_;
+  auto pipe = std::make_shared<CallPipe>(env_.loop);
+  auto work = [this, &runtime = runtime_, &loop = env_.loop, id, pipe, task = request.task_id(),
+               alive = alive_] {
+    const auto first = pipe->Await(kFirstInput);
+    if (first.has_value()) ServeCall(runtime, task, *first, *pipe);
+    pipe->Finish();
+    loop.Post([this, id, alive] {
+      if (*alive) OnServed(id);
+    });
+  };
+  const absl::Status taken = threads_.Submit(std::move(work));
+  if (!taken.ok()) return host_.OnStreamFailure(stream_id, std::string(taken.message()));
+  // In a turn of its own: the pipe is in the middle of something.
+  pipe->WhenClosed([this, id, &loop = env_.loop, alive = alive_] {
+    loop.Post([this, id, alive] {
+      if (*alive) OnClosed(id);
+    });
+  });
+  pipe->Begin(connector_.Open(*pipe), stream_id, host_.fence());
+  calls_[id].pipe = pipe;
+  if (probe_timer_ == 0) Probe();
+}
+
+// The stream may still have to send what it holds; it goes when the manager has ended it.
+void ContainerCalls::OnServed(uint64_t id) {
+  Call& call = calls_.at(id);
+  call.served = true;
+  if (call.pipe->closed()) {
+    calls_.erase(id);
+    return;
+  }
+  env_.loop.RunAfter(kLastWords, [weak = std::weak_ptr(call.pipe)] {
+    if (auto pipe = weak.lock()) pipe->Drop(/*stopping=*/false);
+  });
+}
+
+void ContainerCalls::OnClosed(uint64_t id) {
+  auto call = calls_.find(id);
+  if (call != calls_.end() && call->second.served) calls_.erase(call);
+}
+
+void ContainerCalls::StopAll() {
+  for (auto& [id, call] : calls_) call.pipe->Drop(/*stopping=*/true);
+}
+
+void ContainerCalls::Probe() {
+  for (auto& [id, call] : calls_) call.pipe->Probe();
+  probe_timer_ = calls_.empty() ? 0 : env_.loop.RunAfter(kProbePeriod, [this] { Probe(); });
+}
+
+}  // namespace swarm::agent

@@ -1,0 +1,56 @@
+#include "cli/raw_terminal.h"
+
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace swarm::cli {
+namespace {
+
+constexpr int kDeadly[] = {SIGHUP, SIGTERM, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+
+// What a signal handler may touch. Written before `raw_fd` is set.
+std::atomic<int> raw_fd{-1};
+termios before{};
+
+extern "C" void RestoreAndDie(int signal) {
+  RawTerminal::RestoreNow();
+  ::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
+}  // namespace
+
+RawTerminal::RawTerminal(int fd) {
+  if (::isatty(fd) == 0 || ::tcgetattr(fd, &before) != 0) return;
+  termios raw = before;
+  ::cfmakeraw(&raw);
+  raw_fd = fd;
+  for (const int signal : kDeadly) {
+    // One that is ignored (nohup) stays so.
+    if (::signal(signal, RestoreAndDie) == SIG_IGN) ::signal(signal, SIG_IGN);
+  }
+  raw_ = ::tcsetattr(fd, TCSADRAIN, &raw) == 0;
+}
+
+RawTerminal::~RawTerminal() {
+  RestoreNow();
+  if (!raw_) return;
+  for (const int signal : kDeadly) ::signal(signal, SIG_DFL);
+}
+
+void RawTerminal::RestoreNow() {
+  const int fd = raw_fd.exchange(-1);
+  if (fd >= 0) ::tcsetattr(fd, TCSADRAIN, &before);
+}
+
+WindowSize SizeOfTerminal(int fd) {
+  winsize size{};
+  if (::ioctl(fd, TIOCGWINSZ, &size) != 0) return {};
+  return {size.ws_row, size.ws_col};
+}
+
+}  // namespace swarm::cli

@@ -1,0 +1,334 @@
+#include "manager/api/call_broker.h"
+
+#include <deque>
+#include <map>
+#include <optional>
+
+#include "common/strings.h"
+#include "manager/api/stats_broker.h"
+#include "tests/support/api_world.h"
+
+namespace swarm::manager {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using testing::StatusIs;
+using Kind = v1::ContainerInput::KindCase;
+
+class FakeDispatcher : public Dispatcher {
+ public:
+  void Start() override {}
+  SessionId OnOpened(Id, std::string, AgentStream&) override { return 0; }
+  void OnMessage(SessionId, v1::AgentMessage) override {}
+  void OnDrained(SessionId) override {}
+  void OnClosed(SessionId) override {}
+  bool SendToNode(Id node, v1::ManagerMessage message) override {
+    if (!fences.contains(node)) return false;
+    asked.emplace_back(node, message.open_stream());
+    return true;
+  }
+  bool FenceIsCurrent(Id node, uint64_t fence) const override {
+    auto it = fences.find(node);
+    return it != fences.end() && it->second == fence;
+  }
+  void SetStreamFailureHandler(StreamFailureHandler handler) override {
+    failed = std::move(handler);
+  }
+
+  std::map<Id, uint64_t> fences;
+  std::vector<std::pair<Id, v1::OpenStream>> asked;
+  StreamFailureHandler failed;
+};
+
+// Takes each message when the test says so.
+template <typename Out>
+struct FakeEnd : StreamEnd<Out> {
+  void ReadNext() override { ++reads; }
+  void Write(Out message) override {
+    EXPECT_FALSE(writing) << "one at a time";
+    writing = true;
+    written.push_back(std::move(message));
+  }
+  void Finish(absl::Status status) override {
+    if (!finished.has_value()) finished = std::move(status);
+  }
+  int reads = 0;
+  bool writing = false;
+  std::vector<Out> written;
+  std::optional<absl::Status> finished;
+};
+
+class CallBrokerTest : public ::testing::Test, public ApiWorld {
+ protected:
+  CallBrokerTest() {
+    streams.Start();
+    node = AddNode("n1", v1::NodeStatus::STATE_READY);
+    dispatcher.fences[node] = 7;
+    web = AddService("web", 2);
+  }
+  ~CallBrokerTest() override {
+    for (auto* events : open) events->OnClosed();
+  }
+
+  static v1::ContainerInput Exec(const std::string& ref, uint64_t slot = 0) {
+    v1::ContainerInput input;
+    input.mutable_exec()->mutable_task()->set_ref(ref);
+    input.mutable_exec()->mutable_task()->set_slot(slot);
+    input.mutable_exec()->add_args("true");
+    return input;
+  }
+  StreamEvents<v1::ContainerInput>* Call(v1::ContainerInput start, Kind kind = Kind::kExec) {
+    auto* events = broker.OnOpened(kind, caller);
+    open.push_back(events);
+    events->OnMessage(std::move(start));
+    return events;
+  }
+  StreamEvents<v1::ServeRequest>* Dial(Id from, uint64_t fence = 7) {
+    auto* events = streams.OnOpened(from, server);
+    v1::ServeRequest first;
+    first.set_stream_id(dispatcher.asked.back().second.stream_id());
+    first.set_fence(fence);
+    events->OnMessage(first);
+    return events;
+  }
+  static v1::ServeRequest Output(const std::string& text) {
+    v1::ServeRequest request;
+    request.mutable_output()->set_out(text);
+    return request;
+  }
+  void SetNodeState(v1::NodeStatus::State state) {
+    Node changed = *store->view().GetNode(node);
+    changed.mutable_status()->set_state(state);
+    ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(std::move(changed)); }));
+  }
+  template <typename Out, typename Events>
+  static void Taken(FakeEnd<Out>& end, Events* events) {
+    ASSERT_TRUE(end.writing);
+    end.writing = false;
+    events->OnWritten();
+  }
+
+  FakeDispatcher dispatcher;
+  NodeStreams streams{env, *store, dispatcher};
+  CallBroker broker{env, *store, streams};
+  StatsBroker stats{env, *store, streams};
+  FakeEnd<v1::ContainerOutput> caller;
+  FakeEnd<v1::ContainerInput> server;
+  std::vector<StreamEvents<v1::ContainerInput>*> open;
+  Id node;
+  Ref<Service> web;
+};
+
+TEST_F(CallBrokerTest, JoinsACallerWithTheNodeThatRunsTheTask) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  auto* call = Call(Exec("web"));
+  ASSERT_THAT(dispatcher.asked, SizeIs(1));
+  EXPECT_EQ(dispatcher.asked[0].first, node);
+  EXPECT_EQ(dispatcher.asked[0].second.task_id(), task.ToString());
+  auto* dialled = Dial(node);
+  ASSERT_THAT(server.written, SizeIs(1));
+  EXPECT_EQ(server.written[0].exec().task().ref(), task.ToString());
+  Taken(server, dialled);
+  ASSERT_THAT(caller.written, SizeIs(1));
+  EXPECT_EQ(caller.written[0].started().task_name(), "web.1");
+  EXPECT_EQ(caller.written[0].started().node_hostname(), "n1");
+  Taken(caller, call);
+  v1::ContainerInput data;
+  data.set_data("in");
+  call->OnMessage(data);
+  EXPECT_EQ(server.written.back().data(), "in");
+  dialled->OnMessage(Output("out"));
+  EXPECT_EQ(caller.written.back().out(), "out");
+  Taken(caller, call);
+  v1::ServeRequest exited;
+  exited.mutable_output()->mutable_exited()->set_exit_code(3);
+  dialled->OnMessage(exited);
+  EXPECT_FALSE(caller.finished.has_value()) << "not before the code is on its way";
+  Taken(caller, call);
+  ASSERT_TRUE(caller.finished.has_value());
+  EXPECT_OK(*caller.finished);
+  EXPECT_TRUE(server.finished.has_value());
+  EXPECT_EQ(streams.streams(), 0u);
+}
+
+// No memory of ours grows: the next message is read when the last was taken.
+TEST_F(CallBrokerTest, EachSideHoldsTheOtherUp) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  auto* call = Call(Exec("web"));
+  auto* dialled = Dial(node);
+  EXPECT_EQ(caller.reads, 0) << "the node has not taken what to do";
+  Taken(server, dialled);
+  EXPECT_EQ(caller.reads, 1);
+  Taken(caller, call);
+  const int reads = server.reads;
+  dialled->OnMessage(Output("one"));
+  EXPECT_EQ(server.reads, reads);
+  Taken(caller, call);
+  EXPECT_EQ(server.reads, reads + 1);
+  v1::ContainerInput data;
+  data.set_data("in");
+  call->OnMessage(data);
+  EXPECT_EQ(caller.reads, 1);
+  Taken(server, dialled);
+  EXPECT_EQ(caller.reads, 2);
+}
+
+TEST_F(CallBrokerTest, ACallerThatGoesTakesTheNodesStreamAlong) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  auto* call = Call(Exec("web"));
+  Dial(node);
+  call->OnCancelled();
+  EXPECT_TRUE(server.finished.has_value());
+  EXPECT_EQ(streams.streams(), 0u);
+}
+
+TEST_F(CallBrokerTest, SaysWhenTheNodeGoesOrCannotOrDoesNotCome) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  Call(Exec("web"));
+  Dial(node)->OnCancelled();
+  EXPECT_THAT(*caller.finished,
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("node n1 broke the stream off")));
+  caller = {};
+  Call(Exec("web"));
+  v1::StreamFailure failure;
+  failure.set_stream_id(dispatcher.asked.back().second.stream_id());
+  failure.set_error("the task is not there");
+  dispatcher.failed(Id::Make(*random), failure);
+  EXPECT_FALSE(caller.finished.has_value()) << "another node's word counts nothing (S2)";
+  dispatcher.failed(node, failure);
+  EXPECT_THAT(*caller.finished,
+              StatusIs(absl::StatusCode::kUnavailable, "node n1: the task is not there"));
+  caller = {};
+  Call(Exec("web"));
+  loop.Advance(NodeStreams::kDialTimeout + absl::Seconds(1));
+  EXPECT_THAT(*caller.finished,
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("node n1 did not answer")));
+}
+
+TEST_F(CallBrokerTest, HandsTheNodesRefusalOn) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  Call(Exec("web"));
+  auto* dialled = Dial(node);
+  v1::ServeRequest refusal;
+  refusal.mutable_output()->mutable_failure()->set_code(9);
+  refusal.mutable_output()->mutable_failure()->set_message("the container does not run");
+  dialled->OnMessage(refusal);
+  EXPECT_THAT(*caller.finished,
+              StatusIs(absl::StatusCode::kFailedPrecondition, "the container does not run"));
+}
+
+// F10, S2.
+TEST_F(CallBrokerTest, BelievesTheRightNodeUnderItsCurrentFenceAlone) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  Call(Exec("web"));
+  Dial(node, /*fence=*/6);
+  EXPECT_THAT(*server.finished, StatusIs(absl::StatusCode::kPermissionDenied));
+  server = {};
+  const Id other = AddNode("n2", v1::NodeStatus::STATE_READY);
+  dispatcher.fences[other] = 7;
+  Dial(other);
+  EXPECT_THAT(*server.finished, StatusIs(absl::StatusCode::kCancelled));
+  server = {};
+  Dial(node);
+  EXPECT_FALSE(server.finished.has_value());
+}
+
+TEST_F(CallBrokerTest, FindsTheTaskThatIsMeantOrSaysWhatIsWrong) {
+  const auto why = [&](v1::ContainerInput start) {
+    caller = {};
+    Call(std::move(start));
+    return caller.finished.value_or(absl::OkStatus());
+  };
+  EXPECT_THAT(why(Exec("nope")), StatusIs(absl::StatusCode::kNotFound));
+  EXPECT_THAT(why(Exec("web")),
+              StatusIs(absl::StatusCode::kFailedPrecondition, "service web has no running task"));
+  AddTask(*web, 1, TaskState::kPending);
+  EXPECT_THAT(why(Exec("web.1")), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                           "task web.1 is not running: it is PENDING"));
+  const Id second = AddTask(*web, 2, TaskState::kRunning, node);
+  EXPECT_OK(why(Exec("web")));
+  EXPECT_EQ(dispatcher.asked.back().second.task_id(), second.ToString());
+  EXPECT_OK(why(Exec("web", 2)));
+  EXPECT_OK(why(Exec(second.ToString())));
+  EXPECT_THAT(why(Exec("web", 1)), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                            "service web has no running task in slot 1"));
+  v1::ContainerInput empty = Exec("web");
+  empty.mutable_exec()->clear_args();
+  EXPECT_THAT(why(empty), StatusIs(absl::StatusCode::kInvalidArgument));
+  v1::ContainerInput copy;
+  copy.mutable_copy_from()->mutable_task()->set_ref("web");
+  EXPECT_THAT(why(copy), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("another kind")));
+  dispatcher.fences.clear();
+  EXPECT_THAT(why(Exec("web")),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("node n1 has no session")));
+  SetNodeState(v1::NodeStatus::STATE_DOWN);
+  EXPECT_THAT(why(Exec("web")), StatusIs(absl::StatusCode::kUnavailable, "node n1 is DOWN"));
+}
+
+TEST_F(CallBrokerTest, RefusesWhatIsTooLargeOrMakesNoSense) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  auto* call = Call(Exec("web"));
+  Taken(server, Dial(node));
+  v1::ContainerInput big;
+  big.set_data(std::string(CallBroker::kMaxData + 1, 'x'));
+  call->OnMessage(big);
+  EXPECT_THAT(*caller.finished, StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("256 KiB")));
+  EXPECT_TRUE(server.finished.has_value());
+}
+
+TEST_F(CallBrokerTest, BoundsWhatANodeServes) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  for (size_t i = 0; i < NodeStreams::kMaxPerNode; ++i) Call(Exec("web"));
+  EXPECT_FALSE(caller.finished.has_value());
+  Call(Exec("web"));
+  EXPECT_THAT(*caller.finished, StatusIs(absl::StatusCode::kResourceExhausted));
+}
+
+TEST_F(CallBrokerTest, StatsFollowTheTasksOfAServiceAndNameThem) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  FakeEnd<v1::StatsResponse> reader;
+  auto* events = stats.OnOpened(reader);
+  v1::StatsRequest request;
+  request.add_refs("web");
+  events->OnMessage(request);
+  auto* dialled = Dial(node);
+  ASSERT_THAT(server.written, SizeIs(1));
+  EXPECT_THAT(server.written[0].stats().task_ids(), ElementsAre(task.ToString()));
+  Taken(server, dialled);
+  v1::ServeRequest look;
+  look.mutable_output()->mutable_stats()->add_tasks()->set_task_id(task.ToString());
+  look.mutable_output()->mutable_stats()->add_tasks()->set_task_id(Id::Make(*random).ToString());
+  dialled->OnMessage(look);
+  ASSERT_THAT(reader.written, SizeIs(1)) << "all nodes have answered";
+  ASSERT_THAT(reader.written[0].tasks(), SizeIs(1)) << "only of what was asked (S2)";
+  EXPECT_EQ(reader.written[0].tasks(0).task_name(), "web.1");
+  Taken(reader, events);
+  // A task more, and a slow reader misses looks.
+  const Id second = AddTask(*web, 2, TaskState::kRunning, node);
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  EXPECT_THAT(server.written.back().stats().task_ids(), SizeIs(2));
+  Taken(server, dialled);
+  dialled->OnMessage(look);
+  ASSERT_THAT(reader.written, SizeIs(2));
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  dialled->OnMessage(look);
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  EXPECT_THAT(reader.written, SizeIs(2));
+  ASSERT_OK(store->Update([&](WriteTx& tx) {
+    tx.RemoveTask(task);
+    tx.RemoveTask(second);
+    tx.RemoveService(Id::ParseOrZero(web->id()));
+    return absl::OkStatus();
+  }));
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  ASSERT_TRUE(reader.finished.has_value());
+  EXPECT_OK(*reader.finished);
+  EXPECT_TRUE(server.finished.has_value());
+  events->OnClosed();
+}
+
+}  // namespace
+}  // namespace swarm::manager

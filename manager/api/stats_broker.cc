@@ -1,0 +1,232 @@
+#include "manager/api/stats_broker.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/check.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+#include "manager/api/call_target.h"
+#include "manager/api/lookup.h"
+
+namespace swarm::manager {
+
+// One node's stream of one reader.
+class StatsBroker::Leg : public NodeStreams::Peer {
+ public:
+  Leg(Reader& reader, NodeStreams& streams, Id node, uint32_t period_ms)
+      : reader_(reader), streams_(streams), node_(node), period_ms_(period_ms) {}
+  ~Leg() override { streams_.Close(stream_); }
+
+  absl::Status Open() {
+    ASSIGN_OR_RETURN(stream_, streams_.Open(node_, Id{}, *this));
+    return absl::OkStatus();
+  }
+  void SetTasks(std::set<Id> tasks) {
+    if (tasks == tasks_) return;
+    tasks_ = std::move(tasks);
+    dirty_ = true;
+    if (ready_ && !writing_) Tell();
+  }
+  bool answered() const { return answered_; }
+  void Ask() { answered_ = false; }
+
+  void OnNodeReady() override {
+    ready_ = true;
+    Tell();
+    streams_.ReadNext(stream_);
+  }
+  void OnNodeWritten() override {
+    writing_ = false;
+    if (dirty_) Tell();
+  }
+  void OnNodeOutput(v1::ContainerOutput output) override;
+  void OnNodeEnded(absl::Status) override;
+
+ private:
+  void Tell() {
+    v1::ContainerInput input;
+    for (Id task : tasks_) input.mutable_stats()->add_task_ids(task.ToString());
+    input.mutable_stats()->set_period_ms(period_ms_);
+    dirty_ = false;
+    writing_ = true;
+    streams_.Write(stream_, std::move(input));
+  }
+
+  Reader& reader_;
+  NodeStreams& streams_;
+  const Id node_;
+  const uint32_t period_ms_;
+  NodeStreams::StreamId stream_ = 0;
+  std::set<Id> tasks_;
+  bool ready_ = false;
+  bool dirty_ = true;
+  bool writing_ = false;
+  bool answered_ = false;  // since the reader got its last message
+};
+
+class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
+ public:
+  Reader(StatsBroker& owner, StreamEnd<v1::StatsResponse>& caller)
+      : owner_(owner), caller_(caller) {}
+  ~Reader() override { owner_.env_.loop.Cancel(timer_); }
+
+  void OnMessage(v1::StatsRequest request) override {
+    const absl::Status begun = Begin(request);
+    if (!begun.ok()) return caller_.Finish(begun);
+    Turn();
+  }
+  void OnReadEnd() override {}
+  void OnWritten() override { writing_ = false; }
+  void OnCancelled() override { Finish(absl::CancelledError("the reader has gone")); }
+  void OnClosed() override { owner_.readers_.erase(this); }
+
+  void OnStats(Id node, v1::StatsResponse stats) {
+    const View& view = owner_.store_.view();
+    for (v1::TaskStats& of : *stats.mutable_tasks()) {
+      const Id id = Id::ParseOrZero(of.task_id());
+      const Ref<Task> task = view.GetTask(id);
+      // S2: of its own tasks that were asked for.
+      if (task == nullptr || task->node_id != node || !wanted_.contains(id)) continue;
+      of.set_task_name(TaskNameOf(*task));
+      of.set_node_hostname(HostnameOf(view, node));
+      looks_[id] = std::move(of);
+    }
+    const bool all = std::all_of(legs_.begin(), legs_.end(),
+                                 [](const auto& leg) { return leg.second->answered(); });
+    if (all && !sent_) Send();
+  }
+  void OnLegEnded(Id node) { legs_.erase(node); }
+
+ private:
+  absl::Status Begin(const v1::StatsRequest& request) {
+    if (request.refs().empty() || static_cast<size_t>(request.refs_size()) > kMaxRefs) {
+      return absl::InvalidArgumentError(StrCat("refs: give 1 to ", kMaxRefs, " services or tasks"));
+    }
+    if (request.period_ms() != 0) period_ = absl::Milliseconds(request.period_ms());
+    if (period_ < kLeastPeriod || period_ > kMostPeriod) {
+      return absl::InvalidArgumentError("period_ms: must be between 200 and 60000");
+    }
+    const View& view = owner_.store_.view();
+    for (const std::string& ref : request.refs()) {
+      const absl::StatusOr<Ref<Service>> service = FindService(view, ref);
+      if (service.ok()) {
+        services_.insert(Id::ParseOrZero((*service)->id()));
+        continue;
+      }
+      if (!absl::IsNotFound(service.status())) return service.status();
+      v1::TaskSelector selector;
+      selector.set_ref(ref);
+      ASSIGN_OR_RETURN(const Ref<Task> task, FindRunningTask(view, selector));
+      tasks_.insert(task->id);
+    }
+    return absl::OkStatus();
+  }
+
+  // Once a period.
+  void Turn() {
+    timer_ = owner_.env_.loop.RunAfter(period_, [this] { Turn(); });
+    if (!first_turn_ && !sent_) Send();
+    first_turn_ = false;
+    sent_ = false;
+    std::map<Id, std::set<Id>> by_node = Wanted();
+    if (services_.empty() && tasks_.empty()) return Finish(absl::OkStatus());
+    for (auto it = legs_.begin(); it != legs_.end();) {
+      it = by_node.contains(it->first) ? std::next(it) : legs_.erase(it);
+    }
+    for (auto& [node, tasks] : by_node) {
+      auto& leg = legs_[node];
+      if (leg == nullptr) {
+        leg = std::make_unique<Leg>(*this, owner_.streams_, node,
+                                    static_cast<uint32_t>(absl::ToInt64Milliseconds(period_)));
+        if (!leg->Open().ok()) {
+          legs_.erase(node);
+          continue;
+        }
+      }
+      leg->Ask();
+      leg->SetTasks(std::move(tasks));
+    }
+  }
+
+  // Forgets what is there no more.
+  std::map<Id, std::set<Id>> Wanted() {
+    const View& view = owner_.store_.view();
+    std::map<Id, std::set<Id>> by_node;
+    wanted_.clear();
+    const auto add = [&](const Ref<Task>& task) {
+      if (wanted_.size() >= kMaxTasks) return false;
+      if (MayHaveContainer(*task) && wanted_.insert(task->id).second) {
+        by_node[task->node_id].insert(task->id);
+      }
+      return true;
+    };
+    std::erase_if(services_, [&](Id id) { return view.GetService(id) == nullptr; });
+    for (Id id : services_) view.EachTaskOfService(id, add);
+    std::erase_if(tasks_, [&](Id id) {
+      const Ref<Task> task = view.GetTask(id);
+      return task == nullptr || !MayHaveContainer(*task);
+    });
+    for (Id id : tasks_) add(view.GetTask(id));
+    std::erase_if(looks_, [&](const auto& look) { return !wanted_.contains(look.first); });
+    return by_node;
+  }
+
+  void Send() {
+    if (writing_) return;
+    v1::StatsResponse response;
+    for (auto& [id, look] : std::exchange(looks_, {})) *response.add_tasks() = std::move(look);
+    sent_ = writing_ = true;
+    caller_.Write(std::move(response));
+  }
+
+  void Finish(absl::Status status) {
+    owner_.env_.loop.Cancel(std::exchange(timer_, 0));
+    legs_.clear();
+    caller_.Finish(std::move(status));
+  }
+
+  StatsBroker& owner_;
+  StreamEnd<v1::StatsResponse>& caller_;
+  absl::Duration period_ = kDefaultPeriod;
+  std::set<Id> services_;
+  std::set<Id> tasks_;                       // asked for by themselves
+  std::set<Id> wanted_;                      // of now, by whatever way
+  std::map<Id, std::unique_ptr<Leg>> legs_;  // by node
+  std::map<Id, v1::TaskStats> looks_;        // not sent yet, by task
+  TimerId timer_ = 0;
+  bool first_turn_ = true;
+  bool sent_ = false;  // in this period
+  bool writing_ = false;
+};
+
+void StatsBroker::Leg::OnNodeOutput(v1::ContainerOutput output) {
+  answered_ = true;
+  streams_.ReadNext(stream_);
+  if (output.has_stats()) reader_.OnStats(node_, std::move(*output.mutable_stats()));
+}
+
+// Destroys this.
+void StatsBroker::Leg::OnNodeEnded(absl::Status) { reader_.OnLegEnded(node_); }
+
+StatsBroker::StatsBroker(const Env& env, Store& store, NodeStreams& streams)
+    : env_(env), store_(store), streams_(streams) {}
+
+StatsBroker::~StatsBroker() = default;
+
+StreamEvents<v1::StatsRequest>* StatsBroker::OnOpened(StreamEnd<v1::StatsResponse>& caller) {
+  DCHECK(env_.loop.InLoop());
+  if (readers_.size() >= kMaxReaders) {
+    caller.Finish(absl::ResourceExhaustedError("too many readers of statistics; try again later"));
+    return nullptr;
+  }
+  auto made = std::make_unique<Reader>(*this, caller);
+  Reader* reader = made.get();
+  readers_[reader] = std::move(made);
+  return reader;
+}
+
+}  // namespace swarm::manager
