@@ -4,11 +4,13 @@
 
 #include <utility>
 
+#include "agent/file_mount.h"
 #include "agent/health/health_check.h"
 #include "agent/on_pool.h"
 #include "agent/runtime/image_config.h"
 #include "agent/runtime/oci_config.h"
 #include "agent/signal_name.h"
+#include "agent/task_files.h"
 #include "common/log.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -38,14 +40,21 @@ absl::Status PullAndUnpack(ImageStore& images, const v1::Revision& revision,
   return images.Unpack(digest).status();
 }
 
-absl::Status PrepareContainer(Runtime& runtime, ImageStore& images, const TaskSpecOnNode& task,
-                              const NodeFacts& facts, const JoinedNetworks& joined) {
-  ASSIGN_OR_RETURN(UnpackedImage image, images.Unpack(task.revision->image_digest()));
+// What a container is prepared with, beside its task.
+struct Surroundings {
+  Runtime& runtime;
+  ImageStore& images;
+  NodeFacts facts;
+  TaskContents contents;
+  std::string files_folder;
+};
+
+OciConfigInput ConfigInputOf(const TaskSpecOnNode& task, const NodeFacts& facts,
+                             const JoinedNetworks& joined) {
   OciConfigInput input;
   input.task_id = task.task_id;
   input.slot = task.slot;
   input.revision = task.revision.get();
-  input.image_config_json = std::move(image.config_json);
   input.node_id = facts.node_id;
   input.node_hostname = facts.hostname;
   input.node_platform = facts.platform;
@@ -53,6 +62,22 @@ absl::Status PrepareContainer(Runtime& runtime, ImageStore& images, const TaskSp
   input.network_path = joined.path;
   input.addresses = joined.addresses;
   input.resolv_conf = joined.resolv_conf;
+  return input;
+}
+
+absl::Status PrepareContainer(const Surroundings& around, const TaskSpecOnNode& task,
+                              const JoinedNetworks& joined) {
+  Runtime& runtime = around.runtime;
+  ASSIGN_OR_RETURN(UnpackedImage image, around.images.Unpack(task.revision->image_digest()));
+  OciConfigInput input = ConfigInputOf(task, around.facts, joined);
+  input.image_config_json = std::move(image.config_json);
+  ASSIGN_OR_RETURN(const std::vector<TaskFile> files,
+                   PlanTaskFiles(task.revision->task().container(), around.contents,
+                                 TemplateValuesFor(input)));
+  // Of the host for as long as the container takes it over.
+  ASSIGN_OR_RETURN(const FileMount mount,
+                   FileMount::Make(around.files_folder, task.task_id, files));
+  input.files = mount.Binds();
   RuntimeContainerSpec spec;
   spec.id = task.task_id;
   ASSIGN_OR_RETURN(spec.config_json, BuildOciConfig(input));
@@ -134,6 +159,10 @@ void ContainerExecutor::Run(absl::AnyInvocable<absl::Status()> work, Done done) 
 
 void ContainerExecutor::Pull(const TaskSpecOnNode& task, Done done) {
   const std::string digest = task.revision->image_digest();
+  if (absl::Status here = ContentsOf(task).status(); !here.ok()) {
+    env_.loop.Post([done = std::move(done), here]() mutable { done(std::move(here)); });
+    return;
+  }
   if (digest.empty()) {
     env_.loop.Post([done = std::move(done), image = task.revision->image_reference()]() mutable {
       done(absl::UnavailableError(StrCat("image ", image, " is not resolved to a digest yet")));
@@ -200,12 +229,18 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
     }
     join = *std::move(planned);
   }
+  absl::StatusOr<TaskContents> contents = ContentsOf(task);
+  if (!contents.ok()) {
+    return env_.loop.Post([done = std::move(done), status = contents.status()]() mutable {
+      done(std::move(status));
+    });
+  }
   OnPool<absl::StatusOr<JoinedNetworks>>(
       env_.loop, env_.pool,
-      [&runtime = runtime_, &images = images_, task, facts = facts_, join = std::move(join),
-       leave = PlanLeave()]() mutable -> absl::StatusOr<JoinedNetworks> {
+      [around = Surroundings{runtime_, images_, facts_, *std::move(contents), files_folder_}, task,
+       join = std::move(join), leave = PlanLeave()]() mutable -> absl::StatusOr<JoinedNetworks> {
         ASSIGN_OR_RETURN(JoinedNetworks joined, join());
-        const absl::Status prepared = PrepareContainer(runtime, images, task, facts, joined);
+        const absl::Status prepared = PrepareContainer(around, task, joined);
         if (prepared.ok()) return joined;
         if (!task.networks.empty()) leave(task.task_id).IgnoreError();
         return prepared;
@@ -217,6 +252,11 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
         }
         done(joined.status());
       });
+}
+
+absl::StatusOr<TaskContents> ContainerExecutor::ContentsOf(const TaskSpecOnNode& task) const {
+  static const auto* const kNothing = new ContentBook;
+  return (contents_ == nullptr ? kNothing : contents_)->Of(*task.revision);
 }
 
 TaskNetworks::Leave ContainerExecutor::PlanLeave() const {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/content_book.h"
 #include "agent/env.h"
 #include "agent/executor.h"
 #include "agent/image/image_store.h"
@@ -39,6 +40,12 @@ class ContainerExecutor : public Executor {
 
   // Borrowed; before the first task. Without, a task that is on networks is refused.
   void SetNetworks(TaskNetworks* networks) { networks_ = networks; }
+  // What secrets and configs hold, and the folder where they are mounted while a container is
+  // prepared. Borrowed; before the first task. Without, a task that mounts some waits for ever.
+  void SetContents(const ContentBook* contents, std::string folder) {
+    contents_ = contents;
+    files_folder_ = std::move(folder);
+  }
   // For containers prepared from now on.
   void SetNode(NodeFacts facts) { facts_ = std::move(facts); }
   // Called on the loop after each transfer that brought something.
@@ -74,6 +81,7 @@ class ContainerExecutor : public Executor {
 
   void Run(absl::AnyInvocable<absl::Status()> work, Done done);  // on the pool
   TaskNetworks::Leave PlanLeave() const;
+  absl::StatusOr<TaskContents> ContentsOf(const TaskSpecOnNode& task) const;
   void FinishTransfer(const std::shared_ptr<Transfer>& transfer, absl::Status status);
   bool EndTransferFor(const std::string& task_id);
   void WatchExit(const std::string& task_id, absl::StatusOr<UniqueFd> fd);
@@ -89,6 +97,8 @@ class ContainerExecutor : public Executor {
   Runtime& runtime_;
   ImageStore& images_;
   TaskNetworks* networks_ = nullptr;
+  const ContentBook* contents_ = nullptr;
+  std::string files_folder_;
   NodeFacts facts_;
   std::function<void()> images_changed_;
   std::map<std::string, std::shared_ptr<Transfer>> transfers_;  // by digest

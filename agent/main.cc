@@ -22,6 +22,8 @@
 #include "agent/certificate_renewal.h"
 #include "agent/cluster_membership.h"
 #include "agent/container_executor.h"
+#include "agent/content_book.h"
+#include "agent/file_mount.h"
 #include "agent/generic_resource.h"
 #include "agent/grpc_manager_client.h"
 #include "agent/health/prober.h"
@@ -44,6 +46,7 @@
 #include "common/ids.h"
 #include "common/log.h"
 #include "common/quantity.h"
+#include "common/secret_bytes.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/version.h"
@@ -288,7 +291,8 @@ struct Rooms {
         calls(MakeGrpcCallConnector(env.loop, tls, [this] { return node.current_manager(); })),
         node(env,
              {runtime, images, executor, worker, *sessions, *logs, *calls, call_threads, identities,
-              &usage, &networks},
+              &usage, &networks,
+              &contents},
              std::move(options)),
         supervisor(env, ManagerOptions(flags)),
         renewal(
@@ -301,6 +305,9 @@ struct Rooms {
                     },
                     [this] { renewal.Stop(); }}) {
     executor.SetNetworks(&networks);
+    const std::string files = flags.run_dir + "/files";
+    FileMount::Sweep(files);
+    executor.SetContents(&contents, files);
   }
 
   static WorkerOptions WithProber(Prober& prober) {
@@ -315,6 +322,7 @@ struct Rooms {
 
   std::shared_ptr<edge::TlsSource> tls;
   std::unique_ptr<TaskDatabase> database;
+  ContentBook contents;
   ContainerExecutor executor;
   ContainerProber prober;
   Worker worker;
@@ -387,6 +395,7 @@ absl::Status Run(Flags flags) {
   NodeNetworksOptions network_options = NetworksOf(flags);
   ASSIGN_OR_RETURN(std::string owner, OwnerName(flags.state_dir, *random));
   ProtectFromOom();
+  NeverDumpCore();  // it holds what secrets hold
   RuntimeOptions runtime_options{flags.state_dir + "/containers",
                                  flags.run_dir + "/containers",
                                  flags.cgroup_parent,

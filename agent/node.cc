@@ -90,6 +90,7 @@ void Node::Exit(bool goodbye, absl::AnyInvocable<void(absl::AnyInvocable<void()>
     if (doctor_ != nullptr) doctor_->Cancel();  // before the networks that it looks at go
     identity_.reset();
     parts_.executor.SetNode({"", options_.hostname, options_.platform});
+    if (parts_.contents != nullptr) parts_.contents->Clear();
     parts_.worker.RemoveAll([this, done = std::move(done)]() mutable {
       if (parts_.networks == nullptr) return done();
       parts_.networks->Exit(std::move(done));
@@ -255,7 +256,11 @@ std::set<std::string> Node::LivingTasks() const {
 
 absl::Status Node::Apply(const v1::Assignment& assignment) {
   ApplyNetworks(assignment);
+  const bool has_contents = parts_.contents != nullptr;
+  const bool brought = has_contents && parts_.contents->Learn(assignment);
   absl::Status applied = parts_.worker.Apply(assignment);
+  if (has_contents) parts_.contents->Forget(assignment);
+  if (brought) parts_.worker.RetryPulls();
   if (assignment.kind() == v1::Assignment::KIND_COMPLETE && parts_.networks != nullptr) {
     parts_.networks->Sweep(LivingTasks());
   }

@@ -18,6 +18,7 @@
 #include "absl/status/status.h"
 #include "agent/calls/container_calls.h"
 #include "agent/container_executor.h"
+#include "agent/content_book.h"
 #include "agent/env.h"
 #include "agent/identity.h"
 #include "agent/image/image_store.h"
@@ -56,6 +57,7 @@ struct NodeParts {
   IdentityStore& identities;
   UsageSampler* usage = nullptr;     // null: heartbeats say nothing of it
   NodeNetworks* networks = nullptr;  // null: this node has none
+  ContentBook* contents = nullptr;   // null: no task mounts secrets or configs
 };
 
 class Node : private SessionHost, private LogHost, private CallHost {

@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "agent/content_book.h"
 #include "common/check.h"
 #include "common/log.h"
 #include "common/proto_time.h"
@@ -286,6 +287,7 @@ void Session::OnAssignment(v1::Assignment assignment) {
     sequence_ = assignment.sequence();
   }
   const absl::Status applied = host_.Apply(assignment);
+  WipeContents(assignment);
   if (!applied.ok()) return Break(applied);
   backoff_.Reset();
 }

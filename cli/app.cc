@@ -42,7 +42,8 @@ const std::vector<Command>& AllCommands() {
   static const std::vector<Command>& all = *[] {
     auto* commands = new std::vector<Command>;
     for (auto* group : {&SwarmCommands, &NodeCommands, &ServiceCommands, &StackCommands,
-                        &NetworkCommands, &ImageCommands, &SystemCommands}) {
+                        &NetworkCommands, &SecretCommands, &ConfigCommands,
+                        &ImageCommands, &SystemCommands}) {
       for (Command& command : group()) commands->push_back(std::move(command));
     }
     return commands;
@@ -142,6 +143,19 @@ absl::StatusOr<std::string> Invocation::ReadInput(const std::string& path, size_
   return path == "-" ? ReadAll(env.stdin_fd, limit) : ReadFile(path, limit);
 }
 
+absl::StatusOr<std::string> ReadLine(int fd, size_t most) {
+  std::string line;
+  while (line.size() < most) {
+    char c = 0;
+    const ssize_t n = ::read(fd, &c, 1);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, "standard input");
+    if (n == 0 || c == '\n') break;
+    line += c;
+  }
+  return line;
+}
+
 absl::StatusOr<std::vector<v1::Service>> ListAllServices(ManagerClient& manager,
                                                          const v1::ListServicesRequest& request) {
   std::vector<v1::Service> services;
@@ -175,6 +189,30 @@ absl::StatusOr<std::vector<v1::Network>> ListAllNetworks(ManagerClient& manager,
     page.set_page_token(answer.next_page_token());
   } while (!page.page_token().empty());
   return networks;
+}
+
+absl::StatusOr<std::vector<v1::Secret>> ListAllSecrets(ManagerClient& manager,
+                                                       const v1::ListSecretsRequest& request) {
+  std::vector<v1::Secret> secrets;
+  v1::ListSecretsRequest page = request;
+  do {
+    ASSIGN_OR_RETURN(v1::ListSecretsResponse answer, manager.ListSecrets(page));
+    for (v1::Secret& secret : *answer.mutable_secrets()) secrets.push_back(std::move(secret));
+    page.set_page_token(answer.next_page_token());
+  } while (!page.page_token().empty());
+  return secrets;
+}
+
+absl::StatusOr<std::vector<v1::Config>> ListAllConfigs(ManagerClient& manager,
+                                                       const v1::ListConfigsRequest& request) {
+  std::vector<v1::Config> configs;
+  v1::ListConfigsRequest page = request;
+  do {
+    ASSIGN_OR_RETURN(v1::ListConfigsResponse answer, manager.ListConfigs(page));
+    for (v1::Config& config : *answer.mutable_configs()) configs.push_back(std::move(config));
+    page.set_page_token(answer.next_page_token());
+  } while (!page.page_token().empty());
+  return configs;
 }
 
 absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,

@@ -45,6 +45,8 @@ std::vector<Command> NodeCommands();
 std::vector<Command> ServiceCommands();
 std::vector<Command> StackCommands();
 std::vector<Command> NetworkCommands();
+std::vector<Command> SecretCommands();
+std::vector<Command> ConfigCommands();
 std::vector<Command> ImageCommands();
 std::vector<Command> SystemCommands();
 const std::vector<Command>& AllCommands();
@@ -88,12 +90,19 @@ class Invocation {
   std::unique_ptr<NodeClient> node_;
 };
 
+// One line of standard input, without its end and cut at `most` bytes; "" at the input's end.
+absl::StatusOr<std::string> ReadLine(int fd, size_t most = 1000);
+
 // All pages.
 absl::StatusOr<std::vector<v1::Service>> ListAllServices(
     ManagerClient& manager, const v1::ListServicesRequest& request = {});
 absl::StatusOr<std::vector<v1::Node>> ListAllNodes(ManagerClient& manager);
 absl::StatusOr<std::vector<v1::Network>> ListAllNetworks(
     ManagerClient& manager, const v1::ListNetworksRequest& request = {});
+absl::StatusOr<std::vector<v1::Secret>> ListAllSecrets(
+    ManagerClient& manager, const v1::ListSecretsRequest& request = {});
+absl::StatusOr<std::vector<v1::Config>> ListAllConfigs(
+    ManagerClient& manager, const v1::ListConfigsRequest& request = {});
 absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,
                                                    const v1::ListTasksRequest& request);
 

@@ -17,6 +17,7 @@
 #include "swarm/v1/control.pb.h"
 #include "swarm/v1/logs.pb.h"
 #include "swarm/v1/node_local.pb.h"
+#include "swarm/v1/unlock.pb.h"
 
 namespace swarm::cli {
 
@@ -50,6 +51,11 @@ class ManagerClient {
   virtual absl::StatusOr<v1::JoinTokens> RotateJoinToken(const v1::RotateJoinTokenRequest&) = 0;
   virtual absl::StatusOr<v1::ClientCertificate> CreateClientCertificate(
       const v1::CreateClientCertificateRequest&) = 0;
+  virtual absl::StatusOr<v1::UnlockKey> GetUnlockKey(const v1::GetUnlockKeyRequest&) = 0;
+  virtual absl::StatusOr<v1::UnlockKey> RotateUnlockKey(const v1::RotateUnlockKeyRequest&) = 0;
+  // Of a manager that is locked.
+  virtual absl::StatusOr<v1::UnlockManagerResponse> UnlockManager(
+      const v1::UnlockManagerRequest&) = 0;
   virtual absl::StatusOr<v1::Node> GetNode(const v1::GetNodeRequest&) = 0;
   virtual absl::StatusOr<v1::ListNodesResponse> ListNodes(const v1::ListNodesRequest&) = 0;
   virtual absl::StatusOr<v1::Node> UpdateNode(const v1::UpdateNodeRequest&) = 0;
@@ -77,6 +83,18 @@ class ManagerClient {
       const v1::DeleteNetworkRequest&) = 0;
   virtual std::unique_ptr<Stream<v1::NetworkFinding>> DiagnoseNetworks(
       const v1::DiagnoseNetworksRequest&) = 0;
+  virtual absl::StatusOr<v1::Secret> CreateSecret(const v1::CreateSecretRequest&) = 0;
+  virtual absl::StatusOr<v1::Secret> GetSecret(const v1::GetSecretRequest&) = 0;
+  virtual absl::StatusOr<v1::ListSecretsResponse> ListSecrets(const v1::ListSecretsRequest&) = 0;
+  virtual absl::StatusOr<v1::Secret> UpdateSecret(const v1::UpdateSecretRequest&) = 0;
+  // FailedPrecondition: something uses it.
+  virtual absl::StatusOr<v1::DeleteSecretResponse> DeleteSecret(const v1::DeleteSecretRequest&) = 0;
+  virtual absl::StatusOr<v1::Config> CreateConfig(const v1::CreateConfigRequest&) = 0;
+  virtual absl::StatusOr<v1::Config> GetConfig(const v1::GetConfigRequest&) = 0;
+  virtual absl::StatusOr<v1::ListConfigsResponse> ListConfigs(const v1::ListConfigsRequest&) = 0;
+  virtual absl::StatusOr<v1::Config> UpdateConfig(const v1::UpdateConfigRequest&) = 0;
+  // FailedPrecondition: something uses it.
+  virtual absl::StatusOr<v1::DeleteConfigResponse> DeleteConfig(const v1::DeleteConfigRequest&) = 0;
   virtual absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest&) = 0;
   virtual absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest&) = 0;
   virtual absl::StatusOr<v1::VersionInfo> GetVersion(const v1::GetVersionRequest&) = 0;

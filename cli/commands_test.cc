@@ -44,8 +44,8 @@ class CommandsTest : public ::testing::Test {
 TEST_F(CommandsTest, RefusesWhatIsNotBuiltByNameWithExitCode2) {
   EXPECT_EQ(world_.Run({"service", "create", "--mount", "a:/b", "nginx"}), 2);
   EXPECT_EQ(console_.err, "error: --mount is not built yet\n");
-  EXPECT_EQ(world_.Run({"secret", "ls"}), 2);
-  EXPECT_EQ(console_.err, "error: secrets are not built yet\n");
+  EXPECT_EQ(world_.Run({"volume", "ls"}), 2);
+  EXPECT_EQ(console_.err, "error: volumes are not built yet\n");
   EXPECT_EQ(world_.Run({"node", "promote", "x"}), 2);
   EXPECT_EQ(console_.err, "error: swarmctl node promote is not built yet\n");
   EXPECT_THAT(cluster_.writes, IsEmpty());
@@ -221,7 +221,7 @@ TEST_F(CommandsTest, HelpListsOnlyWhatIsBuilt) {
   EXPECT_THAT(console_.out, AllOf(HasSubstr("--replicas NUMBER"), Not(HasSubstr("--mount")),
                                   Not(HasSubstr("--stability-wait"))));
   EXPECT_EQ(world_.Run({"--help"}), 0);
-  EXPECT_THAT(console_.out, AllOf(HasSubstr("service"), Not(HasSubstr("secret"))));
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("service"), HasSubstr("secret"), Not(HasSubstr("volume"))));
 }
 
 TEST_F(CommandsTest, AnErrorIsOneLine) {

@@ -16,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "cli/client.h"
 #include "cli/env.h"
+#include "cli/fake_contents.h"
 #include "cli/output/words.h"
 #include "common/clock.h"
 #include "common/mutex.h"
@@ -54,6 +55,10 @@ struct FakeCluster {
   std::map<std::string, v1::Service> services;  // by id
   std::map<std::string, v1::Task> tasks;        // by id
   std::map<std::string, v1::Network> networks;  // by id
+  FakeContents<v1::Secret> secrets{.word = "secret"};
+  FakeContents<v1::Config> configs{.word = "config"};
+  std::string unlock_key = "SWMKEY-1-old";
+  bool is_locked = false;
   std::vector<v1::Node> nodes;
   uint64_t version = 100;
   // What happens while a command watches, one after the other; each may Publish.
@@ -330,6 +335,27 @@ class FakeManager : public ManagerClient {
     cluster_.rotate_request = r;
     return Tokens("new-token");
   }
+  absl::StatusOr<v1::UnlockKey> GetUnlockKey(const v1::GetUnlockKeyRequest&) override {
+    if (!cluster_.cluster.spec().auto_lock()) {
+      return absl::FailedPreconditionError("there is no unlock key");
+    }
+    v1::UnlockKey key;
+    key.set_key(cluster_.unlock_key);
+    return key;
+  }
+  absl::StatusOr<v1::UnlockKey> RotateUnlockKey(const v1::RotateUnlockKeyRequest&) override {
+    cluster_.unlock_key = "SWMKEY-1-new";
+    return GetUnlockKey({});
+  }
+  absl::StatusOr<v1::UnlockManagerResponse> UnlockManager(
+      const v1::UnlockManagerRequest& r) override {
+    if (!cluster_.is_locked) return absl::UnimplementedError("");
+    if (r.key() != cluster_.unlock_key) {
+      return absl::PermissionDeniedError("this key does not unlock this manager");
+    }
+    cluster_.is_locked = false;
+    return v1::UnlockManagerResponse();
+  }
   absl::StatusOr<v1::ClientCertificate> CreateClientCertificate(
       const v1::CreateClientCertificateRequest&) override {
     v1::ClientCertificate certificate;
@@ -507,6 +533,62 @@ class FakeManager : public ManagerClient {
     cluster_.writes.push_back(StrCat("delete network ", name));
     cluster_.networks.erase(network->id());
     return v1::DeleteNetworkResponse();
+  }
+  absl::StatusOr<v1::Secret> CreateSecret(const v1::CreateSecretRequest& r) override {
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
+    const size_t before = cluster_.secrets.objects.size();
+    auto made = cluster_.secrets.Create(r, ++cluster_.version);
+    if (cluster_.secrets.objects.size() > before) {
+      cluster_.writes.push_back(StrCat("create secret ", made->spec().name()));
+    }
+    return made;
+  }
+  absl::StatusOr<v1::Secret> GetSecret(const v1::GetSecretRequest& r) override {
+    return cluster_.secrets.Get(r.ref());
+  }
+  absl::StatusOr<v1::ListSecretsResponse> ListSecrets(const v1::ListSecretsRequest& r) override {
+    v1::ListSecretsResponse response;
+    cluster_.secrets.List(
+        r, [&](v1::Secret one) { *response.add_secrets() = std::move(one); },
+        response.mutable_next_page_token());
+    return response;
+  }
+  absl::StatusOr<v1::Secret> UpdateSecret(const v1::UpdateSecretRequest& r) override {
+    return cluster_.secrets.Update(r, ++cluster_.version);
+  }
+  absl::StatusOr<v1::DeleteSecretResponse> DeleteSecret(const v1::DeleteSecretRequest& r) override {
+    const absl::Status status = cluster_.secrets.Delete(r.ref());
+    if (!status.ok()) return status;
+    cluster_.writes.push_back(StrCat("delete secret ", r.ref()));
+    return v1::DeleteSecretResponse();
+  }
+  absl::StatusOr<v1::Config> CreateConfig(const v1::CreateConfigRequest& r) override {
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
+    const size_t before = cluster_.configs.objects.size();
+    auto made = cluster_.configs.Create(r, ++cluster_.version);
+    if (cluster_.configs.objects.size() > before) {
+      cluster_.writes.push_back(StrCat("create config ", made->spec().name()));
+    }
+    return made;
+  }
+  absl::StatusOr<v1::Config> GetConfig(const v1::GetConfigRequest& r) override {
+    return cluster_.configs.Get(r.ref());
+  }
+  absl::StatusOr<v1::ListConfigsResponse> ListConfigs(const v1::ListConfigsRequest& r) override {
+    v1::ListConfigsResponse response;
+    cluster_.configs.List(
+        r, [&](v1::Config one) { *response.add_configs() = std::move(one); },
+        response.mutable_next_page_token());
+    return response;
+  }
+  absl::StatusOr<v1::Config> UpdateConfig(const v1::UpdateConfigRequest& r) override {
+    return cluster_.configs.Update(r, ++cluster_.version);
+  }
+  absl::StatusOr<v1::DeleteConfigResponse> DeleteConfig(const v1::DeleteConfigRequest& r) override {
+    const absl::Status status = cluster_.configs.Delete(r.ref());
+    if (!status.ok()) return status;
+    cluster_.writes.push_back(StrCat("delete config ", r.ref()));
+    return v1::DeleteConfigResponse();
   }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     const auto it = cluster_.tasks.find(r.ref());

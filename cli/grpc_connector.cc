@@ -18,6 +18,7 @@
 #include "swarm/v1/control.grpc.pb.h"
 #include "swarm/v1/logs.grpc.pb.h"
 #include "swarm/v1/node_local.grpc.pb.h"
+#include "swarm/v1/unlock.grpc.pb.h"
 
 namespace swarm::cli {
 namespace {
@@ -95,6 +96,7 @@ class GrpcManager : public ManagerClient {
       : control_(v1::Control::NewStub(channel)),
         logs_(v1::Logs::NewStub(channel)),
         containers_(v1::Containers::NewStub(channel)),
+        unlock_(v1::Unlock::NewStub(channel)),
         callee_(std::move(callee)),
         interrupt_(interrupt) {}
 
@@ -113,6 +115,17 @@ class GrpcManager : public ManagerClient {
   absl::StatusOr<v1::ClientCertificate> CreateClientCertificate(
       const v1::CreateClientCertificateRequest& r) override {
     return Call<v1::ClientCertificate>(&v1::Control::Stub::CreateClientCertificate, r);
+  }
+  absl::StatusOr<v1::UnlockKey> GetUnlockKey(const v1::GetUnlockKeyRequest& r) override {
+    return Call<v1::UnlockKey>(&v1::Control::Stub::GetUnlockKey, r);
+  }
+  absl::StatusOr<v1::UnlockKey> RotateUnlockKey(const v1::RotateUnlockKeyRequest& r) override {
+    return Call<v1::UnlockKey>(&v1::Control::Stub::RotateUnlockKey, r);
+  }
+  absl::StatusOr<v1::UnlockManagerResponse> UnlockManager(
+      const v1::UnlockManagerRequest& r) override {
+    return CallUnary<v1::UnlockManagerResponse>(*unlock_, &v1::Unlock::Stub::UnlockManager, r,
+                                                kPatience, callee_, interrupt_);
   }
   absl::StatusOr<v1::Node> GetNode(const v1::GetNodeRequest& r) override {
     return Call<v1::Node>(&v1::Control::Stub::GetNode, r);
@@ -174,6 +187,36 @@ class GrpcManager : public ManagerClient {
     return std::make_unique<GrpcStream<v1::NetworkFinding>>(
         control_, &v1::Control::Stub::PrepareAsyncDiagnoseNetworks, r, callee_, interrupt_);
   }
+  absl::StatusOr<v1::Secret> CreateSecret(const v1::CreateSecretRequest& r) override {
+    return Call<v1::Secret>(&v1::Control::Stub::CreateSecret, r);
+  }
+  absl::StatusOr<v1::Secret> GetSecret(const v1::GetSecretRequest& r) override {
+    return Call<v1::Secret>(&v1::Control::Stub::GetSecret, r);
+  }
+  absl::StatusOr<v1::ListSecretsResponse> ListSecrets(const v1::ListSecretsRequest& r) override {
+    return Call<v1::ListSecretsResponse>(&v1::Control::Stub::ListSecrets, r);
+  }
+  absl::StatusOr<v1::Secret> UpdateSecret(const v1::UpdateSecretRequest& r) override {
+    return Call<v1::Secret>(&v1::Control::Stub::UpdateSecret, r);
+  }
+  absl::StatusOr<v1::DeleteSecretResponse> DeleteSecret(const v1::DeleteSecretRequest& r) override {
+    return Call<v1::DeleteSecretResponse>(&v1::Control::Stub::DeleteSecret, r);
+  }
+  absl::StatusOr<v1::Config> CreateConfig(const v1::CreateConfigRequest& r) override {
+    return Call<v1::Config>(&v1::Control::Stub::CreateConfig, r);
+  }
+  absl::StatusOr<v1::Config> GetConfig(const v1::GetConfigRequest& r) override {
+    return Call<v1::Config>(&v1::Control::Stub::GetConfig, r);
+  }
+  absl::StatusOr<v1::ListConfigsResponse> ListConfigs(const v1::ListConfigsRequest& r) override {
+    return Call<v1::ListConfigsResponse>(&v1::Control::Stub::ListConfigs, r);
+  }
+  absl::StatusOr<v1::Config> UpdateConfig(const v1::UpdateConfigRequest& r) override {
+    return Call<v1::Config>(&v1::Control::Stub::UpdateConfig, r);
+  }
+  absl::StatusOr<v1::DeleteConfigResponse> DeleteConfig(const v1::DeleteConfigRequest& r) override {
+    return Call<v1::DeleteConfigResponse>(&v1::Control::Stub::DeleteConfig, r);
+  }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     return Call<v1::Task>(&v1::Control::Stub::GetTask, r);
   }
@@ -230,6 +273,7 @@ class GrpcManager : public ManagerClient {
   std::shared_ptr<v1::Control::Stub> control_;
   std::shared_ptr<v1::Logs::Stub> logs_;
   std::shared_ptr<v1::Containers::Stub> containers_;
+  std::unique_ptr<v1::Unlock::Stub> unlock_;
   const Callee callee_;
   Interrupt& interrupt_;
 };

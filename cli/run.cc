@@ -27,8 +27,8 @@ constexpr Group kGroups[] = {
     {"stack", "sets of services from a file"},
     {"network", "what services reach each other by"},
     {"image", "images that this node holds"},
-    {"secret", "", false},
-    {"config", "", false},
+    {"secret", "what services know and nobody else"},
+    {"config", "files of services that are no secrets"},
     {"volume", "", false},
 };
 

@@ -92,13 +92,10 @@ constexpr FlagRule kUpdateInstead[] = {
 
 constexpr FlagRule kListsNotBuilt[] = {
     {"mount", 0, kList, "", "", kNo},
-    {"config", 0, kList, "", "", kNo},
-    {"secret", 0, kList, "", "", kNo},
 };
 constexpr FlagRule kUpdateListsNotBuilt[] = {
-    {"mount-add", 0, kList, "", "", kNo},  {"mount-rm", 0, kList, "", "", kNo},
-    {"config-add", 0, kList, "", "", kNo}, {"config-rm", 0, kList, "", "", kNo},
-    {"secret-add", 0, kList, "", "", kNo}, {"secret-rm", 0, kList, "", "", kNo},
+    {"mount-add", 0, kList, "", "", kNo},
+    {"mount-rm", 0, kList, "", "", kNo},
 };
 
 void Add(std::vector<FlagRule>& to, absl::Span<const FlagRule> rules) {
@@ -108,6 +105,7 @@ void Add(std::vector<FlagRule>& to, absl::Span<const FlagRule> rules) {
 void AddThemes(ServiceVerb verb, std::vector<FlagRule>& to) {
   Add(to, PlacementFlags(verb));
   Add(to, NetworkFlags(verb));
+  Add(to, FileFlags(verb));
   Add(to, HealthFlags());
   Add(to, RolloutFlags());
 }

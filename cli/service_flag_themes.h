@@ -47,6 +47,10 @@ std::vector<FlagRule> NetworkFlags(ServiceVerb verb);
 absl::Status ApplyNetworks(const Flags& flags, ServiceVerb verb, const NetworkNames& names,
                            v1::ServiceSpec& spec);
 
+// --secret --config; of an update -add and -rm
+std::vector<FlagRule> FileFlags(ServiceVerb verb);
+absl::Status ApplyFiles(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);
+
 inline bool IsJob(const v1::ServiceSpec& spec) {
   return spec.has_replicated_job() || spec.has_global_job();
 }

@@ -160,9 +160,6 @@ class SpecWriter {
     SetText("user", container_.mutable_user());
     SetText("hostname", container_.mutable_hostname());
     SetText("stop-signal", container_.mutable_stop_signal());
-    if (compose::HasTemplate(container_.hostname())) {
-      return NotBuiltError("--hostname: a template");
-    }
     if (flags_.Has("entrypoint")) {
       ASSIGN_OR_RETURN(auto words, Words("entrypoint"));
       container_.clear_command();
@@ -253,9 +250,6 @@ class SpecWriter {
       if (!mine) return absl::OkStatus();  // as Docker: not set here, not set there
       line = StrCat(name, "=", *mine);
     }
-    if (compose::HasTemplate(line)) {
-      return NotBuiltError(StrCat("--", flag, " ", name, ": a template"));
-    }
     for (std::string& old : *container_.mutable_env()) {
       if (old.starts_with(name + "=")) {
         old = line;
@@ -293,6 +287,7 @@ absl::Status ApplyThemes(const Flags& flags, ServiceVerb verb, const FlagWorld& 
   RETURN_IF_ERROR(ApplyPlacement(flags, verb, spec));
   RETURN_IF_ERROR(ApplyHealth(flags, spec));
   RETURN_IF_ERROR(ApplyNetworks(flags, verb, world.network_names, spec));
+  RETURN_IF_ERROR(ApplyFiles(flags, verb, spec));
   return ApplyRollout(flags, spec);
 }
 

@@ -170,13 +170,34 @@ TEST(ServiceFlagsTest, MalformedValuesAreUsageErrors) {
   }
 }
 
-TEST(ServiceFlagsTest, TemplatesAndTheStacksLabelAreRefused) {
-  EXPECT_THAT(Create({"-eA={{.Node.ID}}", "x"}),
-              StatusIs(absl::StatusCode::kUnimplemented, "--env A: a template is not built yet"));
-  EXPECT_THAT(Create({"--hostname={{.Task.Slot}}", "x"}),
-              StatusIs(absl::StatusCode::kUnimplemented));
+TEST(ServiceFlagsTest, TemplatesPassAndTheStacksLabelIsRefused) {
+  const auto spec = Create({"-eA={{.Node.ID}}", "--hostname={{.Task.Slot}}", "x"});
+  ASSERT_OK(spec);
+  EXPECT_EQ(spec->task().container().env(0), "A={{.Node.ID}}");
+  EXPECT_EQ(spec->task().container().hostname(), "{{.Task.Slot}}");
   EXPECT_THAT(Create({"-lcom.docker.stack.namespace=a", "x"}),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("reserved")));
+}
+
+TEST(ServiceFlagsTest, SecretsAndConfigsAreMountedByNameOrInDetail) {
+  const auto spec = Create({"--secret=pw", "--config", "source=nginx,target=/etc/nginx.conf",
+                            "--secret", "src=key,uid=1000,gid=1001,mode=0400", "x"});
+  ASSERT_OK(spec);
+  const v1::ContainerSpec& container = spec->task().container();
+  ASSERT_EQ(container.secrets_size(), 2);
+  EXPECT_EQ(container.secrets(0).ShortDebugString(), "secret_name: \"pw\"");
+  EXPECT_EQ(container.secrets(1).ShortDebugString(),
+            "secret_name: \"key\" file { uid: \"1000\" gid: \"1001\" mode: 256 }");
+  EXPECT_EQ(container.configs(0).ShortDebugString(),
+            "config_name: \"nginx\" file { name: \"/etc/nginx.conf\" }");
+  for (const auto& [flag, message] : std::vector<std::pair<std::string, std::string>>{
+           {"--secret=", "--secret=: needs a source"},
+           {"--secret=a,b", "is none of source=NAME"},
+           {"--config=source=a,mode=rw", "is no permissions"},
+           {"--config=source=a,mode=01777", "is no permissions"}}) {
+    EXPECT_THAT(Create({flag, "x"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)))
+        << flag;
+  }
 }
 
 TEST(ServiceFlagsTest, AnUpdateChangesWhatIsGivenAndNothingElse) {

@@ -17,6 +17,7 @@
 #include "cli/output/views.h"
 #include "cli/ps.h"
 #include "cli/stack_diff.h"
+#include "cli/stack_files.h"
 #include "cli/stack_networks.h"
 #include "common/file_system.h"
 #include "common/ids.h"
@@ -103,8 +104,10 @@ class Deployment {
   Deployment(Invocation& in, ManagerClient& manager, std::string stack, std::string resolve)
       : in_(in), manager_(manager), stack_(std::move(stack)), resolve_(std::move(resolve)) {}
 
-  absl::Status Run(const compose::Stack& file) {
+  // References of the file's services to secrets and configs get their ids.
+  absl::Status Run(compose::Stack& file) {
     RETURN_IF_ERROR(MakeNetworks(in_, manager_, file));
+    RETURN_IF_ERROR(MakeContents(in_, manager_, stack_, file));
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
     for (const v1::Service& service : services) existing_[service.spec().name()] = service;
     if (in_.flags.On("prune")) RETURN_IF_ERROR(Prune(file));
@@ -230,7 +233,7 @@ absl::Status Deploy(Invocation& in) {
     return UsageError(StrCat("--resolve-image=", resolve, ": must be always, changed or never"));
   }
   ASSIGN_OR_RETURN(const StackInput input, ReadStackFiles(in));
-  ASSIGN_OR_RETURN(const compose::Stack file,
+  ASSIGN_OR_RETURN(compose::Stack file,
                    compose::LoadStack(input.files, OptionsFor(in, input, stack)));
   for (const std::string& warning : file.warnings) in.Warn(warning);
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
@@ -244,6 +247,7 @@ absl::Status Deploy(Invocation& in) {
     RETURN_IF_ERROR(PruneNetworks(in, *manager, stack, file, *gone, deployment.pruned(), wait));
     gone.reset();  // nobody reads it any more
   }
+  RETURN_IF_ERROR(RemoveOldContents(in, *manager, stack, file, in.flags.On("prune")));
   const bool waits = in.flags.On("wait") || (in.flags.Has("detach") && !in.flags.On("detach"));
   if (!waits) return absl::OkStatus();
   return WaitForConvergence(in, deployment.accepted(), wait);
@@ -263,7 +267,7 @@ absl::Status Diff(Invocation& in) {
   const std::string& stack = in.arguments()[0];
   RETURN_IF_ERROR(CheckName(stack));
   ASSIGN_OR_RETURN(const StackInput input, ReadStackFiles(in));
-  ASSIGN_OR_RETURN(const compose::Stack file,
+  ASSIGN_OR_RETURN(compose::Stack file,
                    compose::LoadStack(input.files, OptionsFor(in, input, stack)));
   for (const std::string& warning : file.warnings) in.Warn(warning);
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
@@ -323,11 +327,15 @@ absl::Status Remove(Invocation& in) {
   ASSIGN_OR_RETURN(GoneWaiter gone, GoneWaiter::Begin(in));
   std::vector<v1::Service> removed;
   std::vector<v1::Network> networks;
+  StackContents contents;
   const absl::Status status = ForEachArgument(in, [&](const std::string& stack) -> absl::Status {
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(*manager, stack));
     ASSIGN_OR_RETURN(const std::vector<v1::Network> some, NetworksOfStack(*manager, stack));
-    if (services.empty() && some.empty()) return NoSuchStack(stack);
+    ASSIGN_OR_RETURN(const StackContents more, ContentsOfStack(*manager, stack));
+    if (services.empty() && some.empty() && more.empty()) return NoSuchStack(stack);
     networks.insert(networks.end(), some.begin(), some.end());
+    contents.secrets.insert(contents.secrets.end(), more.secrets.begin(), more.secrets.end());
+    contents.configs.insert(contents.configs.end(), more.configs.begin(), more.configs.end());
     for (const v1::Service& service : services) {
       in.Out(StrCat("Removing service ", service.spec().name(), "\n"));
       v1::DeleteServiceRequest request;
@@ -342,7 +350,11 @@ absl::Status Remove(Invocation& in) {
   const bool detach = in.flags.On("detach");
   if (!detach) RETURN_IF_ERROR(gone.Wait(std::move(removed), wait));
   const absl::Status of_networks = RemoveNetworks(in, *manager, networks, /*leave_used=*/detach);
-  return status.ok() ? of_networks : status;
+  const absl::Status of_contents = RemoveContents(in, *manager, contents, /*leave_used=*/detach);
+  for (const absl::Status& one : {status, of_networks}) {
+    if (!one.ok()) return one;
+  }
+  return of_contents;
 }
 
 }  // namespace
@@ -368,7 +380,7 @@ std::vector<Command> StackCommands() {
        {file,
         profile,
         {"prune", 0, FlagKind::kSwitch, "",
-         "remove services and networks that are no longer in the file"},
+         "remove what is no longer in the file: services, networks, secrets, configs"},
         {"wait", 0, FlagKind::kSwitch, "", "until everything runs"},
         {"detach", 'd', FlagKind::kSwitch, "", "return at once (default); --detach=false waits"},
         {"resolve-image", 0, FlagKind::kText, "WHEN",

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_split.h"
 #include "cli/app.h"
+#include "cli/stack_files.h"
 #include "cli/stack_networks.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -88,11 +89,16 @@ std::vector<std::string> SpecDifferences(const v1::ServiceSpec& old,
 }
 
 absl::StatusOr<StackDiff> DiffStack(ManagerClient& manager, const std::string& stack,
-                                    const compose::Stack& file,
+                                    compose::Stack& file,
                                     const std::vector<v1::Service>& existing, bool prune) {
   StackDiff diff;
   Counts counts;
   RETURN_IF_ERROR(DiffNetworks(manager, stack, file, prune, diff));
+  ASSIGN_OR_RETURN(const std::vector<std::string> contents, PlanContents(manager, file));
+  for (const std::string& line : contents) {
+    StrAppend(&diff.text, line, "\n");
+    diff.empty = false;
+  }
   std::map<std::string, const v1::Service*> left;
   for (const v1::Service& service : existing) left[service.spec().name()] = &service;
   for (const compose::StackService& service : file.services) {

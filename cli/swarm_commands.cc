@@ -54,11 +54,38 @@ absl::Status ChangeClusterSpec(const Flags& flags, v1::ClusterSpec& spec) {
   if (heartbeat) SetDuration(*heartbeat, spec.mutable_heartbeat_period());
   ASSIGN_OR_RETURN(const auto expiry, flags.DurationOf("cert-expiry"));
   if (expiry) SetDuration(*expiry, spec.mutable_node_cert_expiry());
+  if (flags.Has("autolock")) spec.set_auto_lock(flags.On("autolock"));
   return ChangeRebalance(flags, spec);
 }
 
 std::string JoinCommand(const std::string& token, const std::string& addr) {
   return StrCat("    swarmctl swarm join --token ", token, " ", addr, "\n");
+}
+
+void TellUnlockKey(Invocation& in, const std::string& key) {
+  in.Out(StrCat("To unlock a swarm manager after it restarts, run the `swarmctl swarm unlock`\n",
+                "command and provide the following key:\n\n    ", key, "\n\n",
+                "Remember to store this key in a password manager, since without it you\n",
+                "will not be able to restart the manager.\n"));
+}
+
+// After auto_lock was switched on.
+absl::Status ShowUnlockKey(Invocation& in, ManagerClient& manager) {
+  ASSIGN_OR_RETURN(const v1::UnlockKey key, manager.GetUnlockKey({}));
+  TellUnlockKey(in, key.key());
+  return absl::OkStatus();
+}
+
+// Of a cluster that was just made.
+absl::Status SwitchAutolockOn(Invocation& in) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(const v1::Cluster cluster, manager->GetCluster({}));
+  v1::UpdateClusterRequest request;
+  request.set_version(cluster.meta().version());
+  *request.mutable_spec() = cluster.spec();
+  request.mutable_spec()->set_auto_lock(true);
+  RETURN_IF_ERROR(manager->UpdateCluster(request).status());
+  return ShowUnlockKey(in, *manager);
 }
 
 absl::Status Init(Invocation& in) {
@@ -68,6 +95,7 @@ absl::Status Init(Invocation& in) {
   ASSIGN_OR_RETURN(const auto availability, ParseAvailability(in.flags));
   request.set_availability(availability);
   RETURN_IF_ERROR(ChangeClusterSpec(in.flags, *request.mutable_spec()));
+  request.mutable_spec()->clear_auto_lock();  // once it is there, and its key can be shown
   ASSIGN_OR_RETURN(NodeClient * node, in.Node());
   ASSIGN_OR_RETURN(const v1::InitClusterResponse answer, node->Init(request));
   in.Out(StrCat("Swarm initialized: current node (", answer.node_id(), ") is now a manager.\n\n",
@@ -79,6 +107,7 @@ absl::Status Init(Invocation& in) {
     in.Warn(StrCat("only this machine reaches ", answer.join_addr(),
                    ": no other address was found; for more nodes init with --advertise-addr"));
   }
+  if (in.flags.On("autolock")) return SwitchAutolockOn(in);
   return absl::OkStatus();
 }
 
@@ -159,8 +188,38 @@ absl::Status Update(Invocation& in) {
     if (absl::IsAborted(status) && attempt < 5) continue;
     RETURN_IF_ERROR(status);
     in.Out("Swarm updated.\n");
+    const bool locks_now = request.spec().auto_lock() && !cluster.spec().auto_lock();
+    return locks_now ? ShowUnlockKey(in, *manager) : absl::OkStatus();
+  }
+}
+
+absl::Status UnlockKey(Invocation& in) {
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  const bool rotate = in.flags.On("rotate");
+  ASSIGN_OR_RETURN(const v1::UnlockKey key,
+                   rotate ? manager->RotateUnlockKey({}) : manager->GetUnlockKey({}));
+  if (in.flags.On("quiet")) {
+    in.Out(StrCat(key.key(), "\n"));
     return absl::OkStatus();
   }
+  if (rotate) in.Out("Successfully rotated manager unlock key.\n\n");
+  TellUnlockKey(in, key.key());
+  return absl::OkStatus();
+}
+
+// From standard input, as docker's; what is typed at a terminal is seen.
+absl::Status Unlock(Invocation& in) {
+  constexpr size_t kMostKeyBytes = 4096;
+  if (in.env.console.interactive()) in.env.console.Err("Please enter unlock key: ");
+  v1::UnlockManagerRequest request;
+  ASSIGN_OR_RETURN(const std::string line, ReadLine(in.env.stdin_fd, kMostKeyBytes));
+  request.set_key(line);
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  const absl::Status status = manager->UnlockManager(request).status();
+  if (status.code() == absl::StatusCode::kUnimplemented) {
+    return absl::FailedPreconditionError("this manager is not locked");
+  }
+  return status;
 }
 
 absl::Status ClientCert(Invocation& in) {
@@ -210,7 +269,8 @@ std::vector<FlagRule> ClusterFlags() {
       {"rebalance", 0, FlagKind::kText, "off|slow",
        "move tasks to nodes that joined or came back, by itself (off)"},
       {"rebalance-moves", 0, FlagKind::kText, "NUMBER", "at most so many a minute (6)"},
-      {"autolock", 0, FlagKind::kSwitch, "", "", kNo},
+      {"autolock", 0, FlagKind::kSwitch, "",
+       "managers that restart wait for `swarm unlock` (off)"},
       {"external-ca", 0, FlagKind::kList, "", "", kNo},
       {"max-snapshots", 0, FlagKind::kText, "", "", kNo},
       {"snapshot-interval", 0, FlagKind::kText, "", "", kNo},
@@ -281,8 +341,17 @@ std::vector<Command> SwarmCommands() {
         {"expiry", 0, FlagKind::kText, "DURATION", "life of the certificate (2160h at most)"}},
        ClientCert},
       {"swarm ca", "", ""},
-      {"swarm unlock", "", ""},
-      {"swarm unlock-key", "", ""},
+      {"swarm unlock", "", "give this node's locked manager its key, from standard input", 0, 0,
+       false, {}, Unlock},
+      {"swarm unlock-key",
+       "",
+       "show the key that unlocks managers",
+       0,
+       0,
+       false,
+       {{"rotate", 0, FlagKind::kSwitch, "", "make a new key; the old one no longer works"},
+        {"quiet", 'q', FlagKind::kSwitch, "", "the key alone"}},
+       UnlockKey},
   };
 }
 

@@ -22,8 +22,10 @@ absl::StatusOr<v1::WatchRequest::Kind> KindOf(const std::string& type) {
   if (type == "task") return v1::WatchRequest::KIND_TASK;
   if (type == "cluster") return v1::WatchRequest::KIND_CLUSTER;
   if (type == "network") return v1::WatchRequest::KIND_NETWORK;
-  return UsageError(
-      StrCat("--filter type=", type, ": must be service, node, task, network or cluster"));
+  if (type == "secret") return v1::WatchRequest::KIND_SECRET;
+  if (type == "config") return v1::WatchRequest::KIND_CONFIG;
+  return UsageError(StrCat("--filter type=", type,
+                           ": must be service, node, task, network, secret, config or cluster"));
 }
 
 absl::StatusOr<v1::WatchRequest> WatchFrom(Invocation& in, ManagerClient& manager) {
@@ -170,7 +172,7 @@ std::vector<Command> SystemCommands() {
        0,
        false,
        {{"filter", 'f', FlagKind::kList, "KEY=VALUE",
-         "type (service, node, task, network, cluster) or service"},
+         "type (service, node, task, network, secret, config, cluster) or service"},
         {"since", 0, FlagKind::kText, "VERSION", "what came after this version too"},
         {"until", 0, FlagKind::kText, "", "", FlagState::kNotBuilt}},
        Events},

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/quantity.h"
 #include "common/random.h"
+#include "common/secret_bytes.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/tls/certificates.h"
@@ -94,7 +95,7 @@ int Fail(int ready_fd, const absl::Status& status) {
 }
 
 [[noreturn]] void EndAtOnce(const absl::Status& status) {
-  LogError("manager", StrCat("the journal failed, ending: ", status.message()));
+  LogError("manager", StrCat("cannot go on, ending: ", status.message()));
   ::_exit(kJournalFailed);
 }
 
@@ -108,9 +109,10 @@ int Serve(const Flags& flags, const Env& env, Awaited<bool>& terminated) {
     (*manager)->Stop();
     return Fail(flags.ready_fd, Annotate(written, "pid file"));
   }
-  const Manager::Addresses& at = (*manager)->addresses();
-  LogInfo("manager",
-          StrCat("control at ", at.control, ", join at ", at.join, ", local at ", at.socket));
+  const Manager::Addresses at = (*manager)->addresses();
+  LogInfo("manager", at.control.empty() ? StrCat("locked, local at ", at.socket)
+                                        : StrCat("control at ", at.control, ", join at ", at.join,
+                                                 ", local at ", at.socket));
   Tell(flags.ready_fd, "ready");
   terminated.Wait();
   LogInfo("manager", "stopping");
@@ -204,6 +206,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  swarm::NeverDumpCore();  // it holds the key of the cluster's secrets
   swarm::InitLog("swarm-manager", swarm::ParseLogLevel(flags.log_level));
   return swarm::manager::Run(std::move(flags));
 }

@@ -1,14 +1,20 @@
+#include <unistd.h>
+
 #include <string_view>
 #include <utility>
 
 #include "common/file_system.h"
 #include "common/log.h"
+#include "common/mutex.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/tls/certificates.h"
 #include "manager/advertise.h"
 #include "manager/black_box.h"
 #include "manager/grpc_doors.h"
+#include "manager/grpc_locked_door.h"
+#include "manager/key_file.h"
+#include "manager/key_keeper.h"
 #include "manager/loop_watchdog.h"
 #include "manager/manager.h"
 #include "manager/on_loop.h"
@@ -41,8 +47,92 @@ class GrpcManager final : public Manager {
   absl::Status Begin(FatalCallback on_fatal) {
     RETURN_IF_ERROR(Annotate(MakeDirectories(options_.state_dir, 0700), "state folder"));
     RETURN_IF_ERROR(Annotate(MakeDirectories(options_.run_dir, 0755), "run folder"));
+    on_fatal_ = std::move(on_fatal);
+    ASSIGN_OR_RETURN(KeyFile key_file, KeyFile::ReadOrMake(KeyPath(), env_.random));
+    key_is_new_ = key_file.is_new();
+    if (key_file.locked()) return WaitForKey(std::move(key_file));
+    MutexLock lock(mu_);
+    return BeginUnlocked(key_file.Take());
+  }
+
+  void Stop() override {
+    // Not under the lock, which its calls may want.
+    std::unique_ptr<LockedDoor> locked_door;
+    {
+      MutexLock lock(mu_);
+      if (std::exchange(stopped_, true)) return;
+      locked_door = std::move(locked_door_);
+      watchdog_.reset();
+      if (doors_ != nullptr) doors_->Close();
+      WaitForJournal();
+      RunOnLoop(env_.loop, [this] {
+        env_.loop.Cancel(certificate_timer_);
+        rooms_.reset();
+        return true;
+      });
+    }
+    locked_door.reset();
+    if (going_on_ != nullptr) going_on_->Wait();
+  }
+
+  Addresses addresses() const override {
+    MutexLock lock(mu_);
+    if (doors_ != nullptr) return doors_->addresses();
+    return {"", "", locked_door_ == nullptr ? "" : locked_door_->address()};
+  }
+
+ private:
+  std::string KeyPath() const { return StrCat(options_.state_dir, "/data.key"); }
+
+  absl::Status WaitForKey(KeyFile key_file) {
+    auto file = std::make_shared<const KeyFile>(std::move(key_file));
+    // A key that comes at once waits in GoOn until the door is in its place.
+    MutexLock lock(mu_);
+    ASSIGN_OR_RETURN(locked_door_,
+                     LockedDoor::Open(options_, [this, file](std::string_view text) {
+                       return TryKey(*file, text);
+                     }));
+    LogWarning("manager", "locked: nothing is decided until somebody says swarmctl swarm unlock");
+    return absl::OkStatus();
+  }
+
+  // On one of gRPC's threads.
+  absl::Status TryKey(const KeyFile& file, std::string_view text) {
+    if (going_on_ != nullptr) return absl::OkStatus();
+    ASSIGN_OR_RETURN(ManagerKeys keys, file.Unlock(text));
+    auto kept = std::make_shared<ManagerKeys>(std::move(keys));
+    auto gone_on = std::make_shared<Awaited<bool>>();
+    RETURN_IF_ERROR(env_.pool.Submit([this, kept, gone_on] {
+      GoOn(std::move(*kept));
+      gone_on->Set(true);
+    }));
+    going_on_ = std::move(gone_on);
+    return absl::OkStatus();
+  }
+
+  // On the pool.
+  void GoOn(ManagerKeys keys) {
+    std::unique_ptr<LockedDoor> locked_door;
+    {
+      MutexLock lock(mu_);
+      if (stopped_) return;
+      locked_door = std::move(locked_door_);
+    }
+    locked_door.reset();  // the socket is free
+    absl::Status begun;
+    {
+      MutexLock lock(mu_);
+      if (stopped_) return;
+      begun = BeginUnlocked(std::move(keys));
+    }
+    if (begun.ok()) return LogInfo("manager", "unlocked");
+    LogError("manager", StrCat("unlocked, and does not start: ", begun.message()));
+    env_.loop.Post([this, begun] { on_fatal_(begun); });
+  }
+
+  absl::Status BeginUnlocked(ManagerKeys keys) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     ASSIGN_OR_RETURN(doors_, Doors::Bind(options_));
-    RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return OpenRooms(std::move(on_fatal)); }));
+    RETURN_IF_ERROR(RunOnLoop(env_.loop, [&] { return OpenRooms(std::move(keys)); }));
     RETURN_IF_ERROR(MakeCluster());
     BlameService();
     if (options_.catch_crashes) WatchLoop();
@@ -50,37 +140,40 @@ class GrpcManager final : public Manager {
     return doors_->Serve(env_, *rooms_, tls_);
   }
 
-  void Stop() override {
-    if (std::exchange(stopped_, true)) return;
-    watchdog_.reset();
-    if (doors_ != nullptr) doors_->Close();
-    WaitForJournal();
-    RunOnLoop(env_.loop, [this] {
-      env_.loop.Cancel(certificate_timer_);
-      rooms_.reset();
-      return true;
-    });
-  }
-
-  const Addresses& addresses() const override { return doors_->addresses(); }
-
- private:
-  absl::Status OpenRooms(FatalCallback on_fatal) {
+  absl::Status OpenRooms(ManagerKeys keys) {
     Store::Options options;
-    options.on_fatal = [this, on_fatal = std::move(on_fatal)](absl::Status status) mutable {
+    options.on_fatal = [this](absl::Status status) {
       failed_ = true;
-      on_fatal(std::move(status));
+      on_fatal_(std::move(status));
     };
     options.on_stall = [this](const absl::Status& stall) {
       doors_->health().Set(kJournalHealth, stall.ok());
     };
     OpenBlackBox();
     ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(options)));
+    RETURN_IF_ERROR(CheckKeyIsKnown());
+    rooms_->vault = std::make_unique<SecretVault>(std::move(keys.data));
+    rooms_->keys = std::make_unique<KeyKeeper>(env_, KeyPath(), *rooms_->vault,
+                                               std::move(keys.unlock));
     if (rooms_->store->view().GetCluster() != nullptr || options_.initialise) {
       return absl::OkStatus();
     }
     return absl::FailedPreconditionError(
         StrCat("there is no cluster in ", options_.state_dir, ": make one with --init"));
+  }
+
+  // A new key opens nothing that is there.
+  absl::Status CheckKeyIsKnown() const {
+    bool has_secrets = false;
+    rooms_->store->view().EachSecret([&](const Ref<Secret>&) {
+      has_secrets = true;
+      return false;
+    });
+    if (!key_is_new_ || !has_secrets) return absl::OkStatus();
+    ::unlink(KeyPath().c_str());
+    return absl::DataLossError(
+        StrCat("the cluster has secrets, and the key that they are sealed with is gone: put ",
+               KeyPath(), " back"));
   }
 
   // Without one nothing is quarantined, and all else goes on.
@@ -176,6 +269,11 @@ class GrpcManager final : public Manager {
         health.Forget(name);
       }
     });
+    const bool auto_lock = rooms_->store->view().GetCluster()->spec().auto_lock();
+    rooms_->keys->Follow(auto_lock, [](const absl::Status& followed) {
+      if (followed.ok()) return;
+      LogError("manager", StrCat("the key file is not as auto_lock says: ", followed.message()));
+    });
     for (std::string_view room : kRoomNames) health.Set(StrCat("manager/", room), true);
     health.Set(kJournalHealth, rooms_->store->stall().ok());
     health.Set("", true);
@@ -236,12 +334,19 @@ class GrpcManager final : public Manager {
   std::unique_ptr<BlackBox> black_box_;  // null when the disk did not let us
   std::unique_ptr<LoopWatchdog> watchdog_;
   const std::shared_ptr<oci::Registry> registry_;
+  FatalCallback on_fatal_;    // on the loop
+  bool key_is_new_ = false;
+  // Set by TryKey, and looked at when the door is closed: Stop waits for what it began.
+  std::shared_ptr<Awaited<bool>> going_on_;
+  // What begins and ends: Start's and Stop's thread, and the pool's that goes on when it is unlocked.
+  mutable Mutex mu_;
+  std::unique_ptr<LockedDoor> locked_door_ ABSL_GUARDED_BY(mu_);  // null: not locked
   std::unique_ptr<Doors> doors_;
   std::unique_ptr<Rooms> rooms_;          // on the loop
   std::shared_ptr<edge::TlsSource> tls_;  // made on the loop before the doors open
   TimerId certificate_timer_ = 0;         // on the loop
   bool failed_ = false;                   // on the loop
-  bool stopped_ = false;
+  bool stopped_ ABSL_GUARDED_BY(mu_) = false;
 };
 
 }  // namespace

@@ -7,6 +7,9 @@
 // Start and Stop block and run on a thread of the caller, never on the loop, which another thread
 // runs meanwhile. `env` outlives the manager. The rooms themselves live on the loop alone.
 //
+// A manager whose key file is locked (key_file.h) starts too, and serves nothing but its unlocking
+// until the key comes; then it begins as if it had just been started.
+//
 // Three doors: the control port (mTLS: Control, Dispatcher, Logs, LogPublisher, CertificateRenewal,
 // health, reflection), the join port (server TLS: CertificateAuthority alone) and the local socket
 // (root, this process's user and the members of a group: all of it, without TLS).
@@ -50,11 +53,13 @@ struct ManagerOptions {
 class Manager {
  public:
   struct Addresses {
-    std::string control;  // "127.0.0.1:43121": where it really listens
+    // "127.0.0.1:43121": where it really listens. Empty, as is `join`, while it is locked.
+    std::string control;
     std::string join;
     std::string socket;  // "unix:/run/swarm/manager/manager.sock"
   };
-  // The journal failed: memory is ahead of the disk, and the process must end at once.
+  // The journal failed and memory is ahead of the disk, or one that was unlocked does not start:
+  // the process must end at once.
   using FatalCallback = absl::AnyInvocable<void(absl::Status)>;
 
   // FailedPrecondition without a cluster and without `initialise`; AlreadyExists when a port or the
@@ -67,7 +72,7 @@ class Manager {
   // Lets calls that are under way end for at most 1 s, waits for the journal, takes everything
   // down. Once.
   virtual void Stop() = 0;
-  virtual const Addresses& addresses() const = 0;
+  virtual Addresses addresses() const = 0;
 };
 
 }  // namespace swarm::manager

@@ -19,18 +19,20 @@ absl::StatusOr<std::unique_ptr<Rooms>> Rooms::Open(const Env& env, const std::st
 }
 
 void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report report) {
-  dispatcher = MakeDispatcher(env, *store);
+  dispatcher = MakeDispatcher(env, *store, vault.get());
   orchestrator = MakeOrchestrator(env, *store);
   allocator = MakeAllocator(env, *store);
   scheduler = MakeScheduler(env, *store);
   autoscaler = MakeAutoscaler(env, *store);
   images = std::make_unique<ImageResolver>(env, *store, std::move(registry));
   requests = std::make_unique<RequestLog>(env, *store);
-  clusters = std::make_unique<Clusters>(env, *store, *ca);
+  clusters = std::make_unique<Clusters>(env, *store, *ca, keys.get());
   nodes = std::make_unique<Nodes>(env, *store);
   services = std::make_unique<Services>(env, *store, *images, *requests);
   history = std::make_unique<ServiceHistory>(env, *store, *requests);
   networks = std::make_unique<Networks>(env, *store, *requests);
+  secrets = std::make_unique<Secrets>(env, *store, *vault, *requests);
+  configs = std::make_unique<Configs>(env, *store, *vault, *requests);
   tasks = std::make_unique<Tasks>(*store);
   logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
   diagnoses = std::make_unique<DiagnosisBroker>(env, *store, *dispatcher);

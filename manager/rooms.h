@@ -14,6 +14,7 @@
 #include "manager/api/call_broker.h"
 #include "manager/api/clusters.h"
 #include "manager/api/diagnosis_broker.h"
+#include "manager/api/file_objects.h"
 #include "manager/api/image_resolver.h"
 #include "manager/api/log_broker.h"
 #include "manager/api/networks.h"
@@ -31,8 +32,10 @@
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/env.h"
 #include "manager/journal/journal.h"
+#include "manager/key_keeper.h"
 #include "manager/orchestrator/orchestrator.h"
 #include "manager/scheduler/scheduler.h"
+#include "manager/secret_vault.h"
 #include "manager/store/store.h"
 
 namespace swarm::manager {
@@ -41,7 +44,7 @@ struct Rooms {
   // Opens the journal in `state_dir` and loads the store; starts nothing.
   static absl::StatusOr<std::unique_ptr<Rooms>> Open(const Env& env, const std::string& state_dir,
                                                      Store::Options options);
-  // Builds and starts the rest, over a store that holds a cluster.
+  // Builds and starts the rest, over a store that holds a cluster and with its keys.
   void Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report health);
 
   explicit Rooms(const Env& environment) : env(environment) {}
@@ -50,6 +53,9 @@ struct Rooms {
   std::unique_ptr<Journal> journal;
   std::unique_ptr<Store> store;
   std::unique_ptr<ClusterCa> ca;
+  // Set before Start.
+  std::unique_ptr<SecretVault> vault;
+  std::unique_ptr<KeyKeeper> keys;
 
   std::unique_ptr<Dispatcher> dispatcher;
   std::unique_ptr<Orchestrator> orchestrator;
@@ -64,6 +70,8 @@ struct Rooms {
   std::unique_ptr<Services> services;
   std::unique_ptr<ServiceHistory> history;
   std::unique_ptr<Networks> networks;
+  std::unique_ptr<Secrets> secrets;
+  std::unique_ptr<Configs> configs;
   std::unique_ptr<Tasks> tasks;
   std::unique_ptr<LogBroker> logs;
   std::unique_ptr<DiagnosisBroker> diagnoses;

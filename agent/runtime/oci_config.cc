@@ -18,7 +18,6 @@
 #include "agent/runtime/image_config.h"
 #include "agent/runtime/json_reader.h"
 #include "agent/runtime/oci_spec.h"
-#include "agent/runtime/templates.h"
 #include "common/proto_time.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
@@ -54,24 +53,6 @@ constexpr const char* kReadonlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", 
 bool UsesHostNetwork(const v1::TaskSpec& task) {
   return std::any_of(task.networks().begin(), task.networks().end(),
                      [](const auto& network) { return network.target() == "host"; });
-}
-
-TemplateValues ValuesFor(const OciConfigInput& input) {
-  const v1::Revision& revision = *input.revision;
-  TemplateValues values;
-  values.fields = {
-      {".Service.ID", revision.service_id()},
-      {".Service.Name", revision.service_name()},
-      {".Node.ID", input.node_id},
-      {".Node.Hostname", input.node_hostname},
-      {".Node.Platform.Architecture", input.node_platform.architecture()},
-      {".Node.Platform.OS", input.node_platform.os()},
-      {".Task.ID", input.task_id},
-      {".Task.Name", absl::StrCat(revision.service_name(), ".", input.slot, ".", input.task_id)},
-      {".Task.Slot", absl::StrCat(input.slot)},
-  };
-  for (const auto& [key, value] : revision.service_labels()) values.service_labels[key] = value;
-  return values;
 }
 
 // Docker's rules: a command replaces the image's entrypoint and its cmd; args replace the cmd.
@@ -254,6 +235,15 @@ Json DefaultMounts(bool host_network) {
     mounts.push_back(Mount(path, "bind", source, {"bind", "rprivate"}));
   }
   return mounts;
+}
+
+void AddFiles(const std::vector<OciFile>& files, Json* mounts) {
+  for (const OciFile& file : files) {
+    std::vector<std::string> options = {"bind", "rprivate", "ro", "nosuid", "nodev"};
+    if (file.noexec) options.push_back("noexec");
+    mounts->push_back(
+        Mount(file.target.c_str(), "bind", file.source.c_str(), std::move(options)));
+  }
 }
 
 Json DeviceRules() {
@@ -442,6 +432,24 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
   return out;
 }
 
+TemplateValues TemplateValuesFor(const OciConfigInput& input) {
+  const v1::Revision& revision = *input.revision;
+  TemplateValues values;
+  values.fields = {
+      {".Service.ID", revision.service_id()},
+      {".Service.Name", revision.service_name()},
+      {".Node.ID", input.node_id},
+      {".Node.Hostname", input.node_hostname},
+      {".Node.Platform.Architecture", input.node_platform.architecture()},
+      {".Node.Platform.OS", input.node_platform.os()},
+      {".Task.ID", input.task_id},
+      {".Task.Name", absl::StrCat(revision.service_name(), ".", input.slot, ".", input.task_id)},
+      {".Task.Slot", absl::StrCat(input.slot)},
+  };
+  for (const auto& [key, value] : revision.service_labels()) values.service_labels[key] = value;
+  return values;
+}
+
 absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   const v1::TaskSpec& task = input.revision->task();
   const v1::ContainerSpec& container = task.container();
@@ -454,16 +462,18 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   }
   ASSIGN_OR_RETURN(const ImageConfig image, ParseImageConfig(input.image_config_json));
   const bool host_network = UsesHostNetwork(task);
-  const TemplateValues values = ValuesFor(input);
+  const TemplateValues values = TemplateValuesFor(input);
   ASSIGN_OR_RETURN(const std::string hostname, HostName(input, values, host_network));
   ASSIGN_OR_RETURN(Json process, Process(input, image, values, hostname));
   ASSIGN_OR_RETURN(Json sysctls, Sysctls(container, host_network));
   ASSIGN_OR_RETURN(Json annotations, Annotations(input, image, hostname));
+  Json mounts = DefaultMounts(host_network);
+  AddFiles(input.files, &mounts);
   const Json config = {{"ociVersion", "1.0.2"},
                        {"root", {{"path", "rootfs"}, {"readonly", container.read_only()}}},
                        {"hostname", hostname},
                        {"process", std::move(process)},
-                       {"mounts", DefaultMounts(host_network)},
+                       {"mounts", std::move(mounts)},
                        {"annotations", std::move(annotations)},
                        {"linux",
                         {{"namespaces", Namespaces(host_network, input.network_path)},

@@ -8,9 +8,17 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "common/task_template.h"
 #include "swarm/v1/types.pb.h"
 
 namespace swarm::agent {
+
+// A file or folder of the host that the container sees, read-only.
+struct OciFile {
+  std::string source;
+  std::string target;
+  bool noexec = false;
+};
 
 struct OciConfigInput {
   std::string task_id;
@@ -26,7 +34,11 @@ struct OciConfigInput {
   std::string network_path;
   std::vector<std::string> addresses;  // its own there: what its host name stands for
   std::string resolv_conf;             // the file's text; with network_path
+  std::vector<OciFile> files;          // its secrets and configs, over all other mounts
 };
+
+// What templates of the task may say; `secret`, `config` and `env` are unset.
+TemplateValues TemplateValuesFor(const OciConfigInput& input);
 
 // The JSON text. InvalidArgument: nothing to run ("no command specified"), a bad USER, an unknown
 // capability or ulimit, a template that does not resolve. Templates of SEMANTICS are expanded in

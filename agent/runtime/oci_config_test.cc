@@ -7,7 +7,6 @@
 #include "absl/strings/str_join.h"
 #include "agent/runtime/image_config.h"
 #include "agent/runtime/oci_spec.h"
-#include "agent/runtime/templates.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/status_matchers.h"
 
@@ -90,17 +89,22 @@ TEST_F(OciConfigTest, ExpandsTemplatesAndRefusesUnknownOnes) {
   container()->set_hostname("{{.Service.Name}}-{{.Task.Slot}}");
   EXPECT_EQ(Build()["hostname"], "web-3");
   container()->set_hostname("{{.Service.Secret}}");
-  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("unknown template {{.Service.Secret}}")));
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("hostname: template {{.Service.Secret}} is unknown")));
   container()->set_hostname("{{.Task.ID");
   EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("no }}")));
   container()->set_hostname("not a name");
   EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("host name")));
-  TemplateValues values;
-  values.fields = {{".Task.ID", "{{.Task.ID}}"}};
-  values.service_labels = {{"a", "1"}, {"b", "2"}};
-  EXPECT_EQ(
-      *ExpandTemplate("x{{ .Task.ID }}{{index .Service.Labels \"b\"}}{{.Service.Labels}}", values),
-      "x{{.Task.ID}}2map[a:1 b:2]");
+}
+
+TEST_F(OciConfigTest, FilesAreBoundReadOnlyAndConfigsMayRun) {
+  input_.files = {{"/run/swarm/files/t/secrets", "/run/secrets", true},
+                  {"/run/swarm/files/t/files/0", "/entry.sh", false}};
+  const Json mounts = Build()["mounts"];
+  const Json& secrets = mounts[mounts.size() - 2];
+  EXPECT_EQ(secrets["source"], "/run/swarm/files/t/secrets");
+  EXPECT_EQ(secrets["destination"], "/run/secrets");
+  EXPECT_EQ(secrets["options"], Json({"bind", "rprivate", "ro", "nosuid", "nodev", "noexec"}));
+  EXPECT_EQ(mounts.back()["options"], Json({"bind", "rprivate", "ro", "nosuid", "nodev"}));
 }
 
 TEST_F(OciConfigTest, HasSafeDefaults) {

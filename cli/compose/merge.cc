@@ -137,9 +137,11 @@ bool SameValue(const Value& a, const Value& b) {
 }
 
 void Normalise(Value& root) {
-  if (Value* networks = root.Find("networks")) {
-    for (Entry& network : networks->entries) {
-      ListToMap(network.value.Find("labels"), /*split=*/true);
+  for (std::string_view section : {"networks", "secrets", "configs"}) {
+    Value* objects = root.Find(section);
+    if (objects == nullptr) continue;
+    for (Entry& object : objects->entries) {
+      ListToMap(object.value.Find("labels"), /*split=*/true);
     }
   }
   Value* services = root.Find("services");

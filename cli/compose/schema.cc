@@ -57,8 +57,8 @@ constexpr Key kService[] = {
     {"attach", kWarn},
     {"ports"},
     {"volumes", kNo},
-    {"configs", kNo},
-    {"secrets", kNo},
+    {"configs"},
+    {"secrets"},
     {"healthcheck"},
     {"logging", kNo},
     {"extra_hosts"},
@@ -171,6 +171,11 @@ constexpr Key kIpam[] = {{"driver"}, {"config"}, {"options", kNo}};
 constexpr Key kIpamConfig[] = {{"subnet"}, {"gateway"}, {"ip_range"}, {"aux_addresses"}};
 constexpr Key kPort[] = {{"target"}, {"published"}, {"protocol"},           {"mode"},
                          {"name"},   {"host_ip"},   {"app_protocol", kWarn}};
+constexpr Key kMountedFile[] = {{"source"}, {"target"}, {"uid"}, {"gid"}, {"mode"}};
+constexpr Key kSecret[] = {{"file"},   {"environment"},     {"external"},    {"name"},
+                           {"labels"}, {"template_driver"}, {"driver", kNo}, {"driver_opts", kNo}};
+constexpr Key kConfig[] = {{"file"}, {"environment"}, {"content"},        {"external"},
+                           {"name"}, {"labels"},      {"template_driver"}};
 constexpr Key kUlimit[] = {{"soft"}, {"hard"}};
 
 class Checker {
@@ -187,7 +192,13 @@ class Checker {
         Items(*ipam, "config", StrCat(path, ".ipam"), kIpamConfig);
       }
     });
-    for (std::string_view section : {"volumes", "secrets", "configs"}) {
+    EachChild(root, "secrets", "secrets", [this](const Value& secret, const std::string& path) {
+      if (!secret.IsNull()) Keys(secret, path, kSecret);
+    });
+    EachChild(root, "configs", "configs", [this](const Value& config, const std::string& path) {
+      if (!config.IsNull()) Keys(config, path, kConfig);
+    });
+    for (std::string_view section : {"volumes"}) {
       const Value* value = root.Find(section);
       if (value == nullptr) continue;
       for (const Entry& entry : value->entries) {
@@ -205,6 +216,8 @@ class Checker {
     }
     Section(service, "healthcheck", path, kHealthCheck);
     Items(service, "ports", path, kPort, /*or_texts=*/true);
+    Items(service, "secrets", path, kMountedFile, /*or_texts=*/true);
+    Items(service, "configs", path, kMountedFile, /*or_texts=*/true);
     EachChild(service, "depends_on", StrCat(path, ".depends_on"),
               [this](const Value& dependency, const std::string& at) {
                 if (!dependency.IsNull()) Keys(dependency, at, kDependency);

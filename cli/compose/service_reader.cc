@@ -109,6 +109,7 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   networks_.ReadJoins(entry.key, service, *spec.mutable_task());
   ReadEndpoint(service, problems_, spec);
   ReadLookups(service, problems_, container);
+  contents_.ReadMounts(service, container);
   ReadHealthCheck(service.Section("healthcheck"), container);
   ReadDependencies(service, *root_.Find("services"), options_.name, spec);
   ReadLabels(service.Section("deploy"), *spec.mutable_labels());
@@ -167,10 +168,6 @@ void ServiceReader::ReadEnvironment(const Fields& service, v1::ContainerSpec& co
     PutVariable(name, value, options_.env, variables);
   }
   for (const auto& [name, value] : variables) {
-    if (HasTemplate(value)) {
-      problems_.NotBuilt(service.Get("environment") ? service.Get("environment")->Where() : "",
-                         StrCat(service.Path("environment"), ".", name, ": a template"));
-    }
     container.add_env(StrCat(name, "=", value));
   }
 }
@@ -197,13 +194,7 @@ void ServiceReader::ReadLabels(const Fields& fields,
 void ServiceReader::ReadProcess(const Fields& service, v1::ContainerSpec& container) {
   if (auto text = service.Text("working_dir")) container.set_dir(*text);
   if (auto text = service.Text("user")) container.set_user(*text);
-  if (auto text = service.Text("hostname")) {
-    if (HasTemplate(*text)) {
-      problems_.NotBuilt(service.Get("hostname")->Where(),
-                         StrCat(service.Path("hostname"), ": a template"));
-    }
-    container.set_hostname(*text);
-  }
+  if (auto text = service.Text("hostname")) container.set_hostname(*text);
   if (auto text = service.Text("stop_signal")) container.set_stop_signal(*text);
   service.SetDuration("stop_grace_period", [&] { return container.mutable_stop_grace_period(); });
   container.set_read_only(service.Switch("read_only").value_or(false));

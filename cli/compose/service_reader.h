@@ -7,6 +7,7 @@
 
 #include "cli/compose/document.h"
 #include "cli/compose/fields.h"
+#include "cli/compose/file_reader.h"
 #include "cli/compose/network_reader.h"
 #include "cli/compose/problems.h"
 #include "cli/compose/stack.h"
@@ -19,8 +20,14 @@ inline constexpr size_t kLongestName = 63;
 class ServiceReader {
  public:
   ServiceReader(const Value& root, const std::vector<SourceFile>& files,
-                const StackOptions& options, NetworkReader& networks, Problems& problems)
-      : root_(root), files_(files), options_(options), networks_(networks), problems_(problems) {}
+                const StackOptions& options, NetworkReader& networks, FileReader& contents,
+                Problems& problems)
+      : root_(root),
+        files_(files),
+        options_(options),
+        networks_(networks),
+        contents_(contents),
+        problems_(problems) {}
 
   // As far as it is valid; what is not goes to the problems.
   v1::ServiceSpec Read(const Entry& entry);
@@ -39,6 +46,7 @@ class ServiceReader {
   const std::vector<SourceFile>& files_;
   const StackOptions& options_;
   NetworkReader& networks_;
+  FileReader& contents_;
   Problems& problems_;
 };
 

@@ -4,6 +4,7 @@
 
 #include "absl/strings/ascii.h"
 #include "cli/compose/dependencies.h"
+#include "cli/compose/file_reader.h"
 #include "cli/compose/model.h"
 #include "cli/compose/network_reader.h"
 #include "cli/compose/problems.h"
@@ -22,7 +23,8 @@ struct Loaded {
   absl::Status lenient;  // it does not
 };
 
-absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOptions& options) {
+absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOptions& options,
+                            bool read_contents) {
   RETURN_IF_ERROR(CheckStackName(options.name));
   Problems problems;
   Loaded loaded;
@@ -34,12 +36,14 @@ absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOpt
     problems.Invalid(loaded.root.Where(), "services", "is missing: a stack needs a service");
   } else {
     NetworkReader networks(loaded.root, options, problems);
-    ServiceReader reader(loaded.root, model.files, options, networks, problems);
+    FileReader contents(loaded.root, model.files, options, read_contents, problems);
+    ServiceReader reader(loaded.root, model.files, options, networks, contents, problems);
     for (const Entry& entry : services->entries) {
       if (entry.key.starts_with("x-") || !entry.value.IsMap()) continue;
       loaded.stack.services.push_back({entry.key, reader.Read(entry)});
     }
     networks.Finish(loaded.stack);
+    contents.Finish(loaded.stack);
     SortByDependencies(*services, loaded.stack.services, problems);
   }
   loaded.stack.warnings = problems.warnings();
@@ -68,7 +72,7 @@ absl::Status CheckStackName(std::string_view name) {
 }
 
 absl::StatusOr<Stack> LoadStack(const std::vector<SourceFile>& files, const StackOptions& options) {
-  ASSIGN_OR_RETURN(Loaded loaded, Load(files, options));
+  ASSIGN_OR_RETURN(Loaded loaded, Load(files, options, /*read_contents=*/true));
   RETURN_IF_ERROR(loaded.strict);
   return std::move(loaded.stack);
 }
@@ -76,7 +80,7 @@ absl::StatusOr<Stack> LoadStack(const std::vector<SourceFile>& files, const Stac
 absl::StatusOr<std::string> RenderStack(const std::vector<SourceFile>& files,
                                         const StackOptions& options,
                                         std::vector<std::string>* warnings) {
-  ASSIGN_OR_RETURN(Loaded loaded, Load(files, options));
+  ASSIGN_OR_RETURN(Loaded loaded, Load(files, options, /*read_contents=*/false));
   RETURN_IF_ERROR(loaded.lenient);
   if (warnings != nullptr) *warnings = loaded.stack.warnings;
   EscapeVariables(loaded.root);  // read again, it is interpolated again

@@ -1,4 +1,5 @@
-// Stack files: from YAML text to specs of services and networks.
+// Stack files: from YAML text to specs of services and networks, and contents of secrets and
+// configs.
 //
 //   StackOptions options{.name = "shop", .env = lookup, .read_file = read};
 //   ASSIGN_OR_RETURN(Stack stack, LoadStack({{"web.yml", "/srv/shop", text}}, options));
@@ -12,6 +13,7 @@
 #define SWARM_CLI_COMPOSE_STACK_H_
 
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +28,11 @@ namespace swarm::cli::compose {
 // On every service and network of a stack, set by deploy alone.
 inline constexpr std::string_view kNamespaceLabel = "com.docker.stack.namespace";
 
+// On secrets and configs of a stack: the name that the user knows them by. Their own goes on with
+// digits that stand for what they hold, so that other contents are another object and roll the
+// services that mount it.
+inline constexpr std::string_view kContentNameLabel = "swarm.stack.name";
+
 struct SourceFile {
   std::string name;    // as the user gave it, for messages: "web.yml", "stdin"
   std::string folder;  // what relative paths in it are relative to
@@ -35,7 +42,7 @@ struct SourceFile {
 struct StackOptions {
   std::string name;
   Lookup env;  // the environment, and .env behind it
-  // For env_file, include and extends.
+  // For env_file, include, extends, secrets and configs.
   std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;
   std::vector<std::string> profiles;  // that are active; "*": all
 };
@@ -50,12 +57,25 @@ struct StackNetwork {
   v1::NetworkSpec spec;
 };
 
+// A secret or a config that a service mounts; references have its full name.
+struct StackContent {
+  std::string name;       // in the file
+  std::string full_name;  // <stack>_<name>, or what its `name` says
+  bool external = false;  // it must be there already; the rest is empty
+  std::string data;
+  std::string template_driver;
+  std::map<std::string, std::string> labels;
+};
+
 struct Stack {
   // Those of its own that its services join, in the order of the file; the default network, which
   // services that name none join, is last unless the file has it.
   std::vector<StackNetwork> networks;
   // Names of networks that must be there already; without host and none, which always are.
   std::vector<std::string> external_networks;
+  // In the order of the file.
+  std::vector<StackContent> secrets;
+  std::vector<StackContent> configs;
   // In the order of the files, except that what a service depends on stands before it.
   std::vector<StackService> services;
   std::vector<std::string> warnings;

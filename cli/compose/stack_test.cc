@@ -175,8 +175,6 @@ TEST(StackTest, KnownKeysThatAreNotBuiltAreRefusedByNameAllAtOnce) {
               StatusIs(kNotBuilt,
                        "web.yml:4:5: services.web.ipc is not built yet; nor are "
                        "services.web.volumes, volumes.a"));
-  EXPECT_THAT(LoadWeb("    environment: ['N={{.Node.ID}}']\n"),
-              StatusIs(kNotBuilt, HasSubstr("services.web.environment.N: a template")));
   // What is wrong goes before what is not built.
   EXPECT_THAT(LoadWeb("    ipc: host\n    imagee: x\n"), StatusIs(kInvalid, Not(HasSubstr("ipc"))));
 }

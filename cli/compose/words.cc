@@ -141,6 +141,4 @@ absl::StatusOr<std::vector<std::string>> ParseEnvFile(std::string_view text) {
   return variables;
 }
 
-bool HasTemplate(std::string_view text) { return text.find("{{") != std::string_view::npos; }
-
 }  // namespace swarm::cli::compose

@@ -23,9 +23,6 @@ absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ParseDotEnv(std
 // caller's own variable; # comments. The lines, checked, without comments.
 absl::StatusOr<std::vector<std::string>> ParseEnvFile(std::string_view text);
 
-// "{{" in a field where Docker expands templates; these are not built yet.
-bool HasTemplate(std::string_view text);
-
 }  // namespace swarm::cli::compose
 
 #endif  // SWARM_CLI_COMPOSE_WORDS_H_

@@ -46,6 +46,10 @@ EventParts OwnParts(const v1::WatchEvent& event) {
       return {"network",
               event.network().id(),
               {{"name", event.network().spec().name()}, {"type", DriverWord(event.network())}}};
+    case v1::WatchEvent::kSecret:
+      return {"secret", event.secret().id(), {{"name", event.secret().spec().name()}}};
+    case v1::WatchEvent::kConfig:
+      return {"config", event.config().id(), {{"name", event.config().spec().name()}}};
     case v1::WatchEvent::kCluster:
       return {"cluster", event.cluster().id(), {}};
     default:

@@ -11,6 +11,7 @@
 #include "cli/output/page.h"
 #include "cli/output/words.h"
 #include "common/quantity.h"
+#include "common/file_targets.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
@@ -251,6 +252,24 @@ void PutResources(Page& page, std::string_view title, const v1::Resources& resou
   }
 }
 
+// "db_pw as /run/secrets/pw"
+void PutFile(Page& page, const std::string& name, const std::string& path) {
+  page.Item(StrCat(name, " as ", path));
+}
+
+void PutFiles(Page& page, const v1::ContainerSpec& container) {
+  if (!container.secrets().empty()) page.Line("Secrets", "");
+  for (const v1::SecretReference& secret : container.secrets()) {
+    const std::string& name = secret.secret_name();
+    PutFile(page, name, SecretPath(secret.file().name().empty() ? name : secret.file().name()));
+  }
+  if (!container.configs().empty()) page.Line("Configs", "");
+  for (const v1::ConfigReference& config : container.configs()) {
+    const std::string& name = config.config_name();
+    PutFile(page, name, ConfigPath(config.file().name().empty() ? name : config.file().name()));
+  }
+}
+
 // The name of a network that is told by its id.
 std::string NetworkName(const std::string& ref, const ServiceStory& story) {
   for (const v1::Network& network : story.networks) {
@@ -333,6 +352,7 @@ std::string PrettyService(const v1::Service& service, const ServiceStory& story)
   if (task.restart().max_attempts() > 0) {
     page.Line("MaxAttempts", StrCat(task.restart().max_attempts()), 1);
   }
+  PutFiles(page, task.container());
   PutNetworks(page, task, story);
   PutEndpoint(page, service, story);
   return page.Take();

@@ -20,6 +20,16 @@ Json HealthCheckJson(const v1::HealthCheck& check) {
   return json;
 }
 
+// With the defaults, as Docker writes it.
+Json FileJson(const v1::FileTarget& file, const std::string& name) {
+  Json json;
+  json["Name"] = file.name().empty() ? name : file.name();
+  json["UID"] = file.uid().empty() ? "0" : file.uid();
+  json["GID"] = file.gid().empty() ? "0" : file.gid();
+  json["Mode"] = file.has_mode() ? file.mode() : 0444;
+  return json;
+}
+
 Json ContainerJson(const v1::ContainerSpec& spec) {
   Json json;
   json["Image"] = spec.image();
@@ -47,6 +57,18 @@ Json ContainerJson(const v1::ContainerSpec& spec) {
   if (spec.allow_new_privileges()) json["AllowNewPrivileges"] = true;
   if (spec.has_health_check()) json["Healthcheck"] = HealthCheckJson(spec.health_check());
   PutTexts(json, "Hosts", spec.hosts());
+  for (const v1::SecretReference& secret : spec.secrets()) {
+    Json one = {{"File", FileJson(secret.file(), secret.secret_name())}};
+    one["SecretID"] = secret.secret_id();
+    one["SecretName"] = secret.secret_name();
+    json["Secrets"].push_back(std::move(one));
+  }
+  for (const v1::ConfigReference& config : spec.configs()) {
+    Json one = {{"File", FileJson(config.file(), config.config_name())}};
+    one["ConfigID"] = config.config_id();
+    one["ConfigName"] = config.config_name();
+    json["Configs"].push_back(std::move(one));
+  }
   if (spec.has_dns()) {
     json["DNSConfig"] = Json::object();
     PutTexts(json["DNSConfig"], "Nameservers", spec.dns().nameservers());

@@ -57,18 +57,25 @@ absl::StatusOr<ChangeFeed::Wanted> ChangeFeed::Parse(const v1::WatchRequest& req
       case v1::WatchRequest::KIND_NETWORK:
         wanted.networks = true;
         break;
+      case v1::WatchRequest::KIND_SECRET:
+        wanted.secrets = true;
+        break;
+      case v1::WatchRequest::KIND_CONFIG:
+        wanted.configs = true;
+        break;
       default:
         return absl::InvalidArgumentError(StrCat("kinds: ", kind, " is unknown"));
     }
   }
   if (request.kinds().empty()) {
     wanted.clusters = wanted.nodes = wanted.services = wanted.tasks = wanted.networks = true;
+    wanted.secrets = wanted.configs = true;
   }
   if (!request.service_id().empty()) {
     auto id = Id::Parse(request.service_id());
     if (!id.ok()) return absl::InvalidArgumentError("service_id: is not a full id");
     wanted.service = *id;
-    wanted.clusters = wanted.nodes = wanted.networks = false;
+    wanted.clusters = wanted.nodes = wanted.networks = wanted.secrets = wanted.configs = false;
   }
   return wanted;
 }
@@ -139,6 +146,16 @@ bool ChangeFeed::Describe(const Change& change, v1::WatchEvent& event) const {
   if (change.Is<Network>()) {
     if (!wanted_.networks) return false;
     *event.mutable_network() = RenderNetwork(*Newest<Network>(change));
+    return true;
+  }
+  if (change.Is<Secret>()) {
+    if (!wanted_.secrets) return false;
+    *event.mutable_secret() = RenderSecret(*Newest<Secret>(change));
+    return true;
+  }
+  if (change.Is<Config>()) {
+    if (!wanted_.configs) return false;
+    *event.mutable_config() = RenderConfig(*Newest<Config>(change), /*with_data=*/false);
     return true;
   }
   if (!wanted_.clusters) return false;

@@ -38,6 +38,8 @@ class ChangeFeed {
     bool services = false;
     bool tasks = false;
     bool networks = false;
+    bool secrets = false;
+    bool configs = false;
     Id service;  // zero: all
   };
   ChangeFeed(const Env& env, Store& store, Wanted wanted, Sink<v1::WatchEvent>& sink)

@@ -26,11 +26,44 @@ void Clusters::Update(const v1::UpdateClusterRequest& request, Reply<v1::Cluster
   DCHECK(env_.loop.InLoop());
   absl::Status written = WriteUpdate(request);
   if (!written.ok()) return ReplyWhenDurable<v1::Cluster>(store_, written, std::move(reply));
-  ReplyWhenDurable<v1::Cluster>(store_, GetNow(), std::move(reply));
+  ReplyWhenDurable<v1::Cluster>(
+      store_, GetNow(),
+      [this, reply = std::move(reply)](absl::StatusOr<v1::Cluster> answer) mutable {
+        if (!answer.ok() || keys_ == nullptr) return reply(std::move(answer));
+        const bool auto_lock = answer->spec().auto_lock();
+        keys_->Follow(auto_lock, [answer = std::move(answer),
+                                  reply = std::move(reply)](absl::Status followed) mutable {
+          if (!followed.ok()) answer = Annotate(followed, "the key file");
+          reply(std::move(answer));
+        });
+      });
+}
+
+absl::StatusOr<v1::UnlockKey> Clusters::UnlockKeyNow() const {
+  if (keys_ == nullptr) return absl::UnimplementedError("this manager cannot be locked");
+  v1::UnlockKey key;
+  ASSIGN_OR_RETURN(*key.mutable_key(), keys_->UnlockKey());
+  return key;
+}
+
+void Clusters::GetUnlockKey(const v1::GetUnlockKeyRequest&, Reply<v1::UnlockKey> reply) {
+  DCHECK(env_.loop.InLoop());
+  ReplyRead<v1::UnlockKey>(store_, UnlockKeyNow(), std::move(reply));
+}
+
+void Clusters::RotateUnlockKey(const v1::RotateUnlockKeyRequest&, Reply<v1::UnlockKey> reply) {
+  DCHECK(env_.loop.InLoop());
+  if (keys_ == nullptr) return reply(UnlockKeyNow());
+  keys_->Rotate([this, reply = std::move(reply)](absl::Status rotated) mutable {
+    reply(rotated.ok() ? UnlockKeyNow() : absl::StatusOr<v1::UnlockKey>(rotated));
+  });
 }
 
 absl::Status Clusters::WriteUpdate(const v1::UpdateClusterRequest& request) {
   RETURN_IF_ERROR(ValidateClusterSpec(request.spec()));
+  if (request.spec().auto_lock() && keys_ == nullptr) {
+    return FieldError("auto_lock", "this manager cannot be locked");
+  }
   Ref<Cluster> cluster = store_.view().GetCluster();
   if (cluster == nullptr) return absl::FailedPreconditionError("there is no cluster yet");
   if (request.version() == 0) {

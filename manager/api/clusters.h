@@ -6,6 +6,7 @@
 #include "manager/api/reply.h"
 #include "manager/ca/cluster_ca.h"
 #include "manager/env.h"
+#include "manager/key_keeper.h"
 #include "manager/store/store.h"
 #include "swarm/v1/control.pb.h"
 
@@ -13,25 +14,31 @@ namespace swarm::manager {
 
 class Clusters {
  public:
-  Clusters(const Env& env, Store& store, ClusterCa& ca) : env_(env), store_(store), ca_(ca) {}
+  // `keys` may be null: such a cluster's managers cannot be locked.
+  Clusters(const Env& env, Store& store, ClusterCa& ca, KeyKeeper* keys = nullptr)
+      : env_(env), store_(store), ca_(ca), keys_(keys) {}
 
   // Never holds tokens or keys.
   void Get(const v1::GetClusterRequest& request, Reply<v1::Cluster> reply);
-  // The version is required.
+  // The version is required. Of auto_lock the answer comes when the key file is as it says.
   void Update(const v1::UpdateClusterRequest& request, Reply<v1::Cluster> reply);
 
   void GetJoinTokens(const v1::GetJoinTokensRequest& request, Reply<v1::JoinTokens> reply);
   void RotateJoinToken(const v1::RotateJoinTokenRequest& request, Reply<v1::JoinTokens> reply);
+  void GetUnlockKey(const v1::GetUnlockKeyRequest& request, Reply<v1::UnlockKey> reply);
+  void RotateUnlockKey(const v1::RotateUnlockKeyRequest& request, Reply<v1::UnlockKey> reply);
   void CreateClientCertificate(const v1::CreateClientCertificateRequest& request,
                                Reply<v1::ClientCertificate> reply);
 
  private:
   absl::StatusOr<v1::Cluster> GetNow() const;
+  absl::StatusOr<v1::UnlockKey> UnlockKeyNow() const;
   absl::Status WriteUpdate(const v1::UpdateClusterRequest& request);
 
   const Env env_;
   Store& store_;
   ClusterCa& ca_;
+  KeyKeeper* const keys_;
 };
 
 }  // namespace swarm::manager

@@ -13,7 +13,9 @@
 #include "common/oci/reference.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "common/task_template.h"
 #include "manager/api/endpoint_validation.h"
+#include "manager/api/reference_validation.h"
 
 namespace swarm::manager {
 namespace {
@@ -67,24 +69,14 @@ bool HasControlCharacter(std::string_view text) {
                      [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
-bool NamesTemplate(std::string_view text) {
-  for (size_t at = text.find("{{"); at != text.npos; at = text.find("{{", at + 2)) {
-    const std::string inner(absl::StripLeadingAsciiWhitespace(ToAbsl(text.substr(at + 2))));
-    for (const char* root : {".Service.", ".Node.", ".Task."}) {
-      if (absl::StartsWith(inner, root)) return true;
-    }
-  }
-  return false;
-}
-
 absl::Status CheckNoNul(std::string_view path, std::string_view text) {
   if (text.find('\0') == text.npos) return absl::OkStatus();
   return FieldError(path, "holds a NUL byte");
 }
 
-absl::Status CheckNoTemplate(std::string_view path, std::string_view text) {
-  if (!NamesTemplate(text)) return absl::OkStatus();
-  return FieldError(path, "templates ({{.Service…}}, {{.Node…}}, {{.Task…}}) are not built yet");
+absl::Status CheckExpands(std::string_view path, std::string_view text) {
+  const absl::Status expands = CheckTemplate(text, TemplatePlace::kSpec);
+  return expands.ok() ? expands : FieldError(path, ToStd(expands.message()));
 }
 
 absl::Status ValidateImage(const std::string& image) {
@@ -108,7 +100,7 @@ absl::Status ValidateEnv(const v1::ContainerSpec& spec) {
       return FieldError(path, "the key holds a control character");
     }
     RETURN_IF_ERROR(CheckNoNul(path, entry));
-    RETURN_IF_ERROR(CheckNoTemplate(path, entry));
+    RETURN_IF_ERROR(CheckExpands(path, entry));
   }
   return absl::OkStatus();
 }
@@ -201,7 +193,8 @@ absl::Status ValidateUlimits(const v1::ContainerSpec& spec) {
 absl::Status ValidateHostname(const std::string& hostname) {
   if (hostname.empty()) return absl::OkStatus();
   constexpr std::string_view kPath = "task.container.hostname";
-  RETURN_IF_ERROR(CheckNoTemplate(kPath, hostname));
+  // What it expands to is looked at by the node, for each task.
+  if (hostname.find("{{") != hostname.npos) return CheckExpands(kPath, hostname);
   if (hostname.size() > 63) return FieldError(kPath, "is longer than 63 characters");
   const bool good_ends =
       absl::ascii_isalnum(hostname.front()) && absl::ascii_isalnum(hostname.back());
@@ -241,8 +234,6 @@ absl::Status RefuseUnbuilt(const v1::ContainerSpec& spec) {
     return FieldError(StrCat("task.container.", field), StrCat(what, " are not built yet"));
   };
   if (!spec.mounts().empty()) return refuse("mounts", "mounts");
-  if (!spec.secrets().empty()) return refuse("secrets", "secrets");
-  if (!spec.configs().empty()) return refuse("configs", "configs");
   if (!spec.devices().empty()) return refuse("devices", "devices");
   if (spec.privileged()) return refuse("privileged", "privileged containers");
   if (!spec.security_opt().empty()) return refuse("security_opt", "security options");
@@ -302,6 +293,7 @@ absl::Status ValidateContainerSpec(const v1::ContainerSpec& spec) {
                       StrCat(spec.oom_score_adj(), " is not between -1000 and 1000"));
   }
   RETURN_IF_ERROR(ValidateNames(spec));
+  RETURN_IF_ERROR(ValidateReferences(spec));
   return RefuseUnbuilt(spec);
 }
 

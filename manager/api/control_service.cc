@@ -56,6 +56,15 @@ class ControlService final : public v1::Control::CallbackService {
     return edge_.Unary("/swarm.v1.Control/CreateClientCertificate", c, q, a,
                        Call(rooms_.clusters, &Clusters::CreateClientCertificate));
   }
+  Unary* GetUnlockKey(Context* c, const v1::GetUnlockKeyRequest* q, v1::UnlockKey* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetUnlockKey", c, q, a,
+                       Call(rooms_.clusters, &Clusters::GetUnlockKey));
+  }
+  Unary* RotateUnlockKey(Context* c, const v1::RotateUnlockKeyRequest* q,
+                         v1::UnlockKey* a) override {
+    return edge_.Unary("/swarm.v1.Control/RotateUnlockKey", c, q, a,
+                       Call(rooms_.clusters, &Clusters::RotateUnlockKey));
+  }
   Unary* GetNode(Context* c, const v1::GetNodeRequest* q, v1::Node* a) override {
     return edge_.Unary("/swarm.v1.Control/GetNode", c, q, a, Call(rooms_.nodes, &Nodes::Get));
   }
@@ -125,6 +134,36 @@ class ControlService final : public v1::Control::CallbackService {
                        v1::DeleteNetworkResponse* a) override {
     return edge_.Unary("/swarm.v1.Control/DeleteNetwork", c, q, a,
                        Call(rooms_.networks, &Networks::Delete));
+  }
+  Unary* CreateSecret(Context* c, const v1::CreateSecretRequest* q, v1::Secret* a) override {
+    return edge_.Unary("/swarm.v1.Control/CreateSecret", c, q, a, Call(rooms_.secrets, &Secrets::Create));
+  }
+  Unary* GetSecret(Context* c, const v1::GetSecretRequest* q, v1::Secret* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetSecret", c, q, a, Call(rooms_.secrets, &Secrets::Get));
+  }
+  Unary* UpdateSecret(Context* c, const v1::UpdateSecretRequest* q, v1::Secret* a) override {
+    return edge_.Unary("/swarm.v1.Control/UpdateSecret", c, q, a, Call(rooms_.secrets, &Secrets::Update));
+  }
+  Unary* ListSecrets(Context* c, const v1::ListSecretsRequest* q, v1::ListSecretsResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListSecrets", c, q, a, Call(rooms_.secrets, &Secrets::List));
+  }
+  Unary* DeleteSecret(Context* c, const v1::DeleteSecretRequest* q, v1::DeleteSecretResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteSecret", c, q, a, Call(rooms_.secrets, &Secrets::Delete));
+  }
+  Unary* CreateConfig(Context* c, const v1::CreateConfigRequest* q, v1::Config* a) override {
+    return edge_.Unary("/swarm.v1.Control/CreateConfig", c, q, a, Call(rooms_.configs, &Configs::Create));
+  }
+  Unary* GetConfig(Context* c, const v1::GetConfigRequest* q, v1::Config* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetConfig", c, q, a, Call(rooms_.configs, &Configs::Get));
+  }
+  Unary* UpdateConfig(Context* c, const v1::UpdateConfigRequest* q, v1::Config* a) override {
+    return edge_.Unary("/swarm.v1.Control/UpdateConfig", c, q, a, Call(rooms_.configs, &Configs::Update));
+  }
+  Unary* ListConfigs(Context* c, const v1::ListConfigsRequest* q, v1::ListConfigsResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListConfigs", c, q, a, Call(rooms_.configs, &Configs::List));
+  }
+  Unary* DeleteConfig(Context* c, const v1::DeleteConfigRequest* q, v1::DeleteConfigResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteConfig", c, q, a, Call(rooms_.configs, &Configs::Delete));
   }
   Unary* GetTask(Context* c, const v1::GetTaskRequest* q, v1::Task* a) override {
     return edge_.Unary("/swarm.v1.Control/GetTask", c, q, a, Call(rooms_.tasks, &Tasks::Get));

@@ -11,6 +11,7 @@
 #include "manager/api/byte_budget.h"
 #include "manager/api/clusters.h"
 #include "manager/api/diagnosis_broker.h"
+#include "manager/api/file_objects.h"
 #include "manager/api/networks.h"
 #include "manager/api/nodes.h"
 #include "manager/api/service_history.h"
@@ -29,6 +30,8 @@ struct ControlRooms {
   Services& services;
   ServiceHistory& history;
   Networks& networks;
+  Secrets& secrets;
+  Configs& configs;
   Tasks& tasks;
   DiagnosisBroker& diagnoses;
 };

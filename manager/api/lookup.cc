@@ -56,6 +56,21 @@ absl::StatusOr<Ref<T>> FindByPrefix(std::string_view kind, std::string_view pref
       StrCat("prefix \"", prefix, "\" is ambiguous: ", count, " ", kind, "s"));
 }
 
+template <typename T>
+absl::StatusOr<Ref<T>> FindNamed(
+    const View& view, std::string_view kind, std::string_view ref, Ref<T> (View::*get)(Id) const,
+    Ref<T> (View::*by_name)(std::string_view) const,
+    void (View::*each)(absl::FunctionRef<bool(const Ref<T>&)>, Id) const) {
+  if (absl::Status s = CheckRef(ref, kind); !s.ok()) return s;
+  if (auto id = Id::Parse(ref); id.ok()) {
+    if (Ref<T> found = (view.*get)(*id)) return found;
+  }
+  if (Ref<T> found = (view.*by_name)(ref)) return found;
+  return FindByPrefix<T>(
+      kind, ref, [&](auto visit, Id first) { (view.*each)(visit, first); },
+      [](const T& object) { return object.id(); });
+}
+
 // "web.3" or "web.3.<id>", "" when it has no such shape.
 Ref<Task> FindTaskByName(const View& view, std::string_view ref) {
   std::string_view rest = ref;
@@ -94,14 +109,8 @@ bool LabelsFit(const google::protobuf::Map<std::string, std::string>& wanted,
 }
 
 absl::StatusOr<Ref<Service>> FindService(const View& view, std::string_view ref) {
-  if (absl::Status s = CheckRef(ref, "service"); !s.ok()) return s;
-  if (auto id = Id::Parse(ref); id.ok()) {
-    if (Ref<Service> service = view.GetService(*id)) return service;
-  }
-  if (Ref<Service> service = view.GetServiceByName(ref)) return service;
-  return FindByPrefix<Service>(
-      "service", ref, [&](auto visit, Id first) { view.EachService(visit, first); },
-      [](const Service& s) { return s.id(); });
+  return FindNamed<Service>(view, "service", ref, &View::GetService, &View::GetServiceByName,
+                            &View::EachService);
 }
 
 absl::Status CheckVersionRead(const Service& service, uint64_t version) {
@@ -119,14 +128,18 @@ absl::Status CheckVersionRead(const Service& service, uint64_t version) {
 }
 
 absl::StatusOr<Ref<Network>> FindNetwork(const View& view, std::string_view ref) {
-  if (absl::Status s = CheckRef(ref, "network"); !s.ok()) return s;
-  if (auto id = Id::Parse(ref); id.ok()) {
-    if (Ref<Network> network = view.GetNetwork(*id)) return network;
-  }
-  if (Ref<Network> network = view.GetNetworkByName(ref)) return network;
-  return FindByPrefix<Network>(
-      "network", ref, [&](auto visit, Id first) { view.EachNetwork(visit, first); },
-      [](const Network& n) { return n.id(); });
+  return FindNamed<Network>(view, "network", ref, &View::GetNetwork, &View::GetNetworkByName,
+                            &View::EachNetwork);
+}
+
+absl::StatusOr<Ref<Secret>> FindSecret(const View& view, std::string_view ref) {
+  return FindNamed<Secret>(view, "secret", ref, &View::GetSecret, &View::GetSecretByName,
+                           &View::EachSecret);
+}
+
+absl::StatusOr<Ref<Config>> FindConfig(const View& view, std::string_view ref) {
+  return FindNamed<Config>(view, "config", ref, &View::GetConfig, &View::GetConfigByName,
+                           &View::EachConfig);
 }
 
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref) {

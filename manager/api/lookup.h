@@ -23,6 +23,8 @@ absl::StatusOr<Ref<Service>> FindService(const View& view, std::string_view ref)
 absl::Status CheckVersionRead(const Service& service, uint64_t version);
 // Not the predefined ones, which the store does not have.
 absl::StatusOr<Ref<Network>> FindNetwork(const View& view, std::string_view ref);
+absl::StatusOr<Ref<Secret>> FindSecret(const View& view, std::string_view ref);
+absl::StatusOr<Ref<Config>> FindConfig(const View& view, std::string_view ref);
 // The name of a node is its host name; when several have it, that is ambiguous.
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref);
 // "web.3" (the newest task of that slot) and "web.3.<id>" are a task's names.

@@ -11,6 +11,7 @@
 #include "manager/api/lookup.h"
 #include "manager/api/network_filter.h"
 #include "manager/api/network_validation.h"
+#include "manager/api/object_users.h"
 #include "manager/api/paging.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
@@ -20,7 +21,6 @@ namespace swarm::manager {
 namespace {
 
 constexpr std::string_view kCreate = "CreateNetwork";
-constexpr size_t kUsersNamed = 5;
 
 v1::Network Predefined(std::string_view name) {
   v1::Network network;
@@ -32,62 +32,25 @@ v1::Network Predefined(std::string_view name) {
 }
 
 // Services whose spec or whose tasks need the network.
-class Users {
- public:
-  Users(const View& view, const Network& network)
-      : id_(Id::ParseOrZero(network.id())), filter_(network) {
-    view.EachService([&](const Ref<Service>& service) {
-      if (Uses(view, *service)) Note(*service);
-      return true;
-    });
-  }
-  bool empty() const { return count_ == 0; }
-  bool AllAreBeingRemoved() const { return count_ == removing_; }
-  // `services "web", "db" and 3 more`
-  std::string ToString() const {
-    return StrCat(count_ == 1 ? "service " : "services ", names_,
-                  count_ > kUsersNamed ? StrCat(" and ", count_ - kUsersNamed, " more") : "");
-  }
-
- private:
-  bool Uses(const View& view, const Service& service) const {
-    // A service that is being removed uses it while tasks do.
-    if (!service.removing() && filter_.Fits(service.spec().task(), JoinsIngress(service.spec()))) {
-      return true;
-    }
-    const Id id = Id::ParseOrZero(service.id());
-    bool used = false;
-    view.EachRevisionOfService(id, [&](const Ref<Revision>& revision) {
-      used = filter_.Fits(revision->revision().task(), JoinsIngress(revision->revision()));
-      return !used;
-    });
-    if (!used) return false;
-    used = false;
-    view.EachTaskOfService(id, [&](const Ref<Task>& task) {
-      used = HoldsAddresses(*task) &&
-             std::any_of(task->addresses().begin(), task->addresses().end(),
-                         [&](const TaskAddress& address) { return address.network == id_; });
-      return !used;
-    });
-    return used;
-  }
-  void Note(const Service& service) {
-    removing_ += service.removing() ? 1 : 0;
-    if (count_++ >= kUsersNamed) return;
-    StrAppend(&names_, names_.empty() ? "" : ", ", "\"", service.spec().name(), "\"");
-  }
-
-  const Id id_;
-  const NetworkFilter filter_;
-  std::string names_;
-  size_t count_ = 0;
-  size_t removing_ = 0;
-};
-
-absl::Status InUse(const Network& network, const Users& users) {
-  return absl::FailedPreconditionError(
-      StrCat("network \"", network.spec().name(), "\" is in use by ", users.ToString(),
-             users.AllAreBeingRemoved() ? ", which still end; try again" : ""));
+ObjectUsers UsersOf(const View& view, const Network& network) {
+  const Id id = Id::ParseOrZero(network.id());
+  const NetworkFilter filter(network);
+  return ObjectUsers(
+      view,
+      {.spec_uses =
+           [&](const Service& service) {
+             return filter.Fits(service.spec().task(), JoinsIngress(service.spec()));
+           },
+       .revision_uses =
+           [&](const Revision& revision) {
+             return filter.Fits(revision.revision().task(), JoinsIngress(revision.revision()));
+           },
+       .task_holds =
+           [&](const Task& task) {
+             return HoldsAddresses(task) &&
+                    std::any_of(task.addresses().begin(), task.addresses().end(),
+                                [&](const TaskAddress& address) { return address.network == id; });
+           }});
 }
 
 absl::StatusOr<v1::Network> FindAny(const View& view, const std::string& ref) {
@@ -202,7 +165,7 @@ void Networks::Delete(const v1::DeleteNetworkRequest& request,
 void Networks::DeleteNow(Id id, bool may_wait, Reply<v1::DeleteNetworkResponse> reply) {
   absl::StatusOr<v1::DeleteNetworkResponse> answer = v1::DeleteNetworkResponse();
   if (const Ref<Network> network = store_.view().GetNetwork(id); network != nullptr) {
-    const Users users(store_.view(), *network);
+    const ObjectUsers users = UsersOf(store_.view(), *network);
     if (users.empty()) {
       const absl::Status removed = store_.Update([&](WriteTx& tx) {
         tx.RemoveNetwork(id);
@@ -212,7 +175,7 @@ void Networks::DeleteNow(Id id, bool may_wait, Reply<v1::DeleteNetworkResponse> 
     } else if (may_wait && users.AllAreBeingRemoved() && waiters_.size() < kMaxWaiters) {
       return Wait(id, std::move(reply));
     } else {
-      answer = InUse(*network, users);
+      answer = InUse("network", network->spec().name(), users);
     }
   }
   ReplyWhenDurable<v1::DeleteNetworkResponse>(store_, std::move(answer), std::move(reply));
@@ -234,7 +197,7 @@ void Networks::OnServiceRemoved() {
   for (auto& [key, waiter] : again) {
     const Ref<Network> network = store_.view().GetNetwork(waiter.network);
     const bool waits_on = network != nullptr && [&] {
-      const Users users(store_.view(), *network);
+      const ObjectUsers users = UsersOf(store_.view(), *network);
       return !users.empty() && users.AllAreBeingRemoved();
     }();
     if (waits_on) {

@@ -44,6 +44,27 @@ v1::Network RenderNetwork(const Network& network) {
   return out;
 }
 
+v1::Secret RenderSecret(const Secret& secret) {
+  v1::Secret out;
+  out.set_id(secret.id());
+  *out.mutable_meta() = secret.meta();
+  *out.mutable_spec() = secret.spec();
+  out.mutable_spec()->clear_data();
+  return out;
+}
+
+v1::Config RenderConfig(const Config& config, bool with_data) {
+  v1::Config out;
+  out.set_id(config.id());
+  *out.mutable_meta() = config.meta();
+  v1::ConfigSpec& spec = *out.mutable_spec();
+  spec.set_name(config.spec().name());
+  *spec.mutable_labels() = config.spec().labels();
+  spec.set_template_driver(config.spec().template_driver());
+  if (with_data) spec.set_data(config.spec().data());
+  return out;
+}
+
 namespace {
 
 // Between the write of a new revision and the orchestrator's first look at it, the status that is

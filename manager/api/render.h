@@ -11,6 +11,8 @@ namespace swarm::manager {
 v1::Cluster RenderCluster(const Cluster& cluster);
 v1::Node RenderNode(const View& view, const Node& node);
 v1::Network RenderNetwork(const Network& network);
+v1::Secret RenderSecret(const Secret& secret);  // never what it holds
+v1::Config RenderConfig(const Config& config, bool with_data);
 // Counts the service's tasks: O(tasks of the service).
 v1::Service RenderService(const View& view, const Service& service);
 

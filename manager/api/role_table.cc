@@ -25,6 +25,8 @@ constexpr Rule kRules[] = {
     {"/swarm.v1.Control/GetJoinTokens", kWriters},
     {"/swarm.v1.Control/RotateJoinToken", kWriters},
     {"/swarm.v1.Control/CreateClientCertificate", kWriters},
+    {"/swarm.v1.Control/GetUnlockKey", kWriters},
+    {"/swarm.v1.Control/RotateUnlockKey", kWriters},
     {"/swarm.v1.Control/GetNode", kReaders},
     {"/swarm.v1.Control/ListNodes", kReaders},
     {"/swarm.v1.Control/UpdateNode", kWriters},
@@ -43,6 +45,16 @@ constexpr Rule kRules[] = {
     {"/swarm.v1.Control/DeleteNetwork", kWriters},
     // Reads, but has every node of the cluster send packets and open connections.
     {"/swarm.v1.Control/DiagnoseNetworks", kWriters},
+    {"/swarm.v1.Control/CreateSecret", kWriters},
+    {"/swarm.v1.Control/GetSecret", kReaders},
+    {"/swarm.v1.Control/ListSecrets", kReaders},
+    {"/swarm.v1.Control/UpdateSecret", kWriters},
+    {"/swarm.v1.Control/DeleteSecret", kWriters},
+    {"/swarm.v1.Control/CreateConfig", kWriters},
+    {"/swarm.v1.Control/GetConfig", kReaders},
+    {"/swarm.v1.Control/ListConfigs", kReaders},
+    {"/swarm.v1.Control/UpdateConfig", kWriters},
+    {"/swarm.v1.Control/DeleteConfig", kWriters},
     {"/swarm.v1.Control/GetTask", kReaders},
     {"/swarm.v1.Control/ListTasks", kReaders},
     {"/swarm.v1.Control/Watch", kReaders},
@@ -73,6 +85,9 @@ constexpr Rule kRules[] = {
     {"/swarm.v1.NodeLocal/PullImage", kNobody},
     {"/swarm.v1.NodeLocal/ListImages", kNobody},
     {"/swarm.v1.NodeLocal/RemoveImage", kNobody},
+
+    // A locked manager's socket, where nobody but root and the group get to.
+    {"/swarm.v1.Unlock/UnlockManager", kLocalAdmin},
 
     // Served by common/grpc, to any certificate of the cluster.
     {"/grpc.health.v1.Health/Check", kKnown},

@@ -11,6 +11,7 @@
 #include "swarm/v1/control.pb.h"
 #include "swarm/v1/logs.pb.h"
 #include "swarm/v1/node_local.pb.h"
+#include "swarm/v1/unlock.pb.h"
 #include "tests/support/status_matchers.h"
 
 namespace swarm::manager {
@@ -30,7 +31,7 @@ std::vector<std::string> AllMethods() {
   const google::protobuf::FileDescriptor* files[] = {
       v1::GetClusterRequest::descriptor()->file(), v1::AgentMessage::descriptor()->file(),
       v1::LogMessage::descriptor()->file(),        v1::ContainerInput::descriptor()->file(),
-      v1::RootCertificate::descriptor()->file(),   v1::NodeInfo::descriptor()->file()};
+      v1::RootCertificate::descriptor()->file(),   v1::NodeInfo::descriptor()->file(), v1::UnlockManagerRequest::descriptor()->file()};
   std::vector<std::string> methods;
   for (const auto* file : files) {
     for (int s = 0; s < file->service_count(); ++s) {

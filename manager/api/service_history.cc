@@ -10,6 +10,7 @@
 #include "manager/api/dependency_circle.h"
 #include "manager/api/endpoint_validation.h"
 #include "manager/api/lookup.h"
+#include "manager/api/reference_validation.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
 #include "manager/network_rules.h"
@@ -143,6 +144,10 @@ absl::Status ServiceHistory::WriteRollBack(WriteTx& tx, const v1::RollbackServic
     RETURN_IF_ERROR(CheckNoDependencyCircle(tx.view(), back.spec()));
   }
   RETURN_IF_ERROR(CheckReach(tx.view(), back.spec(), Id::ParseOrZero(back.id())));
+  if (const auto revision = tx.view().GetRevision(Id::ParseOrZero(back.revision_id()))) {
+    RETURN_IF_ERROR(Annotate(PinReferences(tx.view(), revision->revision().task()).status(),
+                             "what it would go back to"));
+  }
   back.clear_quarantine();
   return tx.Put(std::move(back));
 }

@@ -14,6 +14,7 @@
 #include "manager/api/mode_validation.h"
 #include "manager/api/network_filter.h"
 #include "manager/api/paging.h"
+#include "manager/api/reference_validation.h"
 #include "manager/api/render.h"
 #include "manager/api/validation.h"
 #include "manager/network_rules.h"
@@ -81,8 +82,10 @@ absl::Status NoRevision(const Service& service) {
   return absl::InternalError(StrCat("service ", service.id(), " points at no revision"));
 }
 
-Revision MakeRevision(Id id, Id service, const v1::ServiceSpec& spec, uint64_t number,
-                      const oci::Reference& reference, const ResolvedImage& image) {
+// `task`: the spec's, its references pinned.
+Revision MakeRevision(Id id, Id service, const v1::ServiceSpec& spec, v1::TaskSpec task,
+                      uint64_t number, const oci::Reference& reference,
+                      const ResolvedImage& image) {
   Revision record;
   v1::Revision& revision = *record.mutable_revision();
   revision.set_id(id.ToString());
@@ -90,7 +93,7 @@ Revision MakeRevision(Id id, Id service, const v1::ServiceSpec& spec, uint64_t n
   revision.set_service_name(spec.name());
   *revision.mutable_service_labels() = spec.labels();
   revision.set_number(number);
-  *revision.mutable_task() = spec.task();
+  *revision.mutable_task() = std::move(task);
   for (const v1::Platform& platform : image.platforms) {
     *revision.mutable_task()->mutable_placement()->add_platforms() = platform;
   }
@@ -289,13 +292,15 @@ absl::Status Services::WriteNew(WriteTx& tx, Id id, const v1::CreateServiceReque
   }
   RETURN_IF_ERROR(CheckNoDependencyCircle(tx.view(), request.spec()));
   RETURN_IF_ERROR(CheckReach(tx.view(), request.spec(), id));
+  ASSIGN_OR_RETURN(v1::TaskSpec task, PinReferences(tx.view(), request.spec().task()));
   const Id revision = Id::Make(env_.random);
   Service service;
   service.set_id(id.ToString());
   *service.mutable_spec() = request.spec();
   service.set_revision_id(revision.ToString());
   service.set_waiting_for(InitialWait(request.spec()));
-  RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), 1, reference, image)));
+  RETURN_IF_ERROR(
+      tx.Put(MakeRevision(revision, id, request.spec(), std::move(task), 1, reference, image)));
   return tx.Put(std::move(service));
 }
 
@@ -393,6 +398,7 @@ absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& 
   if (before == nullptr) return NoRevision(current);
   const Id id = Id::ParseOrZero(current.id());
   RETURN_IF_ERROR(CheckReach(tx.view(), request.spec(), id));
+  ASSIGN_OR_RETURN(v1::TaskSpec task, PinReferences(tx.view(), request.spec().task()));
   v1::Revision ports;
   SetPorts(request.spec(), ports);
   // Equals, not Equivalent: a duration that is set to zero is not one that is not set.
@@ -421,8 +427,8 @@ absl::Status Services::WriteUpdate(WriteTx& tx, const v1::UpdateServiceRequest& 
   const Id revision = Id::Make(env_.random);
   service.clear_rollout();
   service.set_revision_id(revision.ToString());
-  RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), NewestNumber(tx.view(), id) + 1,
-                                      reference, pinned)));
+  RETURN_IF_ERROR(tx.Put(MakeRevision(revision, id, request.spec(), std::move(task),
+                                      NewestNumber(tx.view(), id) + 1, reference, pinned)));
   return tx.Put(std::move(service));
 }
 

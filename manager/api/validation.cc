@@ -198,7 +198,6 @@ absl::Status ValidateClusterSpec(const v1::ClusterSpec& spec) {
         "rebalance.moves_per_minute",
         StrCat(spec.rebalance().moves_per_minute(), " is above the most of ", kMaxMovesPerMinute));
   }
-  if (spec.auto_lock()) return FieldError("auto_lock", "locked managers are not built yet");
   if (spec.has_heartbeat_period()) {
     RETURN_IF_ERROR(ValidateDuration("heartbeat_period", spec.heartbeat_period()));
     const absl::Duration period = FromProto(spec.heartbeat_period());

@@ -94,10 +94,20 @@ TEST(ValidationTest, RefusesWhatIsNotBuiltByName) {
               StartsWith("task.container.mounts: mounts are not built yet"));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { s.mutable_task()->mutable_log_driver(); }),
               StartsWith("task.log_driver: "));
-  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).add_env("N={{ .Node.Hostname}}"); }),
-              HasSubstr("templates"));
-  EXPECT_EQ("", Complaint([](v1::ServiceSpec& s) { Container(s).add_env("GO={{.Field}}"); }));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { s.clear_mode(); }), StartsWith("mode: "));
+}
+
+TEST(ValidationTest, TemplatesMustExpandWhereverTheTaskComesToRun) {
+  EXPECT_EQ("", Complaint([](v1::ServiceSpec& s) {
+              Container(s).add_env("N={{ .Node.Hostname}}");
+              Container(s).set_hostname("{{.Service.Name}}-{{.Task.Slot}}");
+            }));
+  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).add_env("GO={{.Field}}"); }),
+              StartsWith("task.container.env[0]: template {{.Field}} is unknown; there are"));
+  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).add_env("P={{secret \"x\"}}"); }),
+              HasSubstr("for secrets and configs with template driver golang"));
+  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).set_hostname("{{.Task.Slot"); }),
+              StartsWith("task.container.hostname: template {{.Task.Slot has no }}"));
 }
 
 TEST(ValidationTest, RefusesMalformedContainerFields) {

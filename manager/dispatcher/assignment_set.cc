@@ -74,7 +74,10 @@ void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunk
   const Sent sent{revision_id, WantedState(task), watch == nullptr ? 0 : watch->number};
   auto [it, added] = tasks_.try_emplace(task.id, sent);
   if (added) {
-    if (revisions_[revision_id]++ == 0) {
+    Held& held = revisions_[revision_id];
+    if (held.tasks++ == 0) {
+      held.record = task.revision;
+      AddContents(revision, chunks);
       *chunks.Room(revision.ByteSizeLong() + kIdBytes).add_revisions() = revision;
     }
   } else {
@@ -95,6 +98,44 @@ void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunk
   out.set_desired_state(ToProto(WantedState(task)));
   if (watch != nullptr) *out.mutable_usage() = watch->wishes;
   *chunks.Room(out.ByteSizeLong() + kTagBytes).add_tasks() = std::move(out);
+}
+
+void AssignmentSet::AddContents(const v1::Revision& revision, Chunks& chunks) {
+  for (const v1::SecretReference& secret : revision.task().container().secrets()) {
+    const Id id = Id::ParseOrZero(secret.secret_id());
+    if (secrets_[id]++ > 0) continue;
+    auto content = contents_.SecretOf(id);
+    if (!content.has_value()) continue;
+    v1::Assignment& chunk = chunks.Room(content->ByteSizeLong() + kTagBytes);
+    *chunk.add_secrets() = *std::move(content);
+  }
+  for (const v1::ConfigReference& config : revision.task().container().configs()) {
+    const Id id = Id::ParseOrZero(config.config_id());
+    if (configs_[id]++ > 0) continue;
+    auto content = contents_.ConfigOf(id);
+    if (!content.has_value()) continue;
+    v1::Assignment& chunk = chunks.Room(content->ByteSizeLong() + kTagBytes);
+    *chunk.add_configs() = *std::move(content);
+  }
+}
+
+void AssignmentSet::RemoveContents(const v1::Revision& revision, Chunks& chunks) {
+  // True when nothing else mounts it.
+  const auto let_go = [](absl::btree_map<Id, uint32_t>& uses, Id id) {
+    auto use = uses.find(id);
+    CHECK(use != uses.end()) << id.ToString();
+    if (--use->second > 0) return false;
+    uses.erase(use);
+    return true;
+  };
+  for (const v1::SecretReference& secret : revision.task().container().secrets()) {
+    if (!let_go(secrets_, Id::ParseOrZero(secret.secret_id()))) continue;
+    chunks.Room(kIdBytes).add_removed_secrets(secret.secret_id());
+  }
+  for (const v1::ConfigReference& config : revision.task().container().configs()) {
+    if (!let_go(configs_, Id::ParseOrZero(config.config_id()))) continue;
+    chunks.Room(kIdBytes).add_removed_configs(config.config_id());
+  }
 }
 
 void AssignmentSet::AddNetworks(v1::NetworkChanges& networks, Chunks& chunks) {
@@ -148,6 +189,8 @@ std::deque<v1::Assignment> AssignmentSet::Complete(const std::vector<Ref<Task>>&
                                                    const UsageWatches& watches) {
   tasks_.clear();
   revisions_.clear();
+  secrets_.clear();
+  configs_.clear();
   networks_.clear();
   Chunks chunks(v1::Assignment::KIND_COMPLETE);
   AddNetworks(networks, chunks);
@@ -183,7 +226,7 @@ std::deque<v1::Assignment> AssignmentSet::Increment(
       AddTask(*task, watches, chunks);
     }
   }
-  std::vector<Id> unused;
+  std::vector<Ref<Revision>> unused;
   for (const auto& [id, task] : tasks) {
     if (task != nullptr) continue;
     auto sent = tasks_.find(id);
@@ -191,13 +234,16 @@ std::deque<v1::Assignment> AssignmentSet::Increment(
     chunks.Room(kIdBytes).add_removed_tasks(id.ToString());
     auto uses = revisions_.find(sent->second.revision);
     CHECK(uses != revisions_.end()) << sent->second.revision.ToString();
-    if (--uses->second == 0) {
-      unused.push_back(uses->first);
+    if (--uses->second.tasks == 0) {
+      unused.push_back(uses->second.record);
       revisions_.erase(uses);
     }
     tasks_.erase(sent);
   }
-  for (const Id& id : unused) chunks.Room(kIdBytes).add_removed_revisions(id.ToString());
+  for (const Ref<Revision>& revision : unused) {
+    chunks.Room(kIdBytes).add_removed_revisions(revision->revision().id());
+  }
+  for (const Ref<Revision>& revision : unused) RemoveContents(revision->revision(), chunks);
   RemoveNetworks(networks, chunks);
   std::deque<v1::Assignment> all = chunks.Take();
   for (v1::Assignment& part : all) {

@@ -4,9 +4,10 @@
 //   for (v1::Assignment& part : set.Complete(tasks, networks, …)) …   // everything, chunked
 //   for (v1::Assignment& part : set.Increment(changed, {}, news, …)) … // the difference, chained
 //
-// Pure; one per session. Messages are at most about 512 KiB (one revision may make a longer one).
-// Revisions and what is new of networks come before the tasks that use them, and leave after the
-// last of those; a revision is sent once, not once per task.
+// Pure but for what secrets and configs hold; one per session. Messages are at most about 512 KiB
+// (one revision or config may make a longer one). Revisions, secrets and configs, and what is new of
+// networks come before the tasks that use them, and leave after the last of those; each is sent
+// once, not once per task.
 #ifndef SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
 #define SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
 
@@ -16,6 +17,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "common/ids.h"
+#include "manager/dispatcher/content_source.h"
 #include "manager/store/store.h"
 #include "swarm/v1/dispatcher.pb.h"
 
@@ -46,6 +48,9 @@ class AssignmentSet {
  public:
   static constexpr size_t kChunkBytes = 512 << 10;
 
+  // Borrowed.
+  explicit AssignmentSet(const ContentSource& contents) : contents_(contents) {}
+
   // Forgets what was sent and begins again. The sequence goes on.
   // `networks`: all that the node must know of them.
   std::deque<v1::Assignment> Complete(const std::vector<Ref<Task>>& tasks,
@@ -59,6 +64,8 @@ class AssignmentSet {
 
   bool Holds(Id task) const { return tasks_.contains(task); }
   bool HoldsRevision(Id revision) const { return revisions_.contains(revision); }
+  bool HoldsSecret(Id secret) const { return secrets_.contains(secret); }
+  bool HoldsConfig(Id config) const { return configs_.contains(config); }
   bool HoldsNetwork(Id network) const { return networks_.contains(network); }
   size_t size() const { return tasks_.size(); }
   uint64_t sequence() const { return sequence_; }
@@ -72,13 +79,25 @@ class AssignmentSet {
   class Chunks;
 
   void AddTask(const Task& task, const UsageWatches& watches, Chunks& chunks);
+  // What a revision mounts, when it is the first or was the last one to do so.
+  void AddContents(const v1::Revision& revision, Chunks& chunks);
+  void RemoveContents(const v1::Revision& revision, Chunks& chunks);
   // News, and what goes. Moves out of `networks`.
   void AddNetworks(v1::NetworkChanges& networks, Chunks& chunks);
   void RemoveNetworks(v1::NetworkChanges& networks, Chunks& chunks);
 
+  // A revision that the agent holds.
+  struct Held {
+    uint32_t tasks = 0;  // how many of `tasks_` use it
+    Ref<Revision> record;
+  };
+
+  const ContentSource& contents_;
   uint64_t sequence_ = 0;
   absl::btree_map<Id, Sent> tasks_;
-  absl::btree_map<Id, uint32_t> revisions_;  // how many of `tasks_` use it
+  absl::btree_map<Id, Held> revisions_;
+  absl::btree_map<Id, uint32_t> secrets_;  // how many of `revisions_` mount it
+  absl::btree_map<Id, uint32_t> configs_;
   absl::btree_set<Id> networks_;
 };
 

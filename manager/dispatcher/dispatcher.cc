@@ -83,7 +83,7 @@ Dispatcher::SessionId FencingDispatcher::OnOpened(Id node, std::string peer_addr
                                                   AgentStream& stream) {
   DCHECK(env_.loop.InLoop());
   const SessionId id = ++last_session_;
-  auto session = std::make_unique<Session>(id, node, std::move(peer_addr), stream);
+  auto session = std::make_unique<Session>(id, node, std::move(peer_addr), stream, contents_);
   session->timer = After(kHelloTimeout, id, &FencingDispatcher::OnTooSlow);
   Session& opened = *sessions_.emplace(id, std::move(session)).first->second;
   auto& silent = silent_[node];
@@ -197,8 +197,8 @@ void FencingDispatcher::SetState(Id id, v1::NodeStatus::State state, const std::
   if (!status.ok()) LogWarning("dispatcher", StrCat("cannot say so: ", status.ToString()));
 }
 
-std::unique_ptr<Dispatcher> MakeDispatcher(const Env& env, Store& store) {
-  return std::make_unique<FencingDispatcher>(env, store);
+std::unique_ptr<Dispatcher> MakeDispatcher(const Env& env, Store& store, const SecretVault* vault) {
+  return std::make_unique<FencingDispatcher>(env, store, vault);
 }
 
 }  // namespace swarm::manager

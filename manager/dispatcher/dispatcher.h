@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "common/ids.h"
 #include "manager/env.h"
+#include "manager/secret_vault.h"
 #include "manager/store/store.h"
 #include "swarm/v1/dispatcher.pb.h"
 
@@ -67,7 +68,9 @@ class Dispatcher {
   virtual void SetUsageHandler(UsageHandler handler) { (void)handler; }
 };
 
-std::unique_ptr<Dispatcher> MakeDispatcher(const Env& env, Store& store);
+// `vault` opens the secrets of tasks; borrowed. Null: nodes get none.
+std::unique_ptr<Dispatcher> MakeDispatcher(const Env& env, Store& store,
+                                           const SecretVault* vault = nullptr);
 
 }  // namespace swarm::manager
 

@@ -13,8 +13,10 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "common/tls/sealed_box.h"
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/journal/journal.h"
+#include "manager/secret_vault.h"
 #include "manager/store/store.h"
 #include "tests/support/sim_loop.h"
 #include "tests/support/status_matchers.h"
@@ -113,6 +115,8 @@ class FakeAgent : public AgentStream {
     if (a.kind() == v1::Assignment::KIND_COMPLETE) {
       if (!in_complete) {
         holds.clear();
+        secrets.clear();
+        configs.clear();
         networks.clear();
         serving.clear();
       }
@@ -126,11 +130,22 @@ class FakeAgent : public AgentStream {
     if (a.has_networks() && !a.more() && acknowledges) {
       loop_.Post([this, done = sequence] { SayApplied(done); });
     }
+    for (const auto& s : a.secrets()) {
+      EXPECT_FALSE(secrets.count(s.secret_id())) << "a secret was sent twice";
+      secrets[s.secret_id()] = s.data();
+    }
+    for (const auto& c : a.configs()) {
+      EXPECT_FALSE(configs.count(c.config_id())) << "a config was sent twice";
+      configs[c.config_id()] = c.data();
+    }
     for (const auto& r : a.revisions()) revisions[r.id()] = r;
     for (const auto& t : a.tasks()) {
       EXPECT_TRUE(revisions.count(t.revision_id())) << "a task came before its revision";
       for (const auto& n : t.networks()) {
         EXPECT_TRUE(networks.count(n.network_id())) << "a task came before its network";
+      }
+      for (const auto& s : revisions[t.revision_id()].task().container().secrets()) {
+        EXPECT_TRUE(secrets.count(s.secret_id())) << "a task came before its secret";
       }
       holds[t.task_id()] = t;
     }
@@ -139,6 +154,8 @@ class FakeAgent : public AgentStream {
       EXPECT_EQ(revisions.erase(r), 1u);
       for (const auto& [task_id, t] : holds) EXPECT_NE(t.revision_id(), r);
     }
+    for (const auto& id : a.removed_secrets()) EXPECT_EQ(secrets.erase(id), 1u);
+    for (const auto& id : a.removed_configs()) EXPECT_EQ(configs.erase(id), 1u);
     ++assignments;
   }
 
@@ -168,6 +185,8 @@ class FakeAgent : public AgentStream {
   std::optional<absl::Status> closed_with;
   std::map<std::string, v1::TaskAssignment> holds;
   std::map<std::string, v1::Revision> revisions;
+  std::map<std::string, std::string> secrets;  // by id: what they hold
+  std::map<std::string, std::string> configs;
   std::map<std::string, v1::NodeNetwork> networks;
   std::map<std::string, bool> serving;  // tasks of its networks
   std::vector<v1::NetworkChanges> network_changes;
@@ -215,7 +234,7 @@ class DispatcherTest : public ::testing::Test {
     auto store = OpenStore(loop_, loop_, *journal_, {});
     ASSERT_OK(store);
     store_ = *std::move(store);
-    dispatcher_ = MakeDispatcher(env_, *store_);
+    dispatcher_ = MakeDispatcher(env_, *store_, &vault_);
     dispatcher_->Start();
   }
   void RestartManager() {
@@ -290,6 +309,7 @@ class DispatcherTest : public ::testing::Test {
   std::unique_ptr<Random> random_ = MakeSeededRandom(42);
   std::unique_ptr<WorkerPool> pool_ = MakeInlinePool();
   Env env_{loop_, loop_, *random_, *pool_};
+  SecretVault vault_{tls::MakeSealKey(*random_)};
   std::unique_ptr<SlowJournal> journal_ = std::make_unique<SlowJournal>(loop_);
   std::unique_ptr<Store> store_;
   std::unique_ptr<Dispatcher> dispatcher_;

@@ -172,6 +172,7 @@ bool FencingDispatcher::SendParts(Session& session) {
     v1::ManagerMessage message;
     *message.mutable_assignment() = session.parts.front();
     if (!session.stream->Send(std::move(message))) return false;
+    WipeContents(session.parts.front());
     session.parts.pop_front();
   }
   return true;

@@ -31,9 +31,10 @@ inline constexpr size_t kMaxSilentStreams = 4;
 
 class FencingDispatcher : public Dispatcher {
  public:
-  FencingDispatcher(const Env& env, Store& store)
+  FencingDispatcher(const Env& env, Store& store, const SecretVault* vault)
       : env_(env),
         store_(store),
+        contents_(store.view(), vault),
         liveness_(env.loop, [this](Id node, absl::Duration silent) { OnSilent(node, silent); }),
         told_version_(store.version()) {
     networks_.Load(store.view());
@@ -138,6 +139,7 @@ class FencingDispatcher : public Dispatcher {
 
   const Env env_;
   Store& store_;
+  const StoreContents contents_;
   NodeLiveness liveness_;
   std::unique_ptr<WatchHandle> watch_;
   LogFailureHandler on_log_failure_;

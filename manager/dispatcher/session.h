@@ -33,8 +33,13 @@ struct Session {
   static constexpr double kMessagesPerSecond = 100;
   static constexpr double kMessageBurst = 1'000;
 
-  Session(Dispatcher::SessionId id, Id node, std::string peer_addr, AgentStream& stream)
-      : id(id), node(node), peer_addr(std::move(peer_addr)), stream(&stream) {}
+  Session(Dispatcher::SessionId id, Id node, std::string peer_addr, AgentStream& stream,
+          const ContentSource& contents)
+      : id(id),
+        node(node),
+        peer_addr(std::move(peer_addr)),
+        stream(&stream),
+        assignment(contents) {}
 
   const Dispatcher::SessionId id;
   const Id node;

@@ -37,6 +37,8 @@ enum class JournalTable : uint8_t {
   kRestart = 6,
   kRequest = 7,
   kNetwork = 8,
+  kSecret = 9,
+  kConfig = 10,
 };
 
 struct Mutation {

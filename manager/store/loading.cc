@@ -44,6 +44,10 @@ std::string TableName(JournalTable table) {
       return "requests";
     case JournalTable::kNetwork:
       return "networks";
+    case JournalTable::kSecret:
+      return "secrets";
+    case JournalTable::kConfig:
+      return "configs";
   }
   return StrCat("table ", static_cast<int>(table));
 }
@@ -100,7 +104,7 @@ class Loader {
       case JournalTable::kNode:
         return TakeNode(record);
       case JournalTable::kService:
-        return TakeService(record);
+        return TakeNamed(record, "service", &Tables::GetServiceByName, &Tables::SetService);
       case JournalTable::kRevision:
         return TakeRevision(record);
       case JournalTable::kTask:
@@ -110,7 +114,11 @@ class Loader {
       case JournalTable::kRequest:
         return TakeRequest(record);
       case JournalTable::kNetwork:
-        return TakeNetwork(record);
+        return TakeNamed(record, "network", &Tables::GetNetworkByName, &Tables::SetNetwork);
+      case JournalTable::kSecret:
+        return TakeNamed(record, "secret", &Tables::GetSecretByName, &Tables::SetSecret);
+      case JournalTable::kConfig:
+        return TakeNamed(record, "config", &Tables::GetConfigByName, &Tables::SetConfig);
     }
     return Bad(record.table, record.key, "this program does not know the table");
   }
@@ -183,15 +191,18 @@ class Loader {
     return absl::OkStatus();
   }
 
-  absl::Status TakeService(const Mutation& record) {
-    auto service = std::make_shared<Service>();
-    RETURN_IF_ERROR(Parse(record, *service));
-    ASSIGN_OR_RETURN(Id id, KeyId(record, service->id()));
-    if (tables_.GetServiceByName(service->spec().name()) != nullptr) {
+  template <typename T>
+  absl::Status TakeNamed(const Mutation& record, std::string_view what,
+                         Ref<T> (Tables::*by_name)(std::string_view) const,
+                         Ref<T> (Tables::*set)(Id, Ref<T>)) {
+    auto object = std::make_shared<T>();
+    RETURN_IF_ERROR(Parse(record, *object));
+    ASSIGN_OR_RETURN(Id id, KeyId(record, object->id()));
+    if ((tables_.*by_name)(object->spec().name()) != nullptr) {
       return Bad(record.table, record.key,
-                 StrCat("a second service has the name \"", service->spec().name(), "\""));
+                 StrCat("a second ", what, " has the name \"", object->spec().name(), "\""));
     }
-    tables_.SetService(id, std::move(service));
+    (tables_.*set)(id, std::move(object));
     return absl::OkStatus();
   }
 
@@ -254,18 +265,6 @@ class Loader {
     return absl::OkStatus();
   }
 
-  absl::Status TakeNetwork(const Mutation& record) {
-    auto network = std::make_shared<Network>();
-    RETURN_IF_ERROR(Parse(record, *network));
-    ASSIGN_OR_RETURN(Id id, KeyId(record, network->id()));
-    if (tables_.GetNetworkByName(network->spec().name()) != nullptr) {
-      return Bad(record.table, record.key,
-                 StrCat("a second network has the name \"", network->spec().name(), "\""));
-    }
-    tables_.SetNetwork(id, std::move(network));
-    return absl::OkStatus();
-  }
-
   Tables& tables_;
   uint64_t reserved_ = 0;
   storage::v1::TaskRecord scratch_;
@@ -279,6 +278,8 @@ std::optional<std::string> Encode(const Ref<Node>& node) { return EncodeMessage(
 std::optional<std::string> Encode(const Ref<Service>& service) { return EncodeMessage(service); }
 std::optional<std::string> Encode(const Ref<Revision>& revision) { return EncodeMessage(revision); }
 std::optional<std::string> Encode(const Ref<Network>& network) { return EncodeMessage(network); }
+std::optional<std::string> Encode(const Ref<Secret>& secret) { return EncodeMessage(secret); }
+std::optional<std::string> Encode(const Ref<Config>& config) { return EncodeMessage(config); }
 std::optional<std::string> Encode(const Ref<Task>& task) {
   if (task == nullptr) return std::nullopt;
   return ToRecord(*task).SerializeAsString();

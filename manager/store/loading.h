@@ -21,6 +21,8 @@ std::optional<std::string> Encode(const Ref<Service>& service);
 std::optional<std::string> Encode(const Ref<Revision>& revision);
 std::optional<std::string> Encode(const Ref<Task>& task);
 std::optional<std::string> Encode(const Ref<Network>& network);
+std::optional<std::string> Encode(const Ref<Secret>& secret);
+std::optional<std::string> Encode(const Ref<Config>& config);
 
 std::string RestartKeyBytes(const Tables::RestartKey& key);
 

@@ -22,6 +22,13 @@ void EachFrom(const Map& map, const Id& first,
   }
 }
 
+// By its name in a table of what has names.
+template <typename Table>
+auto FindByName(const Table& table, std::string_view name) {
+  const auto found = table.by_name.find(name);
+  return found == table.by_name.end() ? nullptr : Find(table.by_id, found->second);
+}
+
 // Puts `value` under `key` or takes it out when null; the value that was there.
 template <typename Map>
 typename Map::mapped_type Exchange(Map& map, const Id& id, typename Map::mapped_type value) {
@@ -84,18 +91,25 @@ Ref<Node> Tables::SetNode(Id id, Ref<Node> node) {
   return Exchange(nodes_, id, std::move(node));
 }
 
-Ref<Service> Tables::SetService(Id id, Ref<Service> service) {
-  CHECK(readers_ == 0) << "write of a service inside an Each function";
-  Ref<Service> before = Exchange(services_, id, service);
-  Rename(services_by_name_, id, before, service);
+template <typename T>
+Ref<T> Tables::SetNamed(Named<T>& table, Id id, Ref<T> object) {
+  CHECK(readers_ == 0) << "write of " << id.ToString() << " inside an Each function";
+  Ref<T> before = Exchange(table.by_id, id, object);
+  Rename(table.by_name, id, before, object);
   return before;
 }
 
+Ref<Service> Tables::SetService(Id id, Ref<Service> service) {
+  return SetNamed(services_, id, std::move(service));
+}
 Ref<Network> Tables::SetNetwork(Id id, Ref<Network> network) {
-  CHECK(readers_ == 0) << "write of a network inside an Each function";
-  Ref<Network> before = Exchange(networks_, id, network);
-  Rename(networks_by_name_, id, before, network);
-  return before;
+  return SetNamed(networks_, id, std::move(network));
+}
+Ref<Secret> Tables::SetSecret(Id id, Ref<Secret> secret) {
+  return SetNamed(secrets_, id, std::move(secret));
+}
+Ref<Config> Tables::SetConfig(Id id, Ref<Config> config) {
+  return SetNamed(configs_, id, std::move(config));
 }
 
 Ref<Revision> Tables::SetRevision(Id id, Ref<Revision> revision) {
@@ -197,18 +211,23 @@ std::vector<Tables::RestartKey> Tables::RestartKeysOf(Id service) const {
 }
 
 Ref<Node> Tables::GetNode(Id id) const { return Find(nodes_, id); }
-Ref<Service> Tables::GetService(Id id) const { return Find(services_, id); }
 Ref<Task> Tables::GetTask(Id id) const { return Find(tasks_, id); }
-Ref<Network> Tables::GetNetwork(Id id) const { return Find(networks_, id); }
-
-Ref<Network> Tables::GetNetworkByName(std::string_view name) const {
-  const auto found = networks_by_name_.find(name);
-  return found == networks_by_name_.end() ? nullptr : Find(networks_, found->second);
-}
+Ref<Service> Tables::GetService(Id id) const { return Find(services_.by_id, id); }
+Ref<Network> Tables::GetNetwork(Id id) const { return Find(networks_.by_id, id); }
+Ref<Secret> Tables::GetSecret(Id id) const { return Find(secrets_.by_id, id); }
+Ref<Config> Tables::GetConfig(Id id) const { return Find(configs_.by_id, id); }
 
 Ref<Service> Tables::GetServiceByName(std::string_view name) const {
-  const auto found = services_by_name_.find(name);
-  return found == services_by_name_.end() ? nullptr : Find(services_, found->second);
+  return FindByName(services_, name);
+}
+Ref<Network> Tables::GetNetworkByName(std::string_view name) const {
+  return FindByName(networks_, name);
+}
+Ref<Secret> Tables::GetSecretByName(std::string_view name) const {
+  return FindByName(secrets_, name);
+}
+Ref<Config> Tables::GetConfigByName(std::string_view name) const {
+  return FindByName(configs_, name);
 }
 
 Ref<Revision> Tables::GetRevision(Id id) const {
@@ -242,7 +261,7 @@ void Tables::EachNode(absl::FunctionRef<bool(const Ref<Node>&)> each, Id first) 
 
 void Tables::EachService(absl::FunctionRef<bool(const Ref<Service>&)> each, Id first) const {
   Reading reading(*this);
-  EachFrom(services_, first, each);
+  EachFrom(services_.by_id, first, each);
 }
 
 void Tables::EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first) const {
@@ -252,7 +271,17 @@ void Tables::EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first) 
 
 void Tables::EachNetwork(absl::FunctionRef<bool(const Ref<Network>&)> each, Id first) const {
   Reading reading(*this);
-  EachFrom(networks_, first, each);
+  EachFrom(networks_.by_id, first, each);
+}
+
+void Tables::EachSecret(absl::FunctionRef<bool(const Ref<Secret>&)> each, Id first) const {
+  Reading reading(*this);
+  EachFrom(secrets_.by_id, first, each);
+}
+
+void Tables::EachConfig(absl::FunctionRef<bool(const Ref<Config>&)> each, Id first) const {
+  Reading reading(*this);
+  EachFrom(configs_.by_id, first, each);
 }
 
 void Tables::EachRevisionOfService(Id service,

@@ -40,6 +40,8 @@ class Tables : public View {
   Ref<Revision> SetRevision(Id id, Ref<Revision> revision);
   Ref<Task> SetTask(Id id, Ref<Task> task);
   Ref<Network> SetNetwork(Id id, Ref<Network> network);
+  Ref<Secret> SetSecret(Id id, Ref<Secret> secret);
+  Ref<Config> SetConfig(Id id, Ref<Config> config);
   std::optional<RestartHistory> SetRestartHistory(const RestartKey& key,
                                                   std::optional<RestartHistory> history);
   std::optional<Request> SetRequest(const std::string& request_id, std::optional<Request> request);
@@ -60,6 +62,10 @@ class Tables : public View {
   Ref<Task> GetTask(Id id) const override;
   Ref<Network> GetNetwork(Id id) const override;
   Ref<Network> GetNetworkByName(std::string_view name) const override;
+  Ref<Secret> GetSecret(Id id) const override;
+  Ref<Secret> GetSecretByName(std::string_view name) const override;
+  Ref<Config> GetConfig(Id id) const override;
+  Ref<Config> GetConfigByName(std::string_view name) const override;
   std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
                                                   Slot slot) const override;
   std::optional<Request> GetRequest(std::string_view request_id) const override;
@@ -68,6 +74,8 @@ class Tables : public View {
   void EachService(absl::FunctionRef<bool(const Ref<Service>&)> each, Id first) const override;
   void EachTask(absl::FunctionRef<bool(const Ref<Task>&)> each, Id first) const override;
   void EachNetwork(absl::FunctionRef<bool(const Ref<Network>&)> each, Id first) const override;
+  void EachSecret(absl::FunctionRef<bool(const Ref<Secret>&)> each, Id first) const override;
+  void EachConfig(absl::FunctionRef<bool(const Ref<Config>&)> each, Id first) const override;
   void EachRevisionOfService(Id service,
                              absl::FunctionRef<bool(const Ref<Revision>&)> each) const override;
   void EachTaskOfService(Id service, absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
@@ -75,7 +83,7 @@ class Tables : public View {
                       absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
   void EachTaskOfNode(Id node, absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
   size_t CountNodes() const override { return nodes_.size(); }
-  size_t CountServices() const override { return services_.size(); }
+  size_t CountServices() const override { return services_.by_id.size(); }
   size_t CountTasks() const override { return tasks_.size(); }
 
  private:
@@ -98,12 +106,20 @@ class Tables : public View {
     bool operator()(const Ref<Task>& a, const Ref<Task>& b) const { return a->id < b->id; }
   };
   using NameIndex = absl::btree_map<std::string, Id, std::less<>>;
+  // What has a name that no other of its kind has.
+  template <typename T>
+  struct Named {
+    absl::btree_map<Id, Ref<T>> by_id;
+    NameIndex by_name;
+  };
   struct RevisionEntry {
     Ref<Revision> record;
     Id service;
   };
   class Reading;
 
+  template <typename T>
+  Ref<T> SetNamed(Named<T>& table, Id id, Ref<T> object);
   void Index(const Ref<Task>& task);
   void Unindex(const Ref<Task>& task);
   void PointTasksAt(Id service, Id revision, const Ref<Revision>& record);
@@ -112,10 +128,10 @@ class Tables : public View {
   mutable int readers_ = 0;
   Ref<Cluster> cluster_;
   absl::btree_map<Id, Ref<Node>> nodes_;
-  absl::btree_map<Id, Ref<Service>> services_;
-  NameIndex services_by_name_;
-  absl::btree_map<Id, Ref<Network>> networks_;
-  NameIndex networks_by_name_;
+  Named<Service> services_;
+  Named<Network> networks_;
+  Named<Secret> secrets_;
+  Named<Config> configs_;
   absl::btree_map<Id, RevisionEntry> revisions_;
   absl::btree_set<std::pair<Id, Id>> revisions_by_service_;
   // The records in the table, so that a task that points at one need not parse its id; and tasks

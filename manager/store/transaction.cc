@@ -110,20 +110,40 @@ absl::Status Transaction::Put(Revision revision) {
   return absl::OkStatus();
 }
 
-absl::Status Transaction::Put(Network network) {
-  absl::StatusOr<Id> id = RecordId(network.id(), "network");
+template <typename T>
+absl::Status Transaction::PutNamed(JournalTable table, std::string_view what, T object,
+                                   const Ref<T>& namesake, Ref<T> (Tables::*get)(Id) const,
+                                   Ref<T> (Tables::*set)(Id, Ref<T>)) {
+  absl::StatusOr<Id> id = RecordId(object.id(), what);
   if (!id.ok()) return id.status();
-  const Ref<Network> namesake = tables_.GetNetworkByName(network.spec().name());
-  if (namesake != nullptr && namesake->id() != network.id()) {
+  if (namesake != nullptr && namesake->id() != object.id()) {
     return absl::AlreadyExistsError(
-        StrCat("network ", namesake->id(), " has the name \"", network.spec().name(), "\""));
+        StrCat(what, " ", namesake->id(), " has the name \"", object.spec().name(), "\""));
   }
-  const Ref<Network> before = tables_.GetNetwork(*id);
-  SetMeta(*network.mutable_meta(), before == nullptr ? nullptr : &before->meta());
-  auto after = std::make_shared<const Network>(std::move(network));
-  tables_.SetNetwork(*id, after);
-  Note(JournalTable::kNetwork, *id, before, std::move(after), true);
+  const Ref<T> before = (tables_.*get)(*id);
+  SetMeta(*object.mutable_meta(), before == nullptr ? nullptr : &before->meta());
+  auto after = std::make_shared<const T>(std::move(object));
+  (tables_.*set)(*id, after);
+  Note(table, *id, before, std::move(after), true);
   return absl::OkStatus();
+}
+
+absl::Status Transaction::Put(Network network) {
+  const Ref<Network> namesake = tables_.GetNetworkByName(network.spec().name());
+  return PutNamed(JournalTable::kNetwork, "network", std::move(network), namesake,
+                  &Tables::GetNetwork, &Tables::SetNetwork);
+}
+
+absl::Status Transaction::Put(Secret secret) {
+  const Ref<Secret> namesake = tables_.GetSecretByName(secret.spec().name());
+  return PutNamed(JournalTable::kSecret, "secret", std::move(secret), namesake, &Tables::GetSecret,
+                  &Tables::SetSecret);
+}
+
+absl::Status Transaction::Put(Config config) {
+  const Ref<Config> namesake = tables_.GetConfigByName(config.spec().name());
+  return PutNamed(JournalTable::kConfig, "config", std::move(config), namesake, &Tables::GetConfig,
+                  &Tables::SetConfig);
 }
 
 void Transaction::PutTask(Task task, bool durable) {
@@ -167,6 +187,16 @@ void Transaction::RemoveTask(Id id) {
 void Transaction::RemoveNetwork(Id id) {
   Ref<Network> before = tables_.SetNetwork(id, nullptr);
   if (before != nullptr) Note(JournalTable::kNetwork, id, std::move(before), Ref<Network>(), true);
+}
+
+void Transaction::RemoveSecret(Id id) {
+  Ref<Secret> before = tables_.SetSecret(id, nullptr);
+  if (before != nullptr) Note(JournalTable::kSecret, id, std::move(before), Ref<Secret>(), true);
+}
+
+void Transaction::RemoveConfig(Id id) {
+  Ref<Config> before = tables_.SetConfig(id, nullptr);
+  if (before != nullptr) Note(JournalTable::kConfig, id, std::move(before), Ref<Config>(), true);
 }
 
 void Transaction::PutRestartHistory(RestartHistory history) {
@@ -234,6 +264,8 @@ void Transaction::Undo() {
           if constexpr (std::is_same_v<T, Network>) {
             tables_.SetNetwork(noted->id, std::move(before));
           }
+          if constexpr (std::is_same_v<T, Secret>) tables_.SetSecret(noted->id, std::move(before));
+          if constexpr (std::is_same_v<T, Config>) tables_.SetConfig(noted->id, std::move(before));
         },
         noted->before);
   }

@@ -29,6 +29,8 @@ class Transaction : public WriteTx {
   absl::Status Put(Service service) override;
   absl::Status Put(Revision revision) override;
   absl::Status Put(Network network) override;
+  absl::Status Put(Secret secret) override;
+  absl::Status Put(Config config) override;
   void Put(Task task) override { PutTask(std::move(task), true); }
   void PutSoft(Task task) override { PutTask(std::move(task), false); }
   void PutSoft(Node node) override;
@@ -37,6 +39,8 @@ class Transaction : public WriteTx {
   void RemoveRevision(Id id) override;
   void RemoveTask(Id id) override;
   void RemoveNetwork(Id id) override;
+  void RemoveSecret(Id id) override;
+  void RemoveConfig(Id id) override;
   void PutRestartHistory(RestartHistory history) override;
   void RemoveRestartHistories(Id service) override;
   void RemoveRestartHistory(Id service, Id revision, Slot slot) override;
@@ -64,6 +68,10 @@ class Transaction : public WriteTx {
   };
 
   absl::Status PutNode(Node node, bool durable);
+  // Of a kind whose names are one object's alone.
+  template <typename T>
+  absl::Status PutNamed(JournalTable table, std::string_view what, T object, const Ref<T>& namesake,
+                        Ref<T> (Tables::*get)(Id) const, Ref<T> (Tables::*set)(Id, Ref<T>));
   void PutTask(Task task, bool durable);
   void SetMeta(v1::Meta& meta, const v1::Meta* before) const;
   void Note(JournalTable table, Id id, Any before, Any after, bool durable);

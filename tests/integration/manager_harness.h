@@ -31,7 +31,7 @@ class RunningManager {
   static absl::StatusOr<std::unique_ptr<RunningManager>> Start(manager::ManagerOptions options);
   ~RunningManager();
 
-  const manager::Manager::Addresses& addresses() const { return manager_->addresses(); }
+  manager::Manager::Addresses addresses() const { return manager_->addresses(); }
   EventLoop& loop() { return *loop_; }
 
  private:

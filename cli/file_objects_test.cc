@@ -1,0 +1,201 @@
+// `secret …`, `config …`, their flags and `swarm unlock…`, against fake daemons.
+#include <unistd.h>
+
+#include <fstream>
+
+#include "cli/fake_daemons.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace swarm::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+class FileObjectCommandsTest : public ::testing::Test {
+ protected:
+  // A command whose standard input is `input`.
+  int RunWith(const std::string& input, const std::vector<std::string>& args) {
+    int ends[2] = {-1, -1};
+    EXPECT_EQ(::pipe(ends), 0);
+    EXPECT_EQ(::write(ends[1], input.data(), input.size()), static_cast<ssize_t>(input.size()));
+    ::close(ends[1]);
+    world_.stdin_fd = ends[0];
+    const int code = world_.Run(args);
+    ::close(ends[0]);
+    world_.stdin_fd = -1;
+    return code;
+  }
+  std::string Deploy(const std::string& text, const std::vector<std::string>& flags = {}) {
+    console_.out.clear();
+    std::vector<std::string> args = {"stack", "deploy", "-c", "-", "shop"};
+    args.insert(args.begin() + 2, flags.begin(), flags.end());
+    EXPECT_EQ(RunWith(text, args), 0) << console_.err;
+    return console_.out;
+  }
+  const v1::ContainerSpec& Container(const std::string& service) {
+    for (const auto& [id, one] : cluster_.services) {
+      if (one.spec().name() == service) return one.spec().task().container();
+    }
+    static const v1::ContainerSpec none;
+    return none;
+  }
+
+  FakeWorld world_;
+  FakeCluster& cluster_ = world_.cluster;
+  FakeConsole& console_ = world_.console;
+};
+
+TEST_F(FileObjectCommandsTest, CreateTakesStandardInputOrAFile) {
+  EXPECT_EQ(RunWith("swordfish", {"secret", "create", "-l", "a=b", "pw", "-"}), 0);
+  EXPECT_EQ(console_.out, "pw-id\n");
+  EXPECT_EQ(cluster_.secrets.Find("pw")->spec().data(), "swordfish");
+  EXPECT_EQ(cluster_.secrets.Find("pw")->spec().labels().at("a"), "b");
+  const std::string path = ::testing::TempDir() + "/nginx.conf";
+  std::ofstream(path) << "worker 1;\n";
+  EXPECT_EQ(world_.Run({"config", "create", "--template-driver=golang", "nginx", path}), 0);
+  EXPECT_EQ(cluster_.configs.Find("nginx")->spec().data(), "worker 1;\n");
+  EXPECT_EQ(cluster_.configs.Find("nginx")->spec().template_driver(), "golang");
+  console_.err.clear();
+  EXPECT_EQ(world_.Run({"secret", "create", "x"}), 2);
+  EXPECT_THAT(console_.err, HasSubstr("FILE is missing; - is standard input"));
+}
+
+TEST_F(FileObjectCommandsTest, ListsInspectsAndRemoves) {
+  ASSERT_EQ(RunWith("one", {"config", "create", "b", "-"}), 0);
+  ASSERT_EQ(RunWith("two\n", {"config", "create", "a", "-"}), 0);
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"config", "ls", "--format", "{{.Name}}"}), 0);
+  EXPECT_EQ(console_.out, "a\nb\n");
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"config", "inspect", "--pretty", "a"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("Data:\ntwo\n"));
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"config", "inspect", "--format", "{{.Spec.Data}}", "b"}), 0);
+  EXPECT_EQ(console_.out, "b25l\n");
+  cluster_.configs.users["a"] = "web";
+  EXPECT_EQ(world_.Run({"config", "rm", "a", "b"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("in use by service \"web\""));
+  EXPECT_EQ(cluster_.configs.objects.size(), 1u);
+}
+
+constexpr char kStack[] = R"(
+services:
+  web:
+    image: busybox
+    secrets: [pw, {source: old, target: /etc/old, mode: 0400}]
+    configs: [{source: page}]
+secrets:
+  pw: {environment: PW, labels: [a=b]}
+  old: {external: true, name: legacy}
+  unused: {environment: PW}
+configs:
+  page: {content: "hello"}
+)";
+
+TEST_F(FileObjectCommandsTest, AStacksContentsAreMadeBeforeItsServicesWhichNameThemByContent) {
+  world_.variables["PW"] = "one";
+  EXPECT_EQ(RunWith(kStack, {"stack", "deploy", "-c", "-", "shop"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("secret legacy: the file says it is external, and there is "
+                                      "none; make it with swarmctl secret create legacy FILE"));
+  EXPECT_TRUE(cluster_.services.empty());
+  ASSERT_EQ(RunWith("x", {"secret", "create", "legacy", "-"}), 0);
+
+  const std::string pw = FakeContents<v1::Secret>::NameFor("shop_pw", "one");
+  EXPECT_THAT(Deploy(kStack), AllOf(HasSubstr("Creating secret " + pw + "\n"),
+                                    HasSubstr("Creating config shop_page-"),
+                                    Not(HasSubstr("unused"))));
+  const v1::ContainerSpec& container = Container("shop_web");
+  ASSERT_EQ(container.secrets_size(), 2);
+  EXPECT_EQ(container.secrets(0).secret_name(), pw);
+  EXPECT_EQ(container.secrets(0).secret_id(), pw + "-id");
+  EXPECT_EQ(container.secrets(0).file().name(), "pw");
+  EXPECT_EQ(container.secrets(1).secret_id(), "legacy-id");
+  EXPECT_EQ(container.secrets(1).file().mode(), 0400u);
+  EXPECT_EQ(container.configs(0).file().name(), "page");
+  EXPECT_EQ(cluster_.secrets.Find(pw)->spec().labels().at("swarm.stack.name"), "shop_pw");
+  EXPECT_EQ(cluster_.secrets.Find(pw)->spec().labels().at("a"), "b");
+
+  // Again: all is as it was. With another content: another object, and the service names it.
+  EXPECT_EQ(Deploy(kStack), "Service shop_web is unchanged\n");
+  world_.variables["PW"] = "two";
+  EXPECT_THAT(Deploy(kStack), AllOf(HasSubstr("Creating secret shop_pw-"),
+                                    HasSubstr("Updating service shop_web")));
+  EXPECT_EQ(Container("shop_web").secrets(0).secret_name(),
+            FakeContents<v1::Secret>::NameFor("shop_pw", "two"));
+  // The one before stays for a rollback; the one before that goes, unless something uses it.
+  EXPECT_NE(cluster_.secrets.Find(pw), nullptr);
+  world_.variables["PW"] = "three";
+  cluster_.secrets.users[pw] = "web";
+  EXPECT_THAT(Deploy(kStack), Not(HasSubstr("Removing")));
+  cluster_.secrets.users.clear();
+  EXPECT_THAT(Deploy(kStack), HasSubstr("Removing secret " + pw + "\n"));
+  EXPECT_EQ(cluster_.secrets.Find(pw), nullptr);
+  EXPECT_EQ(cluster_.secrets.objects.size(), 3u);  // three, two, legacy
+}
+
+TEST_F(FileObjectCommandsTest, PruneAndRemovalTakeTheContentsAlong) {
+  world_.variables["PW"] = "one";
+  ASSERT_EQ(RunWith("x", {"secret", "create", "legacy", "-"}), 0);
+  Deploy(kStack);
+  const std::string bare = "services: {web: {image: busybox}}\n";
+  Deploy(bare);
+  EXPECT_EQ(cluster_.configs.objects.size(), 1u);
+  EXPECT_THAT(Deploy(bare, {"--prune"}), HasSubstr("Removing config shop_page-"));
+  EXPECT_TRUE(cluster_.configs.objects.empty());
+  Deploy(kStack);
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 0) << console_.err;
+  EXPECT_THAT(console_.out, HasSubstr("Removing secret shop_pw-"));
+  EXPECT_EQ(cluster_.secrets.objects.size(), 1u);  // legacy, which is not the stack's
+}
+
+TEST_F(FileObjectCommandsTest, BadContentsOfAStackNameTheirPlace) {
+  const std::pair<std::string, const char*> cases[] = {
+      {"    secrets: [gone]\n", "stdin:4: services.web.secrets[0]: the secret gone is not declared"},
+      {"    secrets: [{target: x}]\n", "services.web.secrets[0]: needs source"},
+      {"    secrets: [{source: a, mod: 1}]\nsecrets: {a: {environment: A}}\n", "did you mean mode?"},
+      {"    secrets: [{source: a, mode: rw}]\nsecrets: {a: {environment: A}}\n",
+       "services.web.secrets[0]: mode \"rw\" is no permissions"},
+      {"secrets: {a: {}}\n", "secrets.a: needs one of file, environment and external"},
+      {"configs: {a: {content: x, file: y}}\n", "configs.a: has more than one of file, environment"},
+      {"secrets: {a: {content: x}}\n", "secrets.a.content: unknown key"},
+      {"secrets: {a: {environment: NOT_SET}}\n", "secrets.a.environment: the variable NOT_SET is"},
+      {"secrets: {a: {file: /none/such}}\n", "secrets.a.file: /none/such: "},
+      {"configs: {a: {external: true, file: y}}\n", "configs.a.file: an external one is as it is"},
+      {"configs: {a: {content: x, labels: {swarm.stack.name: y}}}\n", "is reserved"},
+  };
+  for (const auto& [lines, message] : cases) {
+    console_.err.clear();
+    EXPECT_EQ(RunWith("services:\n  web:\n    image: busybox\n" + lines,
+                      {"stack", "deploy", "-c", "-", "shop"}),
+              1)
+        << lines;
+    EXPECT_THAT(console_.err, HasSubstr(message)) << lines;
+  }
+  EXPECT_TRUE(cluster_.services.empty());
+}
+
+TEST_F(FileObjectCommandsTest, AutolockShowsItsKeyAndUnlockTakesIt) {
+  EXPECT_EQ(world_.Run({"swarm", "unlock-key"}), 1);
+  EXPECT_EQ(world_.Run({"swarm", "update", "--autolock"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("Swarm updated."), HasSubstr("SWMKEY-1-old")));
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"swarm", "unlock-key", "-q"}), 0);
+  EXPECT_EQ(console_.out, "SWMKEY-1-old\n");
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"swarm", "unlock-key", "--rotate"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("SWMKEY-1-new"));
+  console_.err.clear();
+  EXPECT_EQ(RunWith("x\n", {"swarm", "unlock"}), 1);
+  EXPECT_EQ(console_.err, "error: this manager is not locked\n");
+  cluster_.is_locked = true;
+  EXPECT_EQ(RunWith("SWMKEY-1-old\n", {"swarm", "unlock"}), 1);
+  EXPECT_EQ(RunWith("SWMKEY-1-new\n", {"swarm", "unlock"}), 0);
+}
+
+}  // namespace
+}  // namespace swarm::cli

@@ -1,0 +1,47 @@
+// The secrets and configs of a stack: made before its services, which then name them by what they
+// hold, and removed when nothing wants them any more. One thread.
+#ifndef SWARM_CLI_STACK_FILES_H_
+#define SWARM_CLI_STACK_FILES_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cli/app.h"
+#include "cli/compose/stack.h"
+
+namespace swarm::cli {
+
+// What a stack has in the cluster.
+struct StackContents {
+  std::vector<v1::Secret> secrets;
+  std::vector<v1::Config> configs;
+  bool empty() const { return secrets.empty() && configs.empty(); }
+};
+
+// Those with the stack's label. A manager of before there were any has none.
+absl::StatusOr<StackContents> ContentsOfStack(ManagerClient& manager, const std::string& stack);
+
+// External ones are looked for first: by their name, else as what another stack has under it, the
+// newest. Then the stack's own are made, where what they hold is new, and every reference of
+// `file`'s services gets the id and name of the object that it means.
+absl::Status MakeContents(Invocation& in, ManagerClient& manager, const std::string& stack,
+                          compose::Stack& file);
+
+// As MakeContents, and makes nothing: references get the names that they would have, and ids where
+// the objects are there already. What would be made or is missing: a line for each.
+absl::StatusOr<std::vector<std::string>> PlanContents(ManagerClient& manager, compose::Stack& file);
+
+// What the file does not mean any more: of each name that it still has one is kept, the newest, so
+// that a rollback finds it; of names that left the file all, if `prune`. What is in use stays
+// without a word: the next deploy looks again.
+absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const std::string& stack,
+                               const compose::Stack& file, bool prune);
+
+// As RemoveNetworks.
+absl::Status RemoveContents(Invocation& in, ManagerClient& manager, const StackContents& contents,
+                            bool leave_used);
+
+}  // namespace swarm::cli
+
+#endif  // SWARM_CLI_STACK_FILES_H_
