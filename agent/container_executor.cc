@@ -2,8 +2,10 @@
 
 #include <signal.h>
 
+#include <set>
 #include <utility>
 
+#include "agent/container_mounts.h"
 #include "agent/file_mount.h"
 #include "agent/health/health_check.h"
 #include "agent/on_pool.h"
@@ -44,10 +46,20 @@ absl::Status PullAndUnpack(ImageStore& images, const v1::Revision& revision,
 struct Surroundings {
   Runtime& runtime;
   ImageStore& images;
+  VolumeStore* volumes;  // may be null
   NodeFacts facts;
   TaskContents contents;
   std::string files_folder;
 };
+
+void LogIfBad(const absl::Status& status, const std::string& task_id) {
+  if (status.ok()) return;
+  LogWarning(kComponent, StrCat("release volumes of task ", task_id, ": ", status.message()));
+}
+
+absl::Status ReleaseVolumes(VolumeStore* volumes, const std::string& task_id) {
+  return volumes == nullptr ? absl::OkStatus() : volumes->Release(task_id);
+}
 
 OciConfigInput ConfigInputOf(const TaskSpecOnNode& task, const NodeFacts& facts,
                              const JoinedNetworks& joined) {
@@ -68,12 +80,21 @@ OciConfigInput ConfigInputOf(const TaskSpecOnNode& task, const NodeFacts& facts,
 absl::Status PrepareContainer(const Surroundings& around, const TaskSpecOnNode& task,
                               const JoinedNetworks& joined) {
   Runtime& runtime = around.runtime;
+  const v1::ContainerSpec& container = task.revision->task().container();
   ASSIGN_OR_RETURN(UnpackedImage image, around.images.Unpack(task.revision->image_digest()));
+  ASSIGN_OR_RETURN(const ImageConfig config, ParseImageConfig(image.config_json));
+  // What an agent before us, or another boot, left half-made under this name.
+  if (runtime.State(task.task_id).ok()) {
+    RETURN_IF_ERROR(runtime.Remove(task.task_id));
+    RETURN_IF_ERROR(ReleaseVolumes(around.volumes, task.task_id));
+  }
   OciConfigInput input = ConfigInputOf(task, around.facts, joined);
   input.image_config_json = std::move(image.config_json);
+  ASSIGN_OR_RETURN(input.devices, FindDevices(container));
+  ASSIGN_OR_RETURN(input.mounts,
+                   SettleMounts(around.volumes, task, {config.volumes, image.lower_dirs}));
   ASSIGN_OR_RETURN(const std::vector<TaskFile> files,
-                   PlanTaskFiles(task.revision->task().container(), around.contents,
-                                 TemplateValuesFor(input)));
+                   PlanTaskFiles(container, around.contents, TemplateValuesFor(input)));
   // Of the host for as long as the container takes it over.
   ASSIGN_OR_RETURN(const FileMount mount,
                    FileMount::Make(around.files_folder, task.task_id, files));
@@ -86,13 +107,9 @@ absl::Status PrepareContainer(const Surroundings& around, const TaskSpecOnNode& 
     spec.kept_fds = {joined.sockets.udp.get(), joined.sockets.tcp.get()};
   }
   spec.image_digest = task.revision->image_digest();
-  ASSIGN_OR_RETURN(const ImageConfig config, ParseImageConfig(input.image_config_json));
-  if (const auto check = EffectiveHealthCheck(task.revision->task().container().health_check(),
-                                              config.health_check)) {
+  if (const auto check = EffectiveHealthCheck(container.health_check(), config.health_check)) {
     spec.note = check->SerializeAsString();
   }
-  // What an agent before us, or another boot, left half-made under this name.
-  if (runtime.State(spec.id).ok()) RETURN_IF_ERROR(runtime.Remove(spec.id));
   return runtime.Prepare(spec);
 }
 
@@ -237,11 +254,14 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
   }
   OnPool<absl::StatusOr<JoinedNetworks>>(
       env_.loop, env_.pool,
-      [around = Surroundings{runtime_, images_, facts_, *std::move(contents), files_folder_}, task,
-       join = std::move(join), leave = PlanLeave()]() mutable -> absl::StatusOr<JoinedNetworks> {
+      [around =
+           Surroundings{runtime_, images_, volumes_, facts_, *std::move(contents), files_folder_},
+       task, join = std::move(join),
+       leave = PlanLeave()]() mutable -> absl::StatusOr<JoinedNetworks> {
         ASSIGN_OR_RETURN(JoinedNetworks joined, join());
         const absl::Status prepared = PrepareContainer(around, task, joined);
         if (prepared.ok()) return joined;
+        LogIfBad(ReleaseVolumes(around.volumes, task.task_id), task.task_id);
         if (!task.networks.empty()) leave(task.task_id).IgnoreError();
         return prepared;
       },
@@ -249,6 +269,9 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
         if (*alive && !joined.ok() && !task.networks.empty()) networks_->StopServing(task.task_id);
         if (*alive && joined.ok() && !task.networks.empty()) {
           networks_->Serve(task, std::move(joined->sockets));
+        }
+        if (*alive && volumes_changed_ && UsesNamedVolumes(task.revision->task().container())) {
+          volumes_changed_();
         }
         done(joined.status());
       });
@@ -320,8 +343,9 @@ void ContainerExecutor::Remove(const std::string& task_id, Done done) {
   releases_.Withdraw(task_id);
   if (networks_ != nullptr) networks_->StopServing(task_id);  // also of one that never started
   Run(
-      [&runtime = runtime_, task_id, leave = PlanLeave()]() -> absl::Status {
+      [&runtime = runtime_, volumes = volumes_, task_id, leave = PlanLeave()]() -> absl::Status {
         RETURN_IF_ERROR(runtime.Remove(task_id));
+        RETURN_IF_ERROR(ReleaseVolumes(volumes, task_id));
         return leave(task_id);
       },
       std::move(done));
@@ -331,10 +355,16 @@ void ContainerExecutor::Inventory(
     absl::AnyInvocable<void(absl::StatusOr<std::vector<FoundContainer>>)> done) {
   OnPool<absl::StatusOr<std::vector<FoundContainer>>>(
       env_.loop, env_.pool,
-      [&runtime = runtime_]() -> absl::StatusOr<std::vector<FoundContainer>> {
+      [&runtime = runtime_, volumes = volumes_]() -> absl::StatusOr<std::vector<FoundContainer>> {
         ASSIGN_OR_RETURN(std::vector<RuntimeContainer> containers, runtime.List());
         std::vector<FoundContainer> found;
-        for (const RuntimeContainer& container : containers) found.push_back(ToFound(container));
+        std::set<std::string> ids;
+        for (const RuntimeContainer& container : containers) {
+          found.push_back(ToFound(container));
+          ids.insert(container.id);
+        }
+        // Of tasks whose containers are gone: they ended with another agent, or another boot.
+        if (volumes != nullptr) LogIfBad(volumes->ReleaseAllBut(ids), "of before");
         return found;
       },
       [this, alive = alive_, done = std::move(done)](auto found) mutable {
@@ -391,8 +421,9 @@ void ContainerExecutor::AskForExit(const std::string& task_id) {
 void ContainerExecutor::Release(const std::string& task_id) {
   releases_.Add(task_id, [this, task_id] {
     Run(
-        [&runtime = runtime_, task_id, leave = PlanLeave()]() -> absl::Status {
+        [&runtime = runtime_, volumes = volumes_, task_id, leave = PlanLeave()]() -> absl::Status {
           RETURN_IF_ERROR(runtime.Release(task_id));
+          RETURN_IF_ERROR(ReleaseVolumes(volumes, task_id));
           return leave(task_id);
         },
         [this, alive = alive_, task_id](absl::Status status) {

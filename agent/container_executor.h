@@ -20,6 +20,7 @@
 #include "agent/runtime/runtime.h"
 #include "agent/task_networks.h"
 #include "agent/verb_queue.h"
+#include "agent/volume/volume_store.h"
 #include "common/backoff.h"
 #include "common/unique_fd.h"
 
@@ -45,6 +46,12 @@ class ContainerExecutor : public Executor {
   void SetContents(const ContentBook* contents, std::string folder) {
     contents_ = contents;
     files_folder_ = std::move(folder);
+  }
+  // Borrowed; before the first task. Without, a task that needs a volume is refused. `changed` is
+  // called on the loop when a volume may have been made.
+  void SetVolumes(VolumeStore* volumes, std::function<void()> changed) {
+    volumes_ = volumes;
+    volumes_changed_ = std::move(changed);
   }
   // For containers prepared from now on.
   void SetNode(NodeFacts facts) { facts_ = std::move(facts); }
@@ -99,6 +106,8 @@ class ContainerExecutor : public Executor {
   TaskNetworks* networks_ = nullptr;
   const ContentBook* contents_ = nullptr;
   std::string files_folder_;
+  VolumeStore* volumes_ = nullptr;
+  std::function<void()> volumes_changed_;
   NodeFacts facts_;
   std::function<void()> images_changed_;
   std::map<std::string, std::shared_ptr<Transfer>> transfers_;  // by digest

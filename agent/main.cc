@@ -274,11 +274,11 @@ absl::StatusOr<v1::IssueNodeCertificateResponse> RenewOverGrpc(const std::string
 }
 
 // What lives on the loop. Made and destroyed there, while the pools still work: what their work
-// borrows (runtime, images, identities) belongs to Run and outlives them.
+// borrows (runtime, images, volumes, identities) belongs to Run and outlives them.
 struct Rooms {
   Rooms(const Env& env, WorkerPool& transfers, WorkerPool& probes, WorkerPool& call_threads,
         const Flags& flags, NodeOptions options, NodeNetworksOptions network_options,
-        Runtime& runtime, ImageStore& images, IdentityStore& identities)
+        Runtime& runtime, ImageStore& images, VolumeStore& volumes, IdentityStore& identities)
       : tls(std::make_shared<edge::TlsSource>(edge::TlsMaterial{})),
         database(MakeSqliteTaskDatabase(env.loop, flags.state_dir + "/tasks.db")),
         executor(env, transfers, runtime, images),
@@ -291,8 +291,7 @@ struct Rooms {
         calls(MakeGrpcCallConnector(env.loop, tls, [this] { return node.current_manager(); })),
         node(env,
              {runtime, images, executor, worker, *sessions, *logs, *calls, call_threads, identities,
-              &usage, &networks,
-              &contents},
+              &usage, &networks, &contents, &volumes},
              std::move(options)),
         supervisor(env, ManagerOptions(flags)),
         renewal(
@@ -409,6 +408,7 @@ absl::Status Run(Flags flags) {
   image_options.registry.ca_file = flags.registry_ca;
   image_options.registry.insecure_registries = flags.insecure_registries;
   ASSIGN_OR_RETURN(auto images, OpenImageStore(image_options));
+  ASSIGN_OR_RETURN(auto volumes, VolumeStore::Open(flags.state_dir + "/volumes", *clock));
 
   auto pool = MakeThreadPool("agent-pool", kPoolThreads, kPoolQueue);
   auto transfers = MakeThreadPool("agent-transfer", kTransferThreads, kTransferQueue);
@@ -420,7 +420,8 @@ absl::Status Run(Flags flags) {
   std::unique_ptr<Rooms> rooms;
   OnLoop(*loop, [&] {
     rooms = std::make_unique<Rooms>(env, *transfers, *probes, *calls, flags, std::move(options),
-                                    std::move(network_options), *runtime, *images, identities);
+                                    std::move(network_options), *runtime, *images, *volumes,
+                                    identities);
   });
   absl::Status result = StartNode(*loop, *rooms);
   if (result.ok()) {

@@ -14,6 +14,8 @@ namespace swarm::agent {
 namespace {
 
 constexpr char kComponent[] = "node";
+constexpr absl::Duration kVolumeRetry = absl::Milliseconds(200);
+constexpr absl::Duration kVolumePatience = absl::Seconds(10);  // the manager has more
 constexpr absl::Duration kHostFactsPeriod = absl::Seconds(10);
 
 std::vector<v1::NodeImage> ListImages(const ImageStore& store) {
@@ -40,6 +42,9 @@ Node::Node(const Env& env, NodeParts parts, NodeOptions options)
              parts_.runtime) {
   parts_.worker.OnReport([this](const v1::TaskReport& report) { OnReport(report); });
   parts_.executor.OnImagesChanged([this] { RefreshImages(); });
+  parts_.executor.SetVolumes(parts_.volumes, [this] {
+    if (session_ != nullptr) session_->DescriptionChanged();
+  });
   if (parts_.networks == nullptr) return;
   doctor_ =
       std::make_unique<NetworkDoctor>(env_, *parts_.networks, [this](v1::NetworkDiagnosis piece) {
@@ -53,6 +58,7 @@ Node::~Node() {
   env_.loop.Cancel(host_facts_timer_);
   parts_.worker.OnReport(nullptr);
   parts_.executor.OnImagesChanged(nullptr);
+  parts_.executor.SetVolumes(parts_.volumes, nullptr);
 }
 
 void Node::Start(absl::AnyInvocable<void(absl::Status)> ready) {
@@ -202,7 +208,26 @@ v1::NodeDescription Node::Description() {
     description.add_features(StrCat("macvlan:", link));
   }
   for (const IpPrefix& route : host_facts_.routes) description.add_routes(route.ToString());
+  DescribeVolumes(description);
   return description;
+}
+
+// Those with names. What is beyond the limit is on the node all the same; the manager does not know
+// of it when it places tasks.
+void Node::DescribeVolumes(v1::NodeDescription& description) const {
+  constexpr size_t kMostBytes = 256 << 10;
+  if (parts_.volumes == nullptr) return;
+  size_t bytes = 0;
+  for (v1::NodeVolume& volume : parts_.volumes->List()) {
+    if (volume.anonymous()) continue;
+    bytes += volume.ByteSizeLong();
+    if (bytes > kMostBytes) {
+      LogWarning(kComponent, StrCat("the manager is told of ", description.volumes_size(),
+                                    " volumes only: there are too many"));
+      return;
+    }
+    *description.add_volumes() = std::move(volume);
+  }
 }
 
 std::vector<v1::TaskReport> Node::Reports() { return parts_.worker.Reports(); }
@@ -300,6 +325,33 @@ void Node::OnDiagnose(const v1::DiagnoseNetworks& request) {
 }
 
 void Node::OnOpenStream(const v1::OpenStream& request) { calls_.Begin(request); }
+
+void Node::OnRemoveVolume(const v1::RemoveVolume& request) {
+  RemoveVolume(request, session_->generation(), env_.loop.Now() + kVolumePatience);
+}
+
+// A task that has just ended may hold it for a moment longer. The manager hears first that the
+// volume is not there any more, and then the answer.
+void Node::RemoveVolume(const v1::RemoveVolume& request, uint64_t generation,
+                        absl::Duration deadline) {
+  const auto answer = [this, alive = alive_, request, generation,
+                       deadline](const absl::Status& status) {
+    if (!*alive || session_ == nullptr || session_->generation() != generation) return;
+    if (absl::IsFailedPrecondition(status) && env_.loop.Now() < deadline) {
+      env_.loop.RunAfter(kVolumeRetry, [this, alive, request, generation, deadline] {
+        if (*alive) RemoveVolume(request, generation, deadline);
+      });
+      return;
+    }
+    session_->DescriptionChanged();
+    session_->SendVolumeRemoved(request.removal_id(),
+                                status.ok() ? "" : std::string(status.message()));
+  };
+  if (parts_.volumes == nullptr) return answer(absl::OkStatus());
+  OnPool<absl::Status>(
+      env_.loop, env_.pool,
+      [volumes = parts_.volumes, name = request.name()] { return volumes->Remove(name); }, answer);
+}
 
 void Node::OnFenced(const std::string& reason) {
   publisher_.StopAll();

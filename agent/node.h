@@ -29,6 +29,7 @@
 #include "agent/runtime/runtime.h"
 #include "agent/session.h"
 #include "agent/usage/usage_sampler.h"
+#include "agent/volume/volume_store.h"
 #include "agent/worker.h"
 #include "swarm/v1/node_local.pb.h"
 
@@ -58,6 +59,7 @@ struct NodeParts {
   UsageSampler* usage = nullptr;     // null: heartbeats say nothing of it
   NodeNetworks* networks = nullptr;  // null: this node has none
   ContentBook* contents = nullptr;   // null: no task mounts secrets or configs
+  VolumeStore* volumes = nullptr;    // likewise
 };
 
 class Node : private SessionHost, private LogHost, private CallHost {
@@ -103,6 +105,7 @@ class Node : private SessionHost, private LogHost, private CallHost {
   void OnLogRequest(const v1::LogRequest& request) override;
   void OnDiagnose(const v1::DiagnoseNetworks& request) override;
   void OnOpenStream(const v1::OpenStream& request) override;
+  void OnRemoveVolume(const v1::RemoveVolume& request) override;
   void OnFenced(const std::string& reason) override;
   void OnRemoved() override;
   // CallHost.
@@ -117,6 +120,8 @@ class Node : private SessionHost, private LogHost, private CallHost {
 
   // Links and routes of the host, which come and go; again every kHostFactsPeriod.
   void FollowHostFacts();
+  void RemoveVolume(const v1::RemoveVolume& request, uint64_t generation, absl::Duration deadline);
+  void DescribeVolumes(v1::NodeDescription& description) const;
   // Before the tasks that use them.
   void ApplyNetworks(const v1::Assignment& assignment);
   std::set<std::string> LivingTasks() const;

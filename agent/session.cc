@@ -199,6 +199,8 @@ void Session::OnMessage(v1::ManagerMessage message) {
       return host_.OnDiagnose(message.diagnose());
     case v1::ManagerMessage::kOpenStream:
       return host_.OnOpenStream(message.open_stream());
+    case v1::ManagerMessage::kRemoveVolume:
+      return host_.OnRemoveVolume(message.remove_volume());
     case v1::ManagerMessage::kProbe: {
       v1::AgentMessage reply;
       reply.mutable_probe_reply()->set_nonce(message.probe().nonce());
@@ -209,7 +211,6 @@ void Session::OnMessage(v1::ManagerMessage message) {
       return OnRemoved();
     case v1::ManagerMessage::kConfig:
       return OnConfig(message.config());
-    case v1::ManagerMessage::kRemoveVolume:
     case v1::ManagerMessage::KIND_NOT_SET:
       return;  // of a newer manager
   }
@@ -344,6 +345,14 @@ void Session::SendStreamFailure(const std::string& stream_id, const std::string&
   v1::AgentMessage message;
   message.mutable_stream_failure()->set_stream_id(stream_id);
   message.mutable_stream_failure()->set_error(error);
+  Send(std::move(message));
+}
+
+void Session::SendVolumeRemoved(const std::string& removal_id, const std::string& error) {
+  if (!confirmed_) return;
+  v1::AgentMessage message;
+  message.mutable_volume_removed()->set_removal_id(removal_id);
+  message.mutable_volume_removed()->set_error(error);
   Send(std::move(message));
 }
 

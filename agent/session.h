@@ -70,6 +70,8 @@ class SessionHost {
   // To be answered by SendDiagnosis.
   virtual void OnDiagnose(const v1::DiagnoseNetworks& request) = 0;
   virtual void OnOpenStream(const v1::OpenStream& /*request*/) {}
+  // Answered by SendVolumeRemoved.
+  virtual void OnRemoveVolume(const v1::RemoveVolume& /*request*/) {}
   // Another agent holds this identity: stop the containers. Called each time it is said again.
   virtual void OnFenced(const std::string& reason) = 0;
   // The node is no part of the cluster any more; the session has stopped for good.
@@ -113,6 +115,7 @@ class Session : private SessionStreamListener {
   // To whom is not there just now: dropped, since who asked has given up by then.
   void SendDiagnosis(v1::NetworkDiagnosis piece);
   void SendStreamFailure(const std::string& stream_id, const std::string& error);
+  void SendVolumeRemoved(const std::string& removal_id, const std::string& error);
 
   State state() const { return state_; }
   // Why it is not active; empty when it is.

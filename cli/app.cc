@@ -41,9 +41,9 @@ absl::StatusOr<std::string> ReadAll(int fd, size_t limit) {
 const std::vector<Command>& AllCommands() {
   static const std::vector<Command>& all = *[] {
     auto* commands = new std::vector<Command>;
-    for (auto* group : {&SwarmCommands, &NodeCommands, &ServiceCommands, &StackCommands,
-                        &NetworkCommands, &SecretCommands, &ConfigCommands,
-                        &ImageCommands, &SystemCommands}) {
+    for (auto* group :
+         {&SwarmCommands, &NodeCommands, &ServiceCommands, &StackCommands, &NetworkCommands,
+          &SecretCommands, &ConfigCommands, &ImageCommands, &SystemCommands}) {
       for (Command& command : group()) commands->push_back(std::move(command));
     }
     return commands;
@@ -213,6 +213,17 @@ absl::StatusOr<std::vector<v1::Config>> ListAllConfigs(ManagerClient& manager,
     page.set_page_token(answer.next_page_token());
   } while (!page.page_token().empty());
   return configs;
+}
+
+absl::StatusOr<std::vector<v1::Volume>> ListAllVolumes(ManagerClient& manager) {
+  std::vector<v1::Volume> volumes;
+  v1::ListVolumesRequest page;
+  do {
+    ASSIGN_OR_RETURN(v1::ListVolumesResponse answer, manager.ListVolumes(page));
+    for (v1::Volume& volume : *answer.mutable_volumes()) volumes.push_back(std::move(volume));
+    page.set_page_token(answer.next_page_token());
+  } while (!page.page_token().empty());
+  return volumes;
 }
 
 absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,

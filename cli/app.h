@@ -47,6 +47,7 @@ std::vector<Command> StackCommands();
 std::vector<Command> NetworkCommands();
 std::vector<Command> SecretCommands();
 std::vector<Command> ConfigCommands();
+std::vector<Command> VolumeCommands();
 std::vector<Command> ImageCommands();
 std::vector<Command> SystemCommands();
 const std::vector<Command>& AllCommands();
@@ -99,10 +100,11 @@ absl::StatusOr<std::vector<v1::Service>> ListAllServices(
 absl::StatusOr<std::vector<v1::Node>> ListAllNodes(ManagerClient& manager);
 absl::StatusOr<std::vector<v1::Network>> ListAllNetworks(
     ManagerClient& manager, const v1::ListNetworksRequest& request = {});
-absl::StatusOr<std::vector<v1::Secret>> ListAllSecrets(
-    ManagerClient& manager, const v1::ListSecretsRequest& request = {});
-absl::StatusOr<std::vector<v1::Config>> ListAllConfigs(
-    ManagerClient& manager, const v1::ListConfigsRequest& request = {});
+absl::StatusOr<std::vector<v1::Secret>> ListAllSecrets(ManagerClient& manager,
+                                                       const v1::ListSecretsRequest& request = {});
+absl::StatusOr<std::vector<v1::Config>> ListAllConfigs(ManagerClient& manager,
+                                                       const v1::ListConfigsRequest& request = {});
+absl::StatusOr<std::vector<v1::Volume>> ListAllVolumes(ManagerClient& manager);
 absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,
                                                    const v1::ListTasksRequest& request);
 

@@ -95,6 +95,11 @@ class ManagerClient {
   virtual absl::StatusOr<v1::Config> UpdateConfig(const v1::UpdateConfigRequest&) = 0;
   // FailedPrecondition: something uses it.
   virtual absl::StatusOr<v1::DeleteConfigResponse> DeleteConfig(const v1::DeleteConfigRequest&) = 0;
+  virtual absl::StatusOr<v1::Volume> CreateVolume(const v1::CreateVolumeRequest&) = 0;
+  virtual absl::StatusOr<v1::Volume> GetVolume(const v1::GetVolumeRequest&) = 0;
+  virtual absl::StatusOr<v1::ListVolumesResponse> ListVolumes(const v1::ListVolumesRequest&) = 0;
+  // Waits for the nodes that hold it. FailedPrecondition: something uses it.
+  virtual absl::StatusOr<v1::DeleteVolumeResponse> DeleteVolume(const v1::DeleteVolumeRequest&) = 0;
   virtual absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest&) = 0;
   virtual absl::StatusOr<v1::ListTasksResponse> ListTasks(const v1::ListTasksRequest&) = 0;
   virtual absl::StatusOr<v1::VersionInfo> GetVersion(const v1::GetVersionRequest&) = 0;

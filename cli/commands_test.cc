@@ -42,10 +42,8 @@ class CommandsTest : public ::testing::Test {
 // -------------------------------------------------------------------------------------- usage
 
 TEST_F(CommandsTest, RefusesWhatIsNotBuiltByNameWithExitCode2) {
-  EXPECT_EQ(world_.Run({"service", "create", "--mount", "a:/b", "nginx"}), 2);
-  EXPECT_EQ(console_.err, "error: --mount is not built yet\n");
-  EXPECT_EQ(world_.Run({"volume", "ls"}), 2);
-  EXPECT_EQ(console_.err, "error: volumes are not built yet\n");
+  EXPECT_EQ(world_.Run({"service", "create", "--memory-swap", "1g", "nginx"}), 2);
+  EXPECT_EQ(console_.err, "error: --memory-swap is not built yet\n");
   EXPECT_EQ(world_.Run({"node", "promote", "x"}), 2);
   EXPECT_EQ(console_.err, "error: swarmctl node promote is not built yet\n");
   EXPECT_THAT(cluster_.writes, IsEmpty());
@@ -218,10 +216,10 @@ TEST_F(CommandsTest, EveryFlagOfTheSemanticsIsKnown) {
 
 TEST_F(CommandsTest, HelpListsOnlyWhatIsBuilt) {
   EXPECT_EQ(world_.Run({"service", "create", "--help"}), 0);
-  EXPECT_THAT(console_.out, AllOf(HasSubstr("--replicas NUMBER"), Not(HasSubstr("--mount")),
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("--replicas NUMBER"), Not(HasSubstr("--memory-swap")),
                                   Not(HasSubstr("--stability-wait"))));
   EXPECT_EQ(world_.Run({"--help"}), 0);
-  EXPECT_THAT(console_.out, AllOf(HasSubstr("service"), HasSubstr("secret"), Not(HasSubstr("volume"))));
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("service"), HasSubstr("secret"), HasSubstr("volume")));
 }
 
 TEST_F(CommandsTest, AnErrorIsOneLine) {
@@ -784,7 +782,7 @@ TEST_F(CommandsTest, CompletionKnowsCommandsAndFlags) {
   EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
   EXPECT_THAT(console_.out,
               AllOf(HasSubstr("\"service \") words=\"attach cp create exec history inspect"),
-                    HasSubstr("--replicas"), Not(HasSubstr("--mount"))));
+                    HasSubstr("--replicas"), Not(HasSubstr("--memory-swap"))));
   EXPECT_EQ(world_.Run({"completion", "fish"}), 0);
   EXPECT_EQ(world_.Run({"completion", "tcsh"}), 2);
 }

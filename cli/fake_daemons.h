@@ -59,6 +59,7 @@ struct FakeCluster {
   FakeContents<v1::Config> configs{.word = "config"};
   std::string unlock_key = "SWMKEY-1-old";
   bool is_locked = false;
+  std::map<std::string, v1::Volume> volumes;  // by name
   std::vector<v1::Node> nodes;
   uint64_t version = 100;
   // What happens while a command watches, one after the other; each may Publish.
@@ -589,6 +590,42 @@ class FakeManager : public ManagerClient {
     if (!status.ok()) return status;
     cluster_.writes.push_back(StrCat("delete config ", r.ref()));
     return v1::DeleteConfigResponse();
+  }
+  absl::StatusOr<v1::Volume> CreateVolume(const v1::CreateVolumeRequest& r) override {
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
+    cluster_.writes.push_back(StrCat("create volume ", r.spec().name()));
+    v1::Volume& volume = cluster_.volumes[r.spec().name()];
+    volume.set_id(StrCat(r.spec().name(), "-id"));
+    *volume.mutable_spec() = r.spec();
+    return volume;
+  }
+  absl::StatusOr<v1::Volume> GetVolume(const v1::GetVolumeRequest& r) override {
+    const auto it = cluster_.volumes.find(r.ref());
+    if (it == cluster_.volumes.end()) return absl::NotFoundError("volume not found");
+    return it->second;
+  }
+  // One a page, so that every caller must turn pages.
+  absl::StatusOr<v1::ListVolumesResponse> ListVolumes(const v1::ListVolumesRequest& r) override {
+    v1::ListVolumesResponse response;
+    auto it = cluster_.volumes.lower_bound(r.page_token());
+    if (it == cluster_.volumes.end()) return response;
+    *response.add_volumes() = it->second;
+    if (++it != cluster_.volumes.end()) response.set_next_page_token(it->first);
+    return response;
+  }
+  absl::StatusOr<v1::DeleteVolumeResponse> DeleteVolume(const v1::DeleteVolumeRequest& r) override {
+    v1::DeleteVolumeResponse response;
+    const auto it = cluster_.volumes.find(r.ref());
+    if (it == cluster_.volumes.end()) return absl::NotFoundError("volume not found");
+    for (const v1::Volume::OnNode& place : it->second.nodes()) {
+      if (!place.task_ids().empty()) {
+        return absl::FailedPreconditionError(StrCat("volume \"", r.ref(), "\" is in use"));
+      }
+    }
+    if (r.force()) response.add_left_on("far");
+    cluster_.writes.push_back(StrCat("delete volume ", r.ref()));
+    cluster_.volumes.erase(it);
+    return response;
   }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     const auto it = cluster_.tasks.find(r.ref());

@@ -217,6 +217,18 @@ class GrpcManager : public ManagerClient {
   absl::StatusOr<v1::DeleteConfigResponse> DeleteConfig(const v1::DeleteConfigRequest& r) override {
     return Call<v1::DeleteConfigResponse>(&v1::Control::Stub::DeleteConfig, r);
   }
+  absl::StatusOr<v1::Volume> CreateVolume(const v1::CreateVolumeRequest& r) override {
+    return Call<v1::Volume>(&v1::Control::Stub::CreateVolume, r);
+  }
+  absl::StatusOr<v1::Volume> GetVolume(const v1::GetVolumeRequest& r) override {
+    return Call<v1::Volume>(&v1::Control::Stub::GetVolume, r);
+  }
+  absl::StatusOr<v1::ListVolumesResponse> ListVolumes(const v1::ListVolumesRequest& r) override {
+    return Call<v1::ListVolumesResponse>(&v1::Control::Stub::ListVolumes, r);
+  }
+  absl::StatusOr<v1::DeleteVolumeResponse> DeleteVolume(const v1::DeleteVolumeRequest& r) override {
+    return Call<v1::DeleteVolumeResponse>(&v1::Control::Stub::DeleteVolume, r);
+  }
   absl::StatusOr<v1::Task> GetTask(const v1::GetTaskRequest& r) override {
     return Call<v1::Task>(&v1::Control::Stub::GetTask, r);
   }

@@ -2,10 +2,11 @@
 #include <algorithm>
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "cli/app.h"
 #include "cli/compose/network_words.h"
+#include "cli/confirm.h"
 #include "cli/errors.h"
+#include "cli/flag_pairs.h"
 #include "cli/network_doctor.h"
 #include "cli/output/networks.h"
 #include "cli/output/words.h"
@@ -23,19 +24,6 @@ constexpr FlagKind kList = FlagKind::kList;
 constexpr FlagState kNo = FlagState::kNotBuilt;
 
 // ------------------------------------------------------------------------------------- create
-
-// "key=value"; a key alone has an empty value.
-absl::Status PutPairs(const Flags& flags, std::string_view flag,
-                      google::protobuf::Map<std::string, std::string>& to) {
-  for (const std::string& text : flags.List(flag)) {
-    const size_t equals = text.find('=');
-    if (equals == 0 || text.empty()) {
-      return UsageError(StrCat("--", flag, " \"", text, "\": the key is empty; write KEY=VALUE"));
-    }
-    to[text.substr(0, equals)] = equals == std::string::npos ? "" : text.substr(equals + 1);
-  }
-  return absl::OkStatus();
-}
 
 absl::Status OfIpam(std::string_view flag, std::string_view value, const absl::Status& status) {
   return status.ok() ? status : UsageError(StrCat("--", flag, "=", value, ": ", status.message()));
@@ -245,16 +233,6 @@ absl::Status Remove(Invocation& in) {
   });
 }
 
-absl::StatusOr<bool> IsSure(Invocation& in) {
-  if (in.flags.On("force")) return true;
-  in.Out(
-      "WARNING! This will remove all networks that no service uses.\n"
-      "Are you sure you want to continue? [y/N] ");
-  ASSIGN_OR_RETURN(const std::string answer, ReadLine(in.env.stdin_fd));
-  const std::string word = absl::AsciiStrToLower(absl::StripAsciiWhitespace(answer));
-  return word == "y" || word == "yes";
-}
-
 // The cluster's own are not pruned: the ingress network, host and none.
 bool MayBePruned(const v1::Network& network) {
   return !network.spec().ingress() && ScopeWord(network) == "swarm";
@@ -262,7 +240,8 @@ bool MayBePruned(const v1::Network& network) {
 
 absl::Status Prune(Invocation& in) {
   ASSIGN_OR_RETURN(const auto filters, ParseFilters(in.flags, {"label", "label!"}));
-  ASSIGN_OR_RETURN(const bool sure, IsSure(in));
+  ASSIGN_OR_RETURN(const bool sure,
+                   IsSure(in, "This will remove all networks that no service uses."));
   if (!sure) return absl::OkStatus();
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(std::vector<v1::Network> networks, ListAllNetworks(*manager));

@@ -26,10 +26,10 @@ constexpr Group kGroups[] = {
     {"service", "what runs, and how many of it"},
     {"stack", "sets of services from a file"},
     {"network", "what services reach each other by"},
+    {"volume", "what outlives containers"},
     {"image", "images that this node holds"},
     {"secret", "what services know and nobody else"},
     {"config", "files of services that are no secrets"},
-    {"volume", "", false},
 };
 
 // Docker's second names.

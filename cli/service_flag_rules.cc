@@ -90,14 +90,6 @@ constexpr FlagRule kUpdateInstead[] = {
     {"name", 0, kText, "", "cannot be changed: create a service of the new name", kNo},
 };
 
-constexpr FlagRule kListsNotBuilt[] = {
-    {"mount", 0, kList, "", "", kNo},
-};
-constexpr FlagRule kUpdateListsNotBuilt[] = {
-    {"mount-add", 0, kList, "", "", kNo},
-    {"mount-rm", 0, kList, "", "", kNo},
-};
-
 void Add(std::vector<FlagRule>& to, absl::Span<const FlagRule> rules) {
   to.insert(to.end(), rules.begin(), rules.end());
 }
@@ -106,6 +98,7 @@ void AddThemes(ServiceVerb verb, std::vector<FlagRule>& to) {
   Add(to, PlacementFlags(verb));
   Add(to, NetworkFlags(verb));
   Add(to, FileFlags(verb));
+  Add(to, MountFlags(verb));
   Add(to, HealthFlags());
   Add(to, RolloutFlags());
 }
@@ -131,7 +124,6 @@ std::vector<FlagRule> ServiceCreateFlags() {
   AddThemes(ServiceVerb::kCreate, rules);
   Add(rules, ProgressFlags());
   Add(rules, kScalarsNotBuilt);
-  Add(rules, kListsNotBuilt);
   return rules;
 }
 
@@ -144,8 +136,6 @@ std::vector<FlagRule> ServiceUpdateFlags() {
   Add(rules, ProgressFlags());
   Add(rules, kUpdateInstead);
   Add(rules, kScalarsNotBuilt);
-  Add(rules, kListsNotBuilt);
-  Add(rules, kUpdateListsNotBuilt);
   return rules;
 }
 

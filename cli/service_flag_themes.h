@@ -50,6 +50,9 @@ absl::Status ApplyNetworks(const Flags& flags, ServiceVerb verb, const NetworkNa
 // --secret --config; of an update -add and -rm
 std::vector<FlagRule> FileFlags(ServiceVerb verb);
 absl::Status ApplyFiles(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);
+// --mount, --device, --privileged, --security-opt, --shm-size; of an update -add and -rm.
+std::vector<FlagRule> MountFlags(ServiceVerb verb);
+absl::Status ApplyMounts(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);
 
 inline bool IsJob(const v1::ServiceSpec& spec) {
   return spec.has_replicated_job() || spec.has_global_job();

@@ -1,5 +1,7 @@
 // `stack …`: sets of services from a file.
 #include <google/protobuf/util/message_differencer.h>
+#include <limits.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -19,6 +21,7 @@
 #include "cli/stack_diff.h"
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
+#include "cli/stack_volumes.h"
 #include "common/file_system.h"
 #include "common/ids.h"
 #include "common/status_macros.h"
@@ -51,6 +54,12 @@ absl::Status NoSuchStack(const std::string& stack) {
 }
 
 // ------------------------------------------------------------------------------------- deploy
+
+// What relative paths are relative to; "/" when it is gone.
+std::string WorkingFolder() {
+  char path[PATH_MAX];
+  return ::getcwd(path, sizeof path) == nullptr ? "/" : path;
+}
 
 struct StackInput {
   std::vector<compose::SourceFile> files;
@@ -95,7 +104,8 @@ compose::StackOptions OptionsFor(Invocation& in, const StackInput& input, const 
   return {.name = name,
           .env = [&in, &input](std::string_view name) { return VariableOf(in, input, name); },
           .read_file = [](const std::string& path) { return ReadFile(path, 16 << 20); },
-          .profiles = ProfilesOf(in, input)};
+          .profiles = ProfilesOf(in, input),
+          .working_folder = WorkingFolder()};
 }
 
 class Deployment {
@@ -108,6 +118,7 @@ class Deployment {
   absl::Status Run(compose::Stack& file) {
     RETURN_IF_ERROR(MakeNetworks(in_, manager_, file));
     RETURN_IF_ERROR(MakeContents(in_, manager_, stack_, file));
+    RETURN_IF_ERROR(MakeVolumes(in_, manager_, file));
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
     for (const v1::Service& service : services) existing_[service.spec().name()] = service;
     if (in_.flags.On("prune")) RETURN_IF_ERROR(Prune(file));
@@ -415,7 +426,7 @@ std::vector<Command> StackCommands() {
        Services},
       {"stack rm",
        "STACK [STACK...]",
-       "remove stacks, and wait until nothing of them is left",
+       "remove stacks but their volumes, and wait until nothing else of them is left",
        1,
        1000,
        false,

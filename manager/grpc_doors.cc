@@ -70,7 +70,7 @@ class GrpcDoors final : public Doors {
          add(MakeControlService(env,
                                 {*rooms.store, *rooms.clusters, *rooms.nodes, *rooms.services,
                                  *rooms.history, *rooms.networks, *rooms.secrets, *rooms.configs,
-                                 *rooms.tasks, *rooms.diagnoses},
+                                 *rooms.volumes, *rooms.tasks, *rooms.diagnoses},
                                 Admit(), budget))},
         {"swarm.v1.Dispatcher", add(MakeDispatcherService(env.loop, *rooms.dispatcher, Admit()))},
         {"swarm.v1.Logs", add(MakeLogsService(env, *rooms.logs, Admit(), budget))},

@@ -6,6 +6,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
 #include "manager/placement.h"
+#include "manager/volume_rules.h"
 
 namespace swarm::manager {
 namespace {
@@ -26,6 +27,8 @@ std::vector<Ref<Task>> MovesToBalance(const View& view, const Service& service) 
   if (placement.strategy() == v1::Placement::STRATEGY_BINPACK) return {};
   // Even over branches is not even over nodes: what the scheduler would do is not known here.
   if (placement.preferences_size() > 0) return {};
+  // A task that uses volumes goes where its data are.
+  if (!VolumesOfNode(wanted->revision().task(), view).empty()) return {};
   const PlacementRules rules(placement);
   absl::btree_map<Id, Place> places;
   view.EachNode([&](const Ref<Node>& node) {

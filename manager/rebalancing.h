@@ -13,7 +13,8 @@ namespace swarm::manager {
 // no node that takes new ones, and that its constraints, platforms and max-per-node allow, has two
 // fewer than another. Room for resources is the scheduler's to find: a move is start-first, so a
 // task that finds no other place stays where it is. None with preferences or binpack, whose order
-// is another. One look at the nodes and at the tasks of the service.
+// is another, nor with volumes, whose data stay where they are. One look at the nodes and at the
+// tasks of the service.
 std::vector<Ref<Task>> MovesToBalance(const View& view, const Service& service);
 
 }  // namespace swarm::manager

@@ -33,6 +33,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   networks = std::make_unique<Networks>(env, *store, *requests);
   secrets = std::make_unique<Secrets>(env, *store, *vault, *requests);
   configs = std::make_unique<Configs>(env, *store, *vault, *requests);
+  volumes = std::make_unique<Volumes>(env, *store, *requests, *dispatcher);
   tasks = std::make_unique<Tasks>(*store);
   logs = std::make_unique<LogBroker>(env, *store, *dispatcher);
   diagnoses = std::make_unique<DiagnosisBroker>(env, *store, *dispatcher);
@@ -53,6 +54,7 @@ void Rooms::Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report
   requests->Start();
   services->Start();
   networks->Start();
+  volumes->Start();
   logs->Start();
   diagnoses->Start();
   streams->Start();

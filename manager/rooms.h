@@ -27,6 +27,7 @@
 #include "manager/api/services.h"
 #include "manager/api/stats_broker.h"
 #include "manager/api/tasks.h"
+#include "manager/api/volumes.h"
 #include "manager/autoscaler/autoscaler.h"
 #include "manager/ca/cluster_ca.h"
 #include "manager/dispatcher/dispatcher.h"
@@ -72,6 +73,7 @@ struct Rooms {
   std::unique_ptr<Networks> networks;
   std::unique_ptr<Secrets> secrets;
   std::unique_ptr<Configs> configs;
+  std::unique_ptr<Volumes> volumes;
   std::unique_ptr<Tasks> tasks;
   std::unique_ptr<LogBroker> logs;
   std::unique_ptr<DiagnosisBroker> diagnoses;

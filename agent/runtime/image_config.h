@@ -17,6 +17,7 @@ struct ImageConfig {
   std::string user;
   std::string working_dir;
   std::string stop_signal;
+  std::vector<std::string> volumes;  // paths as the image says them; hostile
   // Docker's HEALTHCHECK: NONE, CMD or CMD-SHELL; no test when the image has none, or a kind that
   // nobody knows.
   v1::HealthCheck health_check;

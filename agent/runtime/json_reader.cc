@@ -132,6 +132,21 @@ std::map<std::string, std::string> JsonReader::StringMap(absl::string_view field
   return out;
 }
 
+std::vector<std::string> JsonReader::Keys(absl::string_view field) const {
+  std::vector<std::string> out;
+  const void* value = Find(field);
+  if (value == nullptr) return out;
+  if (!AsJson(value).is_object()) {
+    Fail(field, "must be an object");
+    return out;
+  }
+  for (auto it = AsJson(value).begin(); it != AsJson(value).end(); ++it) {
+    if (it.key().find('\0') != std::string::npos) Fail(field, "a name has a NUL");
+    out.push_back(it.key());
+  }
+  return out;
+}
+
 void JsonReader::Objects(absl::string_view field,
                          const std::function<void(const JsonReader&)>& each) const {
   ForEach(field, [&](const void* item, const std::string& path) {

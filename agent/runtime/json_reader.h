@@ -58,6 +58,8 @@ class JsonReader {
   }
   std::vector<std::string> Strings(absl::string_view field) const;
   std::map<std::string, std::string> StringMap(absl::string_view field) const;
+  // Of an object, whatever its values are; sorted, without a NUL.
+  std::vector<std::string> Keys(absl::string_view field) const;
   void Objects(absl::string_view field, const std::function<void(const JsonReader&)>& each) const;
 
  private:

@@ -85,6 +85,11 @@ absl::Status ApplyMountOptions(const std::vector<std::string>& options, OciMount
       mount->recursive = option == "rbind";
       continue;
     }
+    if (absl::string_view subpath = option;
+        mount->bind && absl::ConsumePrefix(&subpath, kSubpathOption)) {
+      mount->subpath = std::string(subpath);
+      continue;
+    }
     if (option.empty() || option == "defaults" || option == "async") continue;
     if (ApplyAttribute(option, mount) || ApplyPropagation(option, mount)) continue;
     if (option == "idmap" || option == "ridmap" || option == "tmpcopyup" || option == "remount" ||

@@ -10,6 +10,9 @@
 
 namespace swarm::agent {
 
+// An option of a bind mount that is ours: what follows is OciMount::subpath.
+inline constexpr char kSubpathOption[] = "swarm:subpath=";
+
 // Sets everything of `mount` that `options` say. InvalidArgument: an option that is not built.
 absl::Status ApplyMountOptions(const std::vector<std::string>& options, OciMount* mount);
 

@@ -17,8 +17,10 @@
 #include "agent/runtime/capabilities.h"
 #include "agent/runtime/image_config.h"
 #include "agent/runtime/json_reader.h"
+#include "agent/runtime/oci_mounts.h"
 #include "agent/runtime/oci_spec.h"
 #include "common/proto_time.h"
+#include "common/security_options.h"
 #include "common/status_macros.h"
 #include "nlohmann/json.hpp"
 
@@ -160,7 +162,7 @@ bool IsAll(const std::string& name) {
 
 // ALL on either side comes first, whatever the order, so that "drop ALL, add X" gives X.
 absl::StatusOr<CapabilitySet> Capabilities(const v1::ContainerSpec& container) {
-  CapabilitySet set = DefaultCapabilities();
+  CapabilitySet set = container.privileged() ? AllCapabilities() : DefaultCapabilities();
   for (const bool all : {true, false}) {
     for (const std::string& name : container.capability_add()) {
       if (IsAll(name) == all) RETURN_IF_ERROR(Annotate(AddCapability(name, true, &set), "cap_add"));
@@ -206,54 +208,70 @@ absl::Status CheckUser(const std::string& user) {
   return absl::OkStatus();
 }
 
-Json Mount(const char* destination, const char* type, const char* source,
-           std::vector<std::string> options) {
-  return {{"destination", destination},
-          {"type", type},
-          {"source", source},
-          {"options", std::move(options)}};
-}
-
-Json DefaultMounts(bool host_network) {
-  Json mounts = Json::array();
-  mounts.push_back(Mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
-  mounts.push_back(
-      Mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}));
-  mounts.push_back(
-      Mount("/dev/pts", "devpts", "devpts",
-            {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}));
-  mounts.push_back(Mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
-  mounts.push_back(
-      Mount("/sys/fs/cgroup", "cgroup", "cgroup", {"ro", "nosuid", "noexec", "nodev", "relatime"}));
-  mounts.push_back(Mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
-  mounts.push_back(
-      Mount("/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}));
-  (void)host_network;
-  for (const auto& [path, source] :
-       {std::pair("/etc/resolv.conf", "swarm:resolv.conf"),
-        std::pair("/etc/hostname", "swarm:hostname"), std::pair("/etc/hosts", "swarm:hosts")}) {
-    mounts.push_back(Mount(path, "bind", source, {"bind", "rprivate"}));
+Json MountList(const OciConfigInput& input) {
+  const v1::ContainerSpec& container = input.revision->task().container();
+  Json out = Json::array();
+  const auto add = [&out](const ContainerMount& mount) {
+    out.push_back({{"destination", mount.target},
+                   {"type", mount.type},
+                   {"source", mount.source},
+                   {"options", mount.options}});
+  };
+  for (const ContainerMount& mount :
+       MountsOf({container.shm_size_bytes(), container.privileged()}, input.mounts)) {
+    add(mount);
   }
-  return mounts;
-}
-
-void AddFiles(const std::vector<OciFile>& files, Json* mounts) {
-  for (const OciFile& file : files) {
+  for (const OciFile& file : input.files) {
     std::vector<std::string> options = {"bind", "rprivate", "ro", "nosuid", "nodev"};
     if (file.noexec) options.push_back("noexec");
-    mounts->push_back(
-        Mount(file.target.c_str(), "bind", file.source.c_str(), std::move(options)));
+    add({file.target, "bind", file.source, std::move(options)});
   }
+  return out;
 }
 
-Json DeviceRules() {
+// What the task mounts there has its own.
+bool LiesInOwnBind(const std::string& path, const std::vector<ContainerMount>& mounts) {
+  return std::any_of(mounts.begin(), mounts.end(), [&](const ContainerMount& mount) {
+    return mount.type == "bind" && absl::StartsWith(path, absl::StrCat(mount.target, "/"));
+  });
+}
+
+Json DeviceList(const OciConfigInput& input) {
+  Json out = Json::array();
+  for (const ContainerDevice& device : input.devices) {
+    if (LiesInOwnBind(device.path, input.mounts)) continue;
+    out.push_back({{"path", device.path},
+                   {"type", std::string(1, device.type)},
+                   {"major", device.major},
+                   {"minor", device.minor},
+                   {"fileMode", device.mode},
+                   {"uid", device.uid},
+                   {"gid", device.gid}});
+  }
+  return out;
+}
+
+// The runtime adds what every container needs.
+Json DeviceRules(const OciConfigInput& input) {
   Json rules = Json::array();
   rules.push_back({{"allow", false}, {"access", "rwm"}});
-  return rules;  // the runtime adds what every container needs
+  if (input.revision->task().container().privileged()) {
+    rules.push_back({{"allow", true}, {"access", "rwm"}});
+    return rules;
+  }
+  for (const ContainerDevice& device : input.devices) {
+    rules.push_back({{"allow", true},
+                     {"type", std::string(1, device.type)},
+                     {"major", device.major},
+                     {"minor", device.minor},
+                     {"access", device.access}});
+  }
+  return rules;
 }
 
-Json Resources(const v1::Resources& limits) {
-  Json out = {{"devices", DeviceRules()}};
+Json Resources(const OciConfigInput& input) {
+  const v1::Resources& limits = input.revision->task().resources().limits();
+  Json out = {{"devices", DeviceRules(input)}};
   if (limits.memory_bytes() > 0) {
     out["memory"] = {{"limit", limits.memory_bytes()}, {"swap", 2 * limits.memory_bytes()}};
   }
@@ -325,8 +343,24 @@ std::string HostsLines(const OciConfigInput& input, const std::string& hostname)
   return out;
 }
 
+// With what a privileged container is free of.
+absl::StatusOr<SecurityOptions> Security(const v1::ContainerSpec& container) {
+  SecurityOptions out;
+  for (const std::string& option : container.security_opt()) {
+    const absl::Status added = out.Add(option);
+    if (!added.ok()) return Annotate(added, "security_opt");
+  }
+  if (!out.no_new_privileges.has_value()) {
+    out.no_new_privileges = !container.allow_new_privileges() && !container.privileged();
+  }
+  out.seccomp_unconfined |= container.privileged();
+  out.system_paths_unconfined |= container.privileged();
+  return out;
+}
+
 absl::StatusOr<Json> Process(const OciConfigInput& input, const ImageConfig& image,
-                             const TemplateValues& values, const std::string& hostname) {
+                             const TemplateValues& values, const std::string& hostname,
+                             const SecurityOptions& security) {
   const v1::ContainerSpec& container = input.revision->task().container();
   ASSIGN_OR_RETURN(auto args, MergeArgs(container, image));
   ASSIGN_OR_RETURN(auto env, MergeEnv(container, image, values, hostname));
@@ -356,14 +390,15 @@ absl::StatusOr<Json> Process(const OciConfigInput& input, const ImageConfig& ima
                 {"inheritable", Json::array()},
                 {"ambient", Json::array()}}},
               {"rlimits", std::move(rlimits)},
-              {"noNewPrivileges", !container.allow_new_privileges()},
+              {"noNewPrivileges", *security.no_new_privileges},
               {"oomScoreAdj", container.oom_score_adj()}};
 }
 
 absl::StatusOr<Json> Annotations(const OciConfigInput& input, const ImageConfig& image,
-                                 const std::string& hostname) {
+                                 const std::string& hostname, const SecurityOptions& security) {
   const v1::ContainerSpec& container = input.revision->task().container();
-  Json out = {{"swarm.seccomp", "default"}};
+  Json out = Json::object();
+  if (!security.seccomp_unconfined) out["swarm.seccomp"] = "default";
   const std::string& user = container.user().empty() ? image.user : container.user();
   RETURN_IF_ERROR(CheckUser(user));
   if (!user.empty()) out["swarm.user"] = user;
@@ -420,6 +455,7 @@ absl::StatusOr<ImageConfig> ParseImageConfig(absl::string_view json) {
   out.user = config.String("User");
   out.working_dir = config.String("WorkingDir");
   out.stop_signal = config.String("StopSignal");
+  out.volumes = config.Keys("Volumes");
   ReadHealthCheck(config.Object("Healthcheck"), &out.health_check);
   // Docker takes such entries as they are; a program would see a variable without a name.
   out.env.erase(std::remove_if(out.env.begin(), out.env.end(),
@@ -464,23 +500,24 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   const bool host_network = UsesHostNetwork(task);
   const TemplateValues values = TemplateValuesFor(input);
   ASSIGN_OR_RETURN(const std::string hostname, HostName(input, values, host_network));
-  ASSIGN_OR_RETURN(Json process, Process(input, image, values, hostname));
+  ASSIGN_OR_RETURN(const SecurityOptions security, Security(container));
+  ASSIGN_OR_RETURN(Json process, Process(input, image, values, hostname, security));
   ASSIGN_OR_RETURN(Json sysctls, Sysctls(container, host_network));
-  ASSIGN_OR_RETURN(Json annotations, Annotations(input, image, hostname));
-  Json mounts = DefaultMounts(host_network);
-  AddFiles(input.files, &mounts);
+  ASSIGN_OR_RETURN(Json annotations, Annotations(input, image, hostname, security));
+  const bool masked = !security.system_paths_unconfined;
   const Json config = {{"ociVersion", "1.0.2"},
                        {"root", {{"path", "rootfs"}, {"readonly", container.read_only()}}},
                        {"hostname", hostname},
                        {"process", std::move(process)},
-                       {"mounts", std::move(mounts)},
+                       {"mounts", MountList(input)},
                        {"annotations", std::move(annotations)},
                        {"linux",
                         {{"namespaces", Namespaces(host_network, input.network_path)},
-                         {"resources", Resources(task.resources().limits())},
+                         {"devices", DeviceList(input)},
+                         {"resources", Resources(input)},
                          {"sysctl", std::move(sysctls)},
-                         {"maskedPaths", kMaskedPaths},
-                         {"readonlyPaths", kReadonlyPaths}}}};
+                         {"maskedPaths", masked ? Json(kMaskedPaths) : Json::array()},
+                         {"readonlyPaths", masked ? Json(kReadonlyPaths) : Json::array()}}}};
   return config.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -20,6 +20,27 @@ struct OciFile {
   bool noexec = false;
 };
 
+// Something mounted for the task, its source on the node settled. It takes the place of what every
+// container gets at the same target.
+struct ContainerMount {
+  std::string target;
+  std::string type;    // "bind", "tmpfs"
+  std::string source;  // of a bind: a path on the node
+  std::vector<std::string> options;
+};
+
+// A device node for the task, as it is on the node.
+struct ContainerDevice {
+  std::string path;  // in the container
+  char type = 'c';   // or 'b'
+  uint32_t major = 0;
+  uint32_t minor = 0;
+  uint32_t mode = 0666;  // permissions
+  uint32_t uid = 0;
+  uint32_t gid = 0;
+  std::string access = "rwm";  // what the container may do with it
+};
+
 struct OciConfigInput {
   std::string task_id;
   uint64_t slot = 0;
@@ -35,15 +56,17 @@ struct OciConfigInput {
   std::vector<std::string> addresses;  // its own there: what its host name stands for
   std::string resolv_conf;             // the file's text; with network_path
   std::vector<OciFile> files;          // its secrets and configs, over all other mounts
+  std::vector<ContainerMount> mounts;
+  std::vector<ContainerDevice> devices;
 };
 
 // What templates of the task may say; `secret`, `config` and `env` are unset.
 TemplateValues TemplateValuesFor(const OciConfigInput& input);
 
 // The JSON text. InvalidArgument: nothing to run ("no command specified"), a bad USER, an unknown
-// capability or ulimit, a template that does not resolve. Templates of SEMANTICS are expanded in
-// env and hostname. USER names are left for the init helper, which reads the container's own
-// /etc/passwd: they travel as annotations "swarm.user" and "swarm.groups".
+// capability, ulimit or security option, a template that does not resolve. Templates of SEMANTICS
+// are expanded in env and hostname. USER names are left for the init helper, which reads the
+// container's own /etc/passwd: they travel as annotations "swarm.user" and "swarm.groups".
 absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input);
 
 }  // namespace swarm::agent

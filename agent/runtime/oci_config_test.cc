@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "agent/runtime/image_config.h"
@@ -89,7 +91,8 @@ TEST_F(OciConfigTest, ExpandsTemplatesAndRefusesUnknownOnes) {
   container()->set_hostname("{{.Service.Name}}-{{.Task.Slot}}");
   EXPECT_EQ(Build()["hostname"], "web-3");
   container()->set_hostname("{{.Service.Secret}}");
-  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("hostname: template {{.Service.Secret}} is unknown")));
+  EXPECT_THAT(Error(),
+              StatusIs(kInvalid, HasSubstr("hostname: template {{.Service.Secret}} is unknown")));
   container()->set_hostname("{{.Task.ID");
   EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("no }}")));
   container()->set_hostname("not a name");
@@ -283,6 +286,73 @@ TEST_F(OciConfigTest, ATerminalOpenInputAndAnInitAreAsked) {
   container()->add_env("TERM=vt100");
   EXPECT_THAT(Build()["process"]["env"], ::testing::Contains("TERM=vt100"));
   EXPECT_THAT(Build()["process"]["env"], ::testing::Not(::testing::Contains("TERM=xterm")));
+}
+
+TEST_F(OciConfigTest, MountsComeAfterWhatTheyLieInAndReplaceTheDefaults) {
+  input_.mounts = {{"/dev/shm/x", "tmpfs", "tmpfs", {}},
+                   {"/etc/hosts", "bind", "/srv/hosts", {"rbind", "rprivate"}},
+                   {"/data", "bind", "/v/_data", {"rbind", "swarm:subpath=a/b", "rro"}}};
+  const Json config = Build();
+  std::vector<std::string> targets;
+  for (const Json& mount : config["mounts"]) targets.push_back(mount["destination"]);
+  const auto at = [&](const std::string& target) {
+    return std::find(targets.begin(), targets.end(), target) - targets.begin();
+  };
+  EXPECT_EQ(std::count(targets.begin(), targets.end(), "/etc/hosts"), 1);
+  EXPECT_LT(at("/dev/shm"), at("/dev/shm/x"));
+  EXPECT_LT(at("/data"), at("/dev/pts"));
+  const auto spec = ParseOciSpec(*BuildOciConfig(input_), true);
+  ASSERT_OK(spec);
+  const OciMount& data = spec->mounts[static_cast<size_t>(at("/data"))];
+  EXPECT_EQ(data.subpath, "a/b");
+  EXPECT_TRUE(data.recursive);
+  EXPECT_TRUE(data.attributes_recursive);
+}
+
+TEST_F(OciConfigTest, NothingIsMountedOverPartsOfProc) {
+  input_.mounts = {{"/proc/sys", "bind", "/srv", {"rbind"}}};
+  EXPECT_THAT(ParseOciSpec(*BuildOciConfig(input_), true).status().message(),
+              HasSubstr("nothing may be mounted at /proc/sys"));
+  // The kernel's own tree as the node sees it is a usual wish of what watches nodes.
+  input_.mounts = {{"/sys", "bind", "/sys", {"rbind", "rro"}}};
+  Build();
+}
+
+TEST_F(OciConfigTest, DevicesAreMadeAndAllowedAsAsked) {
+  input_.devices = {{"/dev/fuse", 'c', 10, 229, 0666, 0, 0, "rw"}};
+  const Json config = Build();
+  EXPECT_EQ(config["linux"]["devices"][0]["path"], "/dev/fuse");
+  EXPECT_EQ(config["linux"]["resources"]["devices"][1]["minor"], 229);
+  EXPECT_EQ(config["linux"]["resources"]["devices"][1]["access"], "rw");
+}
+
+TEST_F(OciConfigTest, APrivilegedContainerIsFreeOfWhatHoldsTheOthers) {
+  container()->set_privileged(true);
+  const Json config = Build();
+  EXPECT_EQ(config["process"]["noNewPrivileges"], false);
+  EXPECT_THAT(config["process"]["capabilities"]["bounding"], Contains("CAP_SYS_ADMIN"));
+  EXPECT_FALSE(config["annotations"].contains("swarm.seccomp"));
+  EXPECT_TRUE(config["linux"]["maskedPaths"].empty());
+  EXPECT_EQ(config["linux"]["resources"]["devices"][1]["allow"], true);
+}
+
+TEST_F(OciConfigTest, SecurityOptionsAndTheSizeOfShmCount) {
+  EXPECT_TRUE(Build()["annotations"].contains("swarm.seccomp"));
+  container()->add_security_opt("seccomp=unconfined");
+  container()->add_security_opt("no-new-privileges:false");
+  container()->set_shm_size_bytes(1 << 20);
+  const Json config = Build();
+  EXPECT_FALSE(config["annotations"].contains("swarm.seccomp"));
+  EXPECT_EQ(config["process"]["noNewPrivileges"], false);
+  EXPECT_THAT(config["mounts"].dump(), HasSubstr("size=1048576"));
+  container()->add_security_opt("label=level:s0");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("security_opt: ")));
+}
+
+TEST_F(OciConfigTest, TheImagesVolumesAreReadAsTheImageSaysThem) {
+  const auto image = ParseImageConfig(R"({"config":{"Volumes":{"/data":{},"/../etc":null}}})");
+  ASSERT_OK(image);
+  EXPECT_THAT(image->volumes, ElementsAre("/../etc", "/data"));
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ bool IsAllowedTarget(absl::string_view destination, absl::string_view type) {
   while (destination.size() > 1 && destination.back() == '/') destination.remove_suffix(1);
   if (destination == "/") return false;
   if (destination == "/proc") return type == "proc";
-  if (destination == "/sys") return type == "sysfs";
+  if (destination == "/sys") return type == "sysfs" || type == "bind";
   if (absl::StartsWith(destination, "/proc/")) {
     constexpr absl::string_view kLxcfs[] = {"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo",
                                             "/proc/stat",    "/proc/swaps",     "/proc/uptime",

@@ -22,6 +22,7 @@ struct OciMount {
   std::string destination;  // absolute
   std::string type;
   std::string source;
+  std::string subpath;  // of a bind: the part of `source` that is meant, never out of it
   bool bind = false;
   bool recursive = false;
   bool attributes_recursive = false;

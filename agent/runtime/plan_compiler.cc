@@ -54,6 +54,10 @@ void WriteMount(const OciMount& mount, absl::string_view source, absl::string_vi
                 absl::string_view options, absl::string_view destination, PlanWriter* writer,
                 uint32_t flags = 0) {
   if (mount.recursive) flags |= plan::kMountRecursive;
+  if (!mount.subpath.empty()) {
+    flags |= plan::kMountSubpath;
+    options = mount.subpath;
+  }
   if (mount.attributes_recursive) flags |= plan::kMountAttrRecursive;
   if (IsStrict(destination)) flags |= plan::kMountTargetStrict;
   const auto kind = mount.bind ? plan::MountKind::kBind : plan::MountKind::kFilesystem;

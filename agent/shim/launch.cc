@@ -97,12 +97,32 @@ bool OpenRoot(const plan::Plan& plan, int* root, Failure* failure) {
   return *root >= 0 ? true : Fail(failure, Step::kRoot, *root, path);
 }
 
+// Who writes to the source may be a container: its links lead nowhere else.
+int OpenSubpath(const char* source, const char* subpath, unsigned flags) {
+  const int root = sys::Open(source, O_PATH | O_DIRECTORY);
+  if (root < 0) return root;
+  const int part = sys::OpenInRoot(root, subpath, O_PATH);
+  sys::Close(root);
+  if (part < 0) return part;
+  const int tree = sys::OpenTree(part, "", flags | AT_EMPTY_PATH);
+  sys::Close(part);
+  return tree;
+}
+
+int OpenSource(const plan::Mount& mount) {
+  unsigned flags = OPEN_TREE_CLONE;
+  if ((mount.flags & plan::kMountRecursive) != 0) flags |= AT_RECURSIVE;
+  if ((mount.flags & plan::kMountSubpath) != 0) {
+    return OpenSubpath(mount.source, mount.options, flags);
+  }
+  return sys::OpenTree(AT_FDCWD, mount.source, flags);
+}
+
 bool OpenBinds(const plan::Plan& plan, Handover* handover, Failure* failure) {
   for (plan::Cursor c(plan, plan::Tag::kMount); c.Next();) {
     const plan::Mount mount = plan::ReadMount(c.fields());
     if (mount.kind != plan::MountKind::kBind) continue;
-    const unsigned recursive = (mount.flags & plan::kMountRecursive) != 0 ? AT_RECURSIVE : 0;
-    const int fd = sys::OpenTree(AT_FDCWD, mount.source, OPEN_TREE_CLONE | recursive);
+    const int fd = OpenSource(mount);
     if (fd < 0) return Fail(failure, Step::kMountSource, fd, mount.source);
     handover->binds[handover->bind_count++] = fd;
   }

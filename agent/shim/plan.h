@@ -99,6 +99,7 @@ inline constexpr uint32_t kMountRecursive = 1;      // bind: with what is mounte
 inline constexpr uint32_t kMountTargetStrict = 2;   // no symlink anywhere in the target's path
 inline constexpr uint32_t kMountAttrRecursive = 4;  // attributes for the whole tree ("rro")
 inline constexpr uint32_t kMountReadonlyLater = 8;  // read-only once all is made that lies in it
+inline constexpr uint32_t kMountSubpath = 16;       // bind: `options` is a path below the source
 
 // Order of a kMount payload: uuquqssss.
 struct Mount {

@@ -137,7 +137,7 @@ bool SameValue(const Value& a, const Value& b) {
 }
 
 void Normalise(Value& root) {
-  for (std::string_view section : {"networks", "secrets", "configs"}) {
+  for (std::string_view section : {"networks", "volumes", "secrets", "configs"}) {
     Value* objects = root.Find(section);
     if (objects == nullptr) continue;
     for (Entry& object : objects->entries) {

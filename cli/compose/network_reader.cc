@@ -4,24 +4,12 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
+#include "cli/compose/external.h"
 #include "cli/compose/network_words.h"
 #include "common/strings.h"
 
 namespace swarm::cli::compose {
 namespace {
-
-// Whether the network is not the stack's own, and then its name.
-std::optional<std::string> ExternalName(const std::string& key, const Value& network) {
-  const Value* external = network.Find("external");
-  if (external == nullptr || external->IsNull()) return std::nullopt;
-  if (external->IsScalar() && !absl::EqualsIgnoreCase(external->text, "true")) return std::nullopt;
-  for (const Value* map : {external, &network}) {
-    const Value* name = map->Find("name");
-    if (name != nullptr && name->IsScalar()) return name->text;
-  }
-  return key;
-}
 
 // "127.0.0.1:8080:80", or a map.
 absl::StatusOr<std::vector<v1::PortConfig>> ReadPort(const Fields& port) {

@@ -56,7 +56,7 @@ constexpr Key kService[] = {
     {"pull_policy", kWarn},
     {"attach", kWarn},
     {"ports"},
-    {"volumes", kNo},
+    {"volumes"},
     {"configs"},
     {"secrets"},
     {"healthcheck"},
@@ -68,17 +68,17 @@ constexpr Key kService[] = {
     {"tty"},
     {"stdin_open"},
     {"init"},
-    {"tmpfs", kNo},
-    {"shm_size", kNo},
+    {"tmpfs"},
+    {"shm_size"},
     {"pid", kNo},
     {"pids_limit", kNo},
     {"ipc", kNo},
     {"uts", kNo},
-    {"privileged", kNo},
-    {"devices", kNo},
+    {"privileged"},
+    {"devices"},
     {"device_cgroup_rules", kNo},
     {"gpus", kNo},
-    {"security_opt", kNo},
+    {"security_opt"},
     {"depends_on"},
     {"restart"},
     {"domainname", kNo},
@@ -176,6 +176,14 @@ constexpr Key kSecret[] = {{"file"},   {"environment"},     {"external"},    {"n
                            {"labels"}, {"template_driver"}, {"driver", kNo}, {"driver_opts", kNo}};
 constexpr Key kConfig[] = {{"file"}, {"environment"}, {"content"},        {"external"},
                            {"name"}, {"labels"},      {"template_driver"}};
+constexpr Key kMount[] = {{"type"}, {"source"}, {"target"}, {"read_only"}, {"consistency", kWarn},
+                          {"bind"}, {"volume"}, {"tmpfs"},  {"image", kNo}};
+constexpr Key kMountBind[] = {
+    {"propagation"}, {"create_host_path"}, {"recursive"}, {"selinux", kWarn}};
+constexpr Key kMountVolume[] = {{"nocopy"}, {"subpath"}, {"labels"}};
+constexpr Key kMountTmpfs[] = {{"size"}, {"mode"}};
+constexpr Key kDevice[] = {{"source"}, {"target"}, {"permissions"}};
+constexpr Key kVolume[] = {{"external"}, {"name"}, {"driver"}, {"driver_opts"}, {"labels"}};
 constexpr Key kUlimit[] = {{"soft"}, {"hard"}};
 
 class Checker {
@@ -198,14 +206,9 @@ class Checker {
     EachChild(root, "configs", "configs", [this](const Value& config, const std::string& path) {
       if (!config.IsNull()) Keys(config, path, kConfig);
     });
-    for (std::string_view section : {"volumes"}) {
-      const Value* value = root.Find(section);
-      if (value == nullptr) continue;
-      for (const Entry& entry : value->entries) {
-        problems_.NotBuilt(entry.Where(), StrCat(section, ".", entry.key));
-      }
-      if (!value->IsMap() && !value->IsNull()) MustBeMap(*value, section);
-    }
+    EachChild(root, "volumes", "volumes", [this](const Value& volume, const std::string& path) {
+      if (!volume.IsNull()) Keys(volume, path, kVolume);
+    });
   }
 
  private:
@@ -218,6 +221,8 @@ class Checker {
     Items(service, "ports", path, kPort, /*or_texts=*/true);
     Items(service, "secrets", path, kMountedFile, /*or_texts=*/true);
     Items(service, "configs", path, kMountedFile, /*or_texts=*/true);
+    Items(service, "devices", path, kDevice, /*or_texts=*/true);
+    Mounts(service, path);
     EachChild(service, "depends_on", StrCat(path, ".depends_on"),
               [this](const Value& dependency, const std::string& at) {
                 if (!dependency.IsNull()) Keys(dependency, at, kDependency);
@@ -230,6 +235,17 @@ class Checker {
               [this](const Value& ulimit, const std::string& at) {
                 if (ulimit.IsMap()) Keys(ulimit, at, kUlimit);
               });
+  }
+
+  void Mounts(const Value& service, const std::string& path) {
+    Items(service, "volumes", path, kMount, /*or_texts=*/true);
+    const Value* list = service.Find("volumes");
+    for (size_t i = 0; list != nullptr && i < list->items.size(); ++i) {
+      const std::string at = StrCat(path, ".volumes[", i, "]");
+      Section(list->items[i], "bind", at, kMountBind);
+      Section(list->items[i], "volume", at, kMountVolume);
+      Section(list->items[i], "tmpfs", at, kMountTmpfs);
+    }
   }
 
   void Deploy(const Value& deploy, const std::string& path) {

@@ -106,6 +106,8 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   ReadLabels(service, *container.mutable_labels());
   ReadProcess(service, container);
   ReadLimitsOfProcess(service, container);
+  volumes_.ReadMounts(service, container);
+  ReadRights(service, problems_, container);
   networks_.ReadJoins(entry.key, service, *spec.mutable_task());
   ReadEndpoint(service, problems_, spec);
   ReadLookups(service, problems_, container);

@@ -11,6 +11,7 @@
 #include "cli/compose/network_reader.h"
 #include "cli/compose/problems.h"
 #include "cli/compose/stack.h"
+#include "cli/compose/volume_reader.h"
 
 namespace swarm::cli::compose {
 
@@ -20,12 +21,13 @@ inline constexpr size_t kLongestName = 63;
 class ServiceReader {
  public:
   ServiceReader(const Value& root, const std::vector<SourceFile>& files,
-                const StackOptions& options, NetworkReader& networks, FileReader& contents,
-                Problems& problems)
+                const StackOptions& options, NetworkReader& networks, VolumeReader& volumes,
+                FileReader& contents, Problems& problems)
       : root_(root),
         files_(files),
         options_(options),
         networks_(networks),
+        volumes_(volumes),
         contents_(contents),
         problems_(problems) {}
 
@@ -46,6 +48,7 @@ class ServiceReader {
   const std::vector<SourceFile>& files_;
   const StackOptions& options_;
   NetworkReader& networks_;
+  VolumeReader& volumes_;
   FileReader& contents_;
   Problems& problems_;
 };

@@ -10,6 +10,7 @@
 #include "cli/compose/problems.h"
 #include "cli/compose/schema.h"
 #include "cli/compose/service_reader.h"
+#include "cli/compose/volume_reader.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -37,13 +38,15 @@ absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOpt
   } else {
     NetworkReader networks(loaded.root, options, problems);
     FileReader contents(loaded.root, model.files, options, read_contents, problems);
-    ServiceReader reader(loaded.root, model.files, options, networks, contents, problems);
+    VolumeReader volumes(loaded.root, model.files, options, problems);
+    ServiceReader reader(loaded.root, model.files, options, networks, volumes, contents, problems);
     for (const Entry& entry : services->entries) {
       if (entry.key.starts_with("x-") || !entry.value.IsMap()) continue;
       loaded.stack.services.push_back({entry.key, reader.Read(entry)});
     }
     networks.Finish(loaded.stack);
     contents.Finish(loaded.stack);
+    volumes.Finish(loaded.stack);
     SortByDependencies(*services, loaded.stack.services, problems);
   }
   loaded.stack.warnings = problems.warnings();

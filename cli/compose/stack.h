@@ -25,7 +25,7 @@
 
 namespace swarm::cli::compose {
 
-// On every service and network of a stack, set by deploy alone.
+// On every service, network and volume of a stack, set by deploy alone.
 inline constexpr std::string_view kNamespaceLabel = "com.docker.stack.namespace";
 
 // On secrets and configs of a stack: the name that the user knows them by. Their own goes on with
@@ -45,6 +45,7 @@ struct StackOptions {
   // For env_file, include, extends, secrets and configs.
   std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;
   std::vector<std::string> profiles;  // that are active; "*": all
+  std::string working_folder = "/";   // what folders of files are relative to; absolute
 };
 
 struct StackService {
@@ -67,12 +68,21 @@ struct StackContent {
   std::map<std::string, std::string> labels;
 };
 
+struct StackVolume {
+  std::string name;  // in the file; spec.name is <stack>_<name>, or what its `name` says
+  v1::VolumeSpec spec;
+};
+
 struct Stack {
   // Those of its own that its services join, in the order of the file; the default network, which
   // services that name none join, is last unless the file has it.
   std::vector<StackNetwork> networks;
   // Names of networks that must be there already; without host and none, which always are.
   std::vector<std::string> external_networks;
+  // Those of its own that its services mount, in the order of the file.
+  std::vector<StackVolume> volumes;
+  // Names of volumes that must be there already.
+  std::vector<std::string> external_volumes;
   // In the order of the file.
   std::vector<StackContent> secrets;
   std::vector<StackContent> configs;

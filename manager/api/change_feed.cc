@@ -158,7 +158,7 @@ bool ChangeFeed::Describe(const Change& change, v1::WatchEvent& event) const {
     *event.mutable_config() = RenderConfig(*Newest<Config>(change), /*with_data=*/false);
     return true;
   }
-  if (!wanted_.clusters) return false;
+  if (!change.Is<Cluster>() || !wanted_.clusters) return false;  // volumes have no events
   *event.mutable_cluster() = RenderCluster(*Newest<Cluster>(change));
   return true;
 }

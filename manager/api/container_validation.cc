@@ -15,6 +15,7 @@
 #include "common/strings.h"
 #include "common/task_template.h"
 #include "manager/api/endpoint_validation.h"
+#include "manager/api/mount_validation.h"
 #include "manager/api/reference_validation.h"
 
 namespace swarm::manager {
@@ -228,19 +229,6 @@ absl::Status ValidateUserAndDirectory(const v1::ContainerSpec& spec) {
   return CheckNoNul("task.container.dir", spec.dir());
 }
 
-// What the API can say already and no room does yet.
-absl::Status RefuseUnbuilt(const v1::ContainerSpec& spec) {
-  const auto refuse = [](std::string_view field, std::string_view what) {
-    return FieldError(StrCat("task.container.", field), StrCat(what, " are not built yet"));
-  };
-  if (!spec.mounts().empty()) return refuse("mounts", "mounts");
-  if (!spec.devices().empty()) return refuse("devices", "devices");
-  if (spec.privileged()) return refuse("privileged", "privileged containers");
-  if (!spec.security_opt().empty()) return refuse("security_opt", "security options");
-  if (spec.shm_size_bytes() != 0) return refuse("shm_size_bytes", "sizes of /dev/shm");
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::Status FieldError(std::string_view path, std::string_view reason) {
@@ -294,7 +282,9 @@ absl::Status ValidateContainerSpec(const v1::ContainerSpec& spec) {
   }
   RETURN_IF_ERROR(ValidateNames(spec));
   RETURN_IF_ERROR(ValidateReferences(spec));
-  return RefuseUnbuilt(spec);
+  RETURN_IF_ERROR(ValidateMounts(spec));
+  RETURN_IF_ERROR(ValidateDevices(spec));
+  return ValidateSecurity(spec);
 }
 
 }  // namespace swarm::manager

@@ -136,34 +136,63 @@ class ControlService final : public v1::Control::CallbackService {
                        Call(rooms_.networks, &Networks::Delete));
   }
   Unary* CreateSecret(Context* c, const v1::CreateSecretRequest* q, v1::Secret* a) override {
-    return edge_.Unary("/swarm.v1.Control/CreateSecret", c, q, a, Call(rooms_.secrets, &Secrets::Create));
+    return edge_.Unary("/swarm.v1.Control/CreateSecret", c, q, a,
+                       Call(rooms_.secrets, &Secrets::Create));
   }
   Unary* GetSecret(Context* c, const v1::GetSecretRequest* q, v1::Secret* a) override {
     return edge_.Unary("/swarm.v1.Control/GetSecret", c, q, a, Call(rooms_.secrets, &Secrets::Get));
   }
   Unary* UpdateSecret(Context* c, const v1::UpdateSecretRequest* q, v1::Secret* a) override {
-    return edge_.Unary("/swarm.v1.Control/UpdateSecret", c, q, a, Call(rooms_.secrets, &Secrets::Update));
+    return edge_.Unary("/swarm.v1.Control/UpdateSecret", c, q, a,
+                       Call(rooms_.secrets, &Secrets::Update));
   }
-  Unary* ListSecrets(Context* c, const v1::ListSecretsRequest* q, v1::ListSecretsResponse* a) override {
-    return edge_.Unary("/swarm.v1.Control/ListSecrets", c, q, a, Call(rooms_.secrets, &Secrets::List));
+  Unary* ListSecrets(Context* c, const v1::ListSecretsRequest* q,
+                     v1::ListSecretsResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListSecrets", c, q, a,
+                       Call(rooms_.secrets, &Secrets::List));
   }
-  Unary* DeleteSecret(Context* c, const v1::DeleteSecretRequest* q, v1::DeleteSecretResponse* a) override {
-    return edge_.Unary("/swarm.v1.Control/DeleteSecret", c, q, a, Call(rooms_.secrets, &Secrets::Delete));
+  Unary* DeleteSecret(Context* c, const v1::DeleteSecretRequest* q,
+                      v1::DeleteSecretResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteSecret", c, q, a,
+                       Call(rooms_.secrets, &Secrets::Delete));
   }
   Unary* CreateConfig(Context* c, const v1::CreateConfigRequest* q, v1::Config* a) override {
-    return edge_.Unary("/swarm.v1.Control/CreateConfig", c, q, a, Call(rooms_.configs, &Configs::Create));
+    return edge_.Unary("/swarm.v1.Control/CreateConfig", c, q, a,
+                       Call(rooms_.configs, &Configs::Create));
   }
   Unary* GetConfig(Context* c, const v1::GetConfigRequest* q, v1::Config* a) override {
     return edge_.Unary("/swarm.v1.Control/GetConfig", c, q, a, Call(rooms_.configs, &Configs::Get));
   }
   Unary* UpdateConfig(Context* c, const v1::UpdateConfigRequest* q, v1::Config* a) override {
-    return edge_.Unary("/swarm.v1.Control/UpdateConfig", c, q, a, Call(rooms_.configs, &Configs::Update));
+    return edge_.Unary("/swarm.v1.Control/UpdateConfig", c, q, a,
+                       Call(rooms_.configs, &Configs::Update));
   }
-  Unary* ListConfigs(Context* c, const v1::ListConfigsRequest* q, v1::ListConfigsResponse* a) override {
-    return edge_.Unary("/swarm.v1.Control/ListConfigs", c, q, a, Call(rooms_.configs, &Configs::List));
+  Unary* ListConfigs(Context* c, const v1::ListConfigsRequest* q,
+                     v1::ListConfigsResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListConfigs", c, q, a,
+                       Call(rooms_.configs, &Configs::List));
   }
-  Unary* DeleteConfig(Context* c, const v1::DeleteConfigRequest* q, v1::DeleteConfigResponse* a) override {
-    return edge_.Unary("/swarm.v1.Control/DeleteConfig", c, q, a, Call(rooms_.configs, &Configs::Delete));
+  Unary* DeleteConfig(Context* c, const v1::DeleteConfigRequest* q,
+                      v1::DeleteConfigResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteConfig", c, q, a,
+                       Call(rooms_.configs, &Configs::Delete));
+  }
+  Unary* CreateVolume(Context* c, const v1::CreateVolumeRequest* q, v1::Volume* a) override {
+    return edge_.Unary("/swarm.v1.Control/CreateVolume", c, q, a,
+                       Call(rooms_.volumes, &Volumes::Create));
+  }
+  Unary* GetVolume(Context* c, const v1::GetVolumeRequest* q, v1::Volume* a) override {
+    return edge_.Unary("/swarm.v1.Control/GetVolume", c, q, a, Call(rooms_.volumes, &Volumes::Get));
+  }
+  Unary* ListVolumes(Context* c, const v1::ListVolumesRequest* q,
+                     v1::ListVolumesResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/ListVolumes", c, q, a,
+                       Call(rooms_.volumes, &Volumes::List));
+  }
+  Unary* DeleteVolume(Context* c, const v1::DeleteVolumeRequest* q,
+                      v1::DeleteVolumeResponse* a) override {
+    return edge_.Unary("/swarm.v1.Control/DeleteVolume", c, q, a,
+                       Call(rooms_.volumes, &Volumes::Delete));
   }
   Unary* GetTask(Context* c, const v1::GetTaskRequest* q, v1::Task* a) override {
     return edge_.Unary("/swarm.v1.Control/GetTask", c, q, a, Call(rooms_.tasks, &Tasks::Get));

@@ -17,6 +17,7 @@
 #include "manager/api/service_history.h"
 #include "manager/api/services.h"
 #include "manager/api/tasks.h"
+#include "manager/api/volumes.h"
 #include "manager/env.h"
 #include "manager/store/store.h"
 
@@ -32,6 +33,7 @@ struct ControlRooms {
   Networks& networks;
   Secrets& secrets;
   Configs& configs;
+  Volumes& volumes;
   Tasks& tasks;
   DiagnosisBroker& diagnoses;
 };

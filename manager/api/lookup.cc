@@ -57,10 +57,11 @@ absl::StatusOr<Ref<T>> FindByPrefix(std::string_view kind, std::string_view pref
 }
 
 template <typename T>
-absl::StatusOr<Ref<T>> FindNamed(
-    const View& view, std::string_view kind, std::string_view ref, Ref<T> (View::*get)(Id) const,
-    Ref<T> (View::*by_name)(std::string_view) const,
-    void (View::*each)(absl::FunctionRef<bool(const Ref<T>&)>, Id) const) {
+absl::StatusOr<Ref<T>> FindNamed(const View& view, std::string_view kind, std::string_view ref,
+                                 Ref<T> (View::*get)(Id) const,
+                                 Ref<T> (View::*by_name)(std::string_view) const,
+                                 void (View::*each)(absl::FunctionRef<bool(const Ref<T>&)>, Id)
+                                     const) {
   if (absl::Status s = CheckRef(ref, kind); !s.ok()) return s;
   if (auto id = Id::Parse(ref); id.ok()) {
     if (Ref<T> found = (view.*get)(*id)) return found;
@@ -140,6 +141,17 @@ absl::StatusOr<Ref<Secret>> FindSecret(const View& view, std::string_view ref) {
 absl::StatusOr<Ref<Config>> FindConfig(const View& view, std::string_view ref) {
   return FindNamed<Config>(view, "config", ref, &View::GetConfig, &View::GetConfigByName,
                            &View::EachConfig);
+}
+
+absl::StatusOr<Ref<Volume>> FindVolume(const View& view, std::string_view ref) {
+  if (absl::Status s = CheckRef(ref, "volume"); !s.ok()) return s;
+  if (auto id = Id::Parse(ref); id.ok()) {
+    if (Ref<Volume> volume = view.GetVolume(*id)) return volume;
+  }
+  if (Ref<Volume> volume = view.GetVolumeByName(ref)) return volume;
+  return FindByPrefix<Volume>(
+      "volume", ref, [&](auto visit, Id first) { view.EachVolume(visit, first); },
+      [](const Volume& v) { return v.id(); });
 }
 
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref) {

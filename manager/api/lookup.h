@@ -25,6 +25,8 @@ absl::Status CheckVersionRead(const Service& service, uint64_t version);
 absl::StatusOr<Ref<Network>> FindNetwork(const View& view, std::string_view ref);
 absl::StatusOr<Ref<Secret>> FindSecret(const View& view, std::string_view ref);
 absl::StatusOr<Ref<Config>> FindConfig(const View& view, std::string_view ref);
+// Only those that were created.
+absl::StatusOr<Ref<Volume>> FindVolume(const View& view, std::string_view ref);
 // The name of a node is its host name; when several have it, that is ambiguous.
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref);
 // "web.3" (the newest task of that slot) and "web.3.<id>" are a task's names.

@@ -33,6 +33,14 @@ v1::Node RenderNode(const View& view, const Node& node) {
   return out;
 }
 
+v1::Volume RenderVolume(const Volume& volume) {
+  v1::Volume out;
+  out.set_id(volume.id());
+  *out.mutable_meta() = volume.meta();
+  *out.mutable_spec() = volume.spec();
+  return out;
+}
+
 v1::Network RenderNetwork(const Network& network) {
   v1::Network out;
   out.set_id(network.id());

@@ -10,6 +10,8 @@ namespace swarm::manager {
 
 v1::Cluster RenderCluster(const Cluster& cluster);
 v1::Node RenderNode(const View& view, const Node& node);
+// Without the nodes that hold it.
+v1::Volume RenderVolume(const Volume& volume);
 v1::Network RenderNetwork(const Network& network);
 v1::Secret RenderSecret(const Secret& secret);  // never what it holds
 v1::Config RenderConfig(const Config& config, bool with_data);

@@ -90,8 +90,6 @@ TEST(ValidationTest, RefusesReservationsAboveTheLimit) {
 }
 
 TEST(ValidationTest, RefusesWhatIsNotBuiltByName) {
-  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { Container(s).add_mounts(); }),
-              StartsWith("task.container.mounts: mounts are not built yet"));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { s.mutable_task()->mutable_log_driver(); }),
               StartsWith("task.log_driver: "));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { s.clear_mode(); }), StartsWith("mode: "));

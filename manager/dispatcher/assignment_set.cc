@@ -67,6 +67,12 @@ const UsageWatches::Watch* UsageWatches::Find(Id service) const {
   return it == watches_.end() ? nullptr : &it->second;
 }
 
+void AssignmentSet::AddRevision(const v1::Revision& revision, Chunks& chunks) const {
+  v1::Revision& added = *chunks.Room(revision.ByteSizeLong() + kIdBytes).add_revisions();
+  added = revision;
+  if (volumes_ != nullptr) volumes_->Settle(added);
+}
+
 void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunks& chunks) {
   const v1::Revision& revision = task.revision->revision();
   const Id revision_id = RevisionId(task);
@@ -78,7 +84,7 @@ void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunk
     if (held.tasks++ == 0) {
       held.record = task.revision;
       AddContents(revision, chunks);
-      *chunks.Room(revision.ByteSizeLong() + kIdBytes).add_revisions() = revision;
+      AddRevision(revision, chunks);
     }
   } else {
     it->second = sent;
@@ -213,8 +219,7 @@ std::deque<v1::Assignment> AssignmentSet::Increment(
   AddNetworks(networks, chunks);
   for (const auto& [id, revision] : revisions) {
     if (!HoldsRevision(id)) continue;
-    *chunks.Room(revision->revision().ByteSizeLong() + kIdBytes).add_revisions() =
-        revision->revision();
+    AddRevision(revision->revision(), chunks);
   }
   for (const auto& [id, task] : tasks) {
     if (task == nullptr) continue;

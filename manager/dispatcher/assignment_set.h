@@ -5,8 +5,8 @@
 //   for (v1::Assignment& part : set.Increment(changed, {}, news, …)) … // the difference, chained
 //
 // Pure but for what secrets and configs hold; one per session. Messages are at most about 512 KiB
-// (one revision or config may make a longer one). Revisions, secrets and configs, and what is new of
-// networks come before the tasks that use them, and leave after the last of those; each is sent
+// (one revision or config may make a longer one). Revisions, secrets and configs, and what is new
+// of networks come before the tasks that use them, and leave after the last of those; each is sent
 // once, not once per task.
 #ifndef SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
 #define SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_
@@ -18,6 +18,7 @@
 #include "absl/container/btree_set.h"
 #include "common/ids.h"
 #include "manager/dispatcher/content_source.h"
+#include "manager/dispatcher/volume_book.h"
 #include "manager/store/store.h"
 #include "swarm/v1/dispatcher.pb.h"
 
@@ -50,6 +51,8 @@ class AssignmentSet {
 
   // Borrowed.
   explicit AssignmentSet(const ContentSource& contents) : contents_(contents) {}
+  // What revisions are settled by from now on; borrowed. Without, they go as they are.
+  void UseVolumes(const VolumeBook& volumes) { volumes_ = &volumes; }
 
   // Forgets what was sent and begins again. The sequence goes on.
   // `networks`: all that the node must know of them.
@@ -78,6 +81,7 @@ class AssignmentSet {
   };
   class Chunks;
 
+  void AddRevision(const v1::Revision& revision, Chunks& chunks) const;
   void AddTask(const Task& task, const UsageWatches& watches, Chunks& chunks);
   // What a revision mounts, when it is the first or was the last one to do so.
   void AddContents(const v1::Revision& revision, Chunks& chunks);
@@ -93,6 +97,7 @@ class AssignmentSet {
   };
 
   const ContentSource& contents_;
+  const VolumeBook* volumes_ = nullptr;
   uint64_t sequence_ = 0;
   absl::btree_map<Id, Sent> tasks_;
   absl::btree_map<Id, Held> revisions_;

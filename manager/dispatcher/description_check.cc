@@ -92,6 +92,16 @@ absl::Status CheckDescription(const v1::NodeDescription& description) {
     RETURN_IF_ERROR(CheckText("description.images.digest", image.digest()));
   }
   RETURN_IF_ERROR(CheckLists(description));
+  for (const v1::NodeVolume& volume : description.volumes()) {
+    RETURN_IF_ERROR(CheckText("description.volumes.name", volume.name()));
+    RETURN_IF_ERROR(CheckText("description.volumes.driver", volume.driver()));
+    for (const auto* texts : {&volume.labels(), &volume.options()}) {
+      for (const auto& [key, value] : *texts) {
+        RETURN_IF_ERROR(CheckText("description.volumes", key));
+        RETURN_IF_ERROR(CheckText("description.volumes", value));
+      }
+    }
+  }
   const size_t key = description.wireguard_key().size();
   if (key != 0 && key != kWireguardKeyBytes) {
     return absl::InvalidArgumentError(

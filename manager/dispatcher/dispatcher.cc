@@ -86,6 +86,7 @@ Dispatcher::SessionId FencingDispatcher::OnOpened(Id node, std::string peer_addr
   auto session = std::make_unique<Session>(id, node, std::move(peer_addr), stream, contents_);
   session->timer = After(kHelloTimeout, id, &FencingDispatcher::OnTooSlow);
   Session& opened = *sessions_.emplace(id, std::move(session)).first->second;
+  opened.assignment.UseVolumes(volumes_);
   auto& silent = silent_[node];
   silent.insert(id);
   if (silent.size() > kMaxSilentStreams) {

@@ -57,6 +57,9 @@ class Dispatcher {
   // Called on the loop for each NetworkDiagnosis of a live session; replaces the one before.
   using DiagnosisHandler = absl::AnyInvocable<void(Id node, v1::NetworkDiagnosis diagnosis)>;
   virtual void SetDiagnosisHandler(DiagnosisHandler handler) { (void)handler; }
+  // Called on the loop for each VolumeRemoved of a live session; replaces the one before.
+  using VolumeRemovedHandler = absl::AnyInvocable<void(Id node, const v1::VolumeRemoved& answer)>;
+  virtual void SetVolumeRemovedHandler(VolumeRemovedHandler handler) { (void)handler; }
 
   // Likewise for each StreamFailure.
   using StreamFailureHandler = absl::AnyInvocable<void(Id node, const v1::StreamFailure& failure)>;

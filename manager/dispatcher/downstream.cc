@@ -16,6 +16,7 @@ void FencingDispatcher::OnChanges(const ChangeSet& set) {
   DCHECK(env_.loop.InLoop());
   for (const Change& change : set.changes) {
     FollowNetworks(change);
+    volumes_.Follow(change);
     if (change.Is<Task>()) {
       OnTaskChange(set.version, change);
     } else if (change.Is<Node>()) {

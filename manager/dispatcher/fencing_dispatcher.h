@@ -17,6 +17,7 @@
 #include "manager/dispatcher/network_book.h"
 #include "manager/dispatcher/node_liveness.h"
 #include "manager/dispatcher/session.h"
+#include "manager/dispatcher/volume_book.h"
 #include "manager/heartbeat.h"
 
 namespace swarm::manager {
@@ -38,6 +39,7 @@ class FencingDispatcher : public Dispatcher {
         liveness_(env.loop, [this](Id node, absl::Duration silent) { OnSilent(node, silent); }),
         told_version_(store.version()) {
     networks_.Load(store.view());
+    volumes_.Load(store.view());
     watch_ = store_.Watch(WatchSpeed::kDurable, [this](const ChangeSet& set) { OnChanges(set); });
   }
   ~FencingDispatcher() override;
@@ -57,6 +59,9 @@ class FencingDispatcher : public Dispatcher {
   }
   void SetDiagnosisHandler(DiagnosisHandler handler) override {
     on_diagnosis_ = std::move(handler);
+  }
+  void SetVolumeRemovedHandler(VolumeRemovedHandler handler) override {
+    on_volume_removed_ = std::move(handler);
   }
   void SetUsageHandler(UsageHandler handler) override { on_usage_ = std::move(handler); }
 
@@ -145,9 +150,11 @@ class FencingDispatcher : public Dispatcher {
   LogFailureHandler on_log_failure_;
   DiagnosisHandler on_diagnosis_;
   StreamFailureHandler on_stream_failure_;
+  VolumeRemovedHandler on_volume_removed_;
   UsageHandler on_usage_;
   UsageWatches watches_;
   NetworkBook networks_;  // as the durable feed has them
+  VolumeBook volumes_;    // likewise
   DrainBook drains_;
   uint64_t told_version_;  // of the durable feed
   // Sessions whose complete assignment waits for the feed to come there.

@@ -58,6 +58,9 @@ void FencingDispatcher::OnActiveMessage(Session& session, v1::AgentMessage messa
     case v1::AgentMessage::kStreamFailure:
       if (on_stream_failure_ != nullptr) on_stream_failure_(session.node, message.stream_failure());
       return;
+    case v1::AgentMessage::kVolumeRemoved:
+      if (on_volume_removed_ != nullptr) on_volume_removed_(session.node, message.volume_removed());
+      return;
     case v1::AgentMessage::kProbeReply:
       if (session.nonce != 0 && message.probe_reply().nonce() == session.nonce) {
         OnHolderLives(session);

@@ -39,6 +39,7 @@ enum class JournalTable : uint8_t {
   kNetwork = 8,
   kSecret = 9,
   kConfig = 10,
+  kVolume = 11,
 };
 
 struct Mutation {

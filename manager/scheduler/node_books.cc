@@ -1,5 +1,6 @@
 #include "manager/scheduler/node_books.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -38,6 +39,10 @@ void NodeInfo::Discount(Id service, const Reservation& held) {
   taken -= held;
 }
 
+bool NodeInfo::HasVolumes(const std::vector<std::string>& names) const {
+  return std::includes(volumes.begin(), volumes.end(), names.begin(), names.end());
+}
+
 void NodeInfo::HoldPorts(const std::vector<Port>& ports) {
   for (const Port& port : ports) ++host_ports_[port];
 }
@@ -72,6 +77,11 @@ void NodeBooks::PutNode(Id id, Ref<Node> node) {
   info->id = id;
   info->takes_new_tasks = TakesNewTasks(*node);
   info->subject = SubjectOf(*node);
+  info->volumes.clear();
+  for (const v1::NodeVolume& volume : node->description().volumes()) {
+    if (!volume.anonymous()) info->volumes.push_back(volume.name());
+  }
+  std::sort(info->volumes.begin(), info->volumes.end());
   info->capacity = CapacityOf(*node);
   info->usage = UsageOf(*node);
   info->node = std::move(node);

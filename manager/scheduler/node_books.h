@@ -50,6 +50,7 @@ class NodeInfo {
   Ref<Node> node;
   bool takes_new_tasks = false;
   ConstraintSubject subject;
+  std::vector<std::string> volumes;  // sorted names of those that it holds
   Reservation capacity;
   Reservation taken;
   uint32_t tasks = 0;
@@ -58,6 +59,8 @@ class NodeInfo {
   uint32_t TasksOf(Id service) const;
   void Count(Id service, const Reservation& held);
   void Discount(Id service, const Reservation& held);
+  // All of them, which are sorted, and not any.
+  bool HasVolumes(const std::vector<std::string>& names) const;
   void HoldPorts(const std::vector<Port>& ports);
   void FreePorts(const std::vector<Port>& ports);
   bool HasPort(const Port& port) const { return host_ports_.contains(port); }

@@ -53,6 +53,10 @@ std::string MissingParent(const GroupDemand& demand, const NodeInfo& node) {
   return "";
 }
 
+std::string DriverIsMissing(const std::string& driver, std::string_view on) {
+  return StrCat("volume driver \"", driver, "\" is not", on);
+}
+
 std::string NameOf(const NodeInfo& node) {
   return node.subject.hostname.empty() ? node.subject.id : node.subject.hostname;
 }
@@ -88,6 +92,7 @@ Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node) {
   for (const Port& port : demand.host_ports) {
     if (node.HasPort(port)) return Filter::kHostPorts;
   }
+  if (!demand.missing_driver.empty()) return Filter::kVolumeDriver;
   const uint64_t limit = demand.rules.max_replicas_per_node();
   if (limit > 0 && node.TasksOf(demand.key.service) >= limit) return Filter::kMaxReplicas;
   return Filter::kNone;
@@ -125,6 +130,9 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
       why = PortsInUse(on, ports);
       break;
     }
+    case Filter::kVolumeDriver:
+      why = DriverIsMissing(demand.missing_driver, on);
+      break;
     case Filter::kMaxReplicas:
       why = StrCat("max replicas per node limit reached", on);
       break;
@@ -137,6 +145,7 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
 void Refusals::Add(const GroupDemand& demand, const NodeInfo& node, Filter failed) {
   ++nodes_[static_cast<size_t>(failed)];
   if (failed == Filter::kResources) AddShortages(demand, node, short_of_);
+  if (failed == Filter::kVolumeDriver) missing_driver_ = demand.missing_driver;
   if (failed == Filter::kHostPorts) AddPortsInUse(demand, node, ports_in_use_);
   if (failed == Filter::kEncryption) encrypted_network_ = demand.encrypted_network;
   if (failed == Filter::kParentLinks) missing_links_.insert(MissingParent(demand, node));
@@ -160,6 +169,8 @@ std::string Refusals::Words(size_t filter) const {
       return StrCat("no ", absl::StrJoin(missing_links_, " nor "), on);
     case Filter::kHostPorts:
       return PortsInUse(on, ports_in_use_);
+    case Filter::kVolumeDriver:
+      return DriverIsMissing(missing_driver_, on);
     case Filter::kMaxReplicas:
       return StrCat("max replicas per node limit reached", on);
     case Filter::kNone:

@@ -2,7 +2,7 @@
 // in the words that users of Swarm know.
 //
 // In this order; a node counts for the first that it fails: available, resources, constraints,
-// platform, encryption, parent links, host ports, max replicas per node. Pure.
+// platform, encryption, parent links, host ports, volume driver, max replicas per node. Pure.
 #ifndef SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 #define SWARM_MANAGER_SCHEDULER_NODE_FILTERS_H_
 
@@ -16,6 +16,7 @@
 #include "absl/container/btree_set.h"
 #include "manager/placement.h"
 #include "manager/scheduler/node_books.h"
+#include "manager/volume_rules.h"
 
 namespace swarm::manager {
 
@@ -25,14 +26,16 @@ std::string EncryptedNetworkOf(const Revision& revision, const View& view);
 std::vector<Ref<Network>> ParentedNetworks(const Revision& revision, const View& view);
 
 struct GroupDemand {
-  // `view` knows what the revision's networks are.
+  // `view` knows what the revision's networks and volumes are.
   GroupDemand(const GroupKey& group_key, const Revision& revision, const View& view)
       : key(group_key),
         reservation(ReservationOf(revision)),
         rules(revision.revision().task().placement()),
         host_ports(HostPortsOf(revision)),
         encrypted_network(EncryptedNetworkOf(revision, view)),
-        parented(ParentedNetworks(revision, view)) {}
+        parented(ParentedNetworks(revision, view)),
+        volumes(VolumesOfNode(revision.revision().task(), view)),
+        missing_driver(MissingVolumeDriver(revision.revision().task(), view)) {}
 
   GroupKey key;
   Reservation reservation;
@@ -42,6 +45,8 @@ struct GroupDemand {
   // Nothing of such a network ever goes in clear, so a node without is no place for it (S11).
   std::string encrypted_network;
   std::vector<Ref<Network>> parented;
+  std::vector<std::string> volumes;  // sorted: whose data are on one node
+  std::string missing_driver;        // of a volume; empty: nodes have all that it needs
 };
 
 enum class Filter : uint8_t {
@@ -52,6 +57,7 @@ enum class Filter : uint8_t {
   kEncryption,
   kParentLinks,
   kHostPorts,
+  kVolumeDriver,
   kMaxReplicas,
   kNone,  // all let it through
 };
@@ -79,6 +85,7 @@ class Refusals {
   absl::btree_set<std::string> short_of_;
   absl::btree_set<Port> ports_in_use_;
   absl::btree_set<std::string> missing_links_;
+  std::string missing_driver_;
 };
 
 }  // namespace swarm::manager

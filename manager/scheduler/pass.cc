@@ -6,6 +6,7 @@
 #include "common/strings.h"
 #include "manager/black_box.h"
 #include "manager/scheduler/group_placer.h"
+#include "manager/scheduler/volume_homes.h"
 #include "manager/service_rules.h"
 
 namespace swarm::manager {
@@ -72,6 +73,7 @@ bool Pass::PlacePinned(const GroupDemand& demand, const Ref<Revision>& revision,
 
 bool Pass::PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revision, Group& group) {
   if (group.fresh.empty() && group.waiting.empty()) return true;
+  if (!demand.volumes.empty() && !PlaceByVolumes(demand, revision, group)) return false;
   GroupPlacer placer(books_, demand, env_.loop.Now());
   for (auto* tasks : {&group.waiting, &group.fresh}) {
     while (!tasks->empty()) {
@@ -81,6 +83,30 @@ bool Pass::PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revisio
       const Ref<Task> task = StillPending(*tasks->begin());
       tasks->erase(tasks->begin());
       if (task != nullptr) placer.Place(Assign(*task, demand, revision, *node));
+    }
+  }
+  return true;
+}
+
+bool Pass::PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revision, Group& group) {
+  VolumeHomes homes(tx_.view(), books_, demand);
+  for (const bool by_slot : {true, false}) {
+    for (auto* tasks : {&group.waiting, &group.fresh}) {
+      for (auto it = tasks->begin(); it != tasks->end();) {
+        if (budget_ == 0) return false;
+        const Ref<Task> task = StillPending(*it);
+        NodeInfo* node = task == nullptr ? nullptr
+                         : by_slot       ? homes.OfSlot(*task)
+                                         : homes.NextWithData();
+        if (task != nullptr && node == nullptr) {
+          ++it;
+          continue;
+        }
+        it = tasks->erase(it);
+        if (task == nullptr) continue;
+        node->Count(demand.key.service, Assign(*task, demand, revision, *node));
+        node->HoldPorts(demand.host_ports);
+      }
     }
   }
   return true;

@@ -36,6 +36,8 @@ class Pass {
   // As Schedule, all of these.
   bool PlacePinned(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
   bool PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
+  // Those tasks that there are data for somewhere; the others stay in the group.
+  bool PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
   bool ExplainAll(Group& group, const std::string& why);
   bool ExplainFloating(Group& group, const std::string& why);
   bool ExplainEach(absl::btree_set<PendingTask>& fresh, absl::btree_set<PendingTask>& waiting,

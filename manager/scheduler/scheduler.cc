@@ -76,6 +76,7 @@ class StoreScheduler : public Scheduler {
       if (change.Is<Task>()) OnTask(change.Before<Task>(), change.After<Task>());
       if (change.Is<Node>()) OnNode(change.Before<Node>(), change.After<Node>());
       if (change.Is<Service>()) OnService(change.Before<Service>(), change.After<Service>());
+      if (change.Is<Volume>()) retry_ = true;  // what a name means, and who has its driver
       if (change.Is<Revision>()) OnRevision(change.After<Revision>());
     }
     WakeUp();

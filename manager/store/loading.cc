@@ -48,6 +48,8 @@ std::string TableName(JournalTable table) {
       return "secrets";
     case JournalTable::kConfig:
       return "configs";
+    case JournalTable::kVolume:
+      return "volumes";
   }
   return StrCat("table ", static_cast<int>(table));
 }
@@ -119,6 +121,8 @@ class Loader {
         return TakeNamed(record, "secret", &Tables::GetSecretByName, &Tables::SetSecret);
       case JournalTable::kConfig:
         return TakeNamed(record, "config", &Tables::GetConfigByName, &Tables::SetConfig);
+      case JournalTable::kVolume:
+        return TakeNamed(record, "volume", &Tables::GetVolumeByName, &Tables::SetVolume);
     }
     return Bad(record.table, record.key, "this program does not know the table");
   }
@@ -280,6 +284,7 @@ std::optional<std::string> Encode(const Ref<Revision>& revision) { return Encode
 std::optional<std::string> Encode(const Ref<Network>& network) { return EncodeMessage(network); }
 std::optional<std::string> Encode(const Ref<Secret>& secret) { return EncodeMessage(secret); }
 std::optional<std::string> Encode(const Ref<Config>& config) { return EncodeMessage(config); }
+std::optional<std::string> Encode(const Ref<Volume>& volume) { return EncodeMessage(volume); }
 std::optional<std::string> Encode(const Ref<Task>& task) {
   if (task == nullptr) return std::nullopt;
   return ToRecord(*task).SerializeAsString();

@@ -23,6 +23,7 @@ std::optional<std::string> Encode(const Ref<Task>& task);
 std::optional<std::string> Encode(const Ref<Network>& network);
 std::optional<std::string> Encode(const Ref<Secret>& secret);
 std::optional<std::string> Encode(const Ref<Config>& config);
+std::optional<std::string> Encode(const Ref<Volume>& volume);
 
 std::string RestartKeyBytes(const Tables::RestartKey& key);
 

@@ -1,8 +1,9 @@
 // What the store holds. Objects are immutable once in the store: shared_ptr<const T>, replaced
 // whole.
 //
-// Clusters, nodes, services, revisions, networks, secrets and configs are few and are their storage
-// records as they are; what a secret holds is sealed (secret_vault.h). Tasks are many (1,000,000), so they are a compact struct that points at its revision.
+// Clusters, nodes, services, revisions, networks, secrets, configs and volumes are few and are
+// their storage records as they are; what a secret holds is sealed (secret_vault.h). Tasks are many
+// (1,000,000), so they are a compact struct that points at its revision.
 #ifndef SWARM_MANAGER_STORE_OBJECTS_H_
 #define SWARM_MANAGER_STORE_OBJECTS_H_
 
@@ -28,6 +29,7 @@ using Request = storage::v1::RequestRecord;
 using Network = storage::v1::NetworkRecord;
 using Secret = storage::v1::SecretRecord;
 using Config = storage::v1::ConfigRecord;
+using Volume = storage::v1::VolumeRecord;
 
 // Since when the service asks what it asks: its spec and revision are those of this version.
 inline uint64_t SpecVersion(const Service& service) {

@@ -57,9 +57,8 @@ using Ref = std::shared_ptr<const T>;
 struct Change {
   enum class Action : uint8_t { kCreate, kUpdate, kRemove };
   Action action;
-  using Object =
-      std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>, Ref<Network>,
-                   Ref<Secret>, Ref<Config>>;
+  using Object = std::variant<Ref<Cluster>, Ref<Node>, Ref<Service>, Ref<Revision>, Ref<Task>,
+                              Ref<Network>, Ref<Secret>, Ref<Config>, Ref<Volume>>;
   // Before (null on create) and after (null on remove); both hold the same alternative.
   Object before;
   Object after;
@@ -105,6 +104,8 @@ class View {
   virtual Ref<Secret> GetSecretByName(std::string_view name) const = 0;
   virtual Ref<Config> GetConfig(Id id) const = 0;
   virtual Ref<Config> GetConfigByName(std::string_view name) const = 0;
+  virtual Ref<Volume> GetVolume(Id id) const = 0;
+  virtual Ref<Volume> GetVolumeByName(std::string_view name) const = 0;
   virtual std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
                                                           Slot slot) const = 0;
   virtual std::optional<Request> GetRequest(std::string_view request_id) const = 0;
@@ -120,6 +121,8 @@ class View {
   virtual void EachSecret(absl::FunctionRef<bool(const Ref<Secret>&)> each,
                           Id first = {}) const = 0;
   virtual void EachConfig(absl::FunctionRef<bool(const Ref<Config>&)> each,
+                          Id first = {}) const = 0;
+  virtual void EachVolume(absl::FunctionRef<bool(const Ref<Volume>&)> each,
                           Id first = {}) const = 0;
   virtual void EachRevisionOfService(Id service,
                                      absl::FunctionRef<bool(const Ref<Revision>&)> each) const = 0;
@@ -141,9 +144,9 @@ class WriteTx {
   virtual const View& view() const = 0;
 
   // Creates or replaces; sets meta.version (Task::version) to this transaction's version,
-  // created_at on create and updated_at. The name of a service, network, secret or config that
-  // another one has is AlreadyExists at once, from Put. Of a service spec_version is set too, when the spec or the
-  // revision is another than before; what the caller has in it does not count.
+  // created_at on create and updated_at. The name of a service, network, secret, config or volume
+  // that another one has is AlreadyExists at once, from Put. Of a service spec_version is set too,
+  // when the spec or the revision is another than before; what the caller has in it does not count.
   virtual absl::Status Put(Cluster cluster) = 0;
   virtual absl::Status Put(Node node) = 0;
   virtual absl::Status Put(Service service) = 0;
@@ -151,6 +154,7 @@ class WriteTx {
   virtual absl::Status Put(Network network) = 0;
   virtual absl::Status Put(Secret secret) = 0;
   virtual absl::Status Put(Config config) = 0;
+  virtual absl::Status Put(Volume volume) = 0;
   virtual void Put(Task task) = 0;
   // As Put, in memory and to watchers but not to the journal: transient task states, node liveness.
   // The object's version still grows, so that resumed watches see it.
@@ -165,6 +169,7 @@ class WriteTx {
   virtual void RemoveNetwork(Id id) = 0;
   virtual void RemoveSecret(Id id) = 0;
   virtual void RemoveConfig(Id id) = 0;
+  virtual void RemoveVolume(Id id) = 0;
   virtual void PutRestartHistory(RestartHistory history) = 0;
   virtual void RemoveRestartHistories(Id service) = 0;
   // Of one slot; of one that has none is fine.

@@ -111,6 +111,9 @@ Ref<Secret> Tables::SetSecret(Id id, Ref<Secret> secret) {
 Ref<Config> Tables::SetConfig(Id id, Ref<Config> config) {
   return SetNamed(configs_, id, std::move(config));
 }
+Ref<Volume> Tables::SetVolume(Id id, Ref<Volume> volume) {
+  return SetNamed(volumes_, id, std::move(volume));
+}
 
 Ref<Revision> Tables::SetRevision(Id id, Ref<Revision> revision) {
   CHECK(readers_ == 0) << "write of a revision inside an Each function";
@@ -216,6 +219,7 @@ Ref<Service> Tables::GetService(Id id) const { return Find(services_.by_id, id);
 Ref<Network> Tables::GetNetwork(Id id) const { return Find(networks_.by_id, id); }
 Ref<Secret> Tables::GetSecret(Id id) const { return Find(secrets_.by_id, id); }
 Ref<Config> Tables::GetConfig(Id id) const { return Find(configs_.by_id, id); }
+Ref<Volume> Tables::GetVolume(Id id) const { return Find(volumes_.by_id, id); }
 
 Ref<Service> Tables::GetServiceByName(std::string_view name) const {
   return FindByName(services_, name);
@@ -228,6 +232,9 @@ Ref<Secret> Tables::GetSecretByName(std::string_view name) const {
 }
 Ref<Config> Tables::GetConfigByName(std::string_view name) const {
   return FindByName(configs_, name);
+}
+Ref<Volume> Tables::GetVolumeByName(std::string_view name) const {
+  return FindByName(volumes_, name);
 }
 
 Ref<Revision> Tables::GetRevision(Id id) const {
@@ -282,6 +289,11 @@ void Tables::EachSecret(absl::FunctionRef<bool(const Ref<Secret>&)> each, Id fir
 void Tables::EachConfig(absl::FunctionRef<bool(const Ref<Config>&)> each, Id first) const {
   Reading reading(*this);
   EachFrom(configs_.by_id, first, each);
+}
+
+void Tables::EachVolume(absl::FunctionRef<bool(const Ref<Volume>&)> each, Id first) const {
+  Reading reading(*this);
+  EachFrom(volumes_.by_id, first, each);
 }
 
 void Tables::EachRevisionOfService(Id service,

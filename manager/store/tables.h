@@ -42,6 +42,7 @@ class Tables : public View {
   Ref<Network> SetNetwork(Id id, Ref<Network> network);
   Ref<Secret> SetSecret(Id id, Ref<Secret> secret);
   Ref<Config> SetConfig(Id id, Ref<Config> config);
+  Ref<Volume> SetVolume(Id id, Ref<Volume> volume);
   std::optional<RestartHistory> SetRestartHistory(const RestartKey& key,
                                                   std::optional<RestartHistory> history);
   std::optional<Request> SetRequest(const std::string& request_id, std::optional<Request> request);
@@ -66,6 +67,8 @@ class Tables : public View {
   Ref<Secret> GetSecretByName(std::string_view name) const override;
   Ref<Config> GetConfig(Id id) const override;
   Ref<Config> GetConfigByName(std::string_view name) const override;
+  Ref<Volume> GetVolume(Id id) const override;
+  Ref<Volume> GetVolumeByName(std::string_view name) const override;
   std::optional<RestartHistory> GetRestartHistory(Id service, Id revision,
                                                   Slot slot) const override;
   std::optional<Request> GetRequest(std::string_view request_id) const override;
@@ -76,6 +79,7 @@ class Tables : public View {
   void EachNetwork(absl::FunctionRef<bool(const Ref<Network>&)> each, Id first) const override;
   void EachSecret(absl::FunctionRef<bool(const Ref<Secret>&)> each, Id first) const override;
   void EachConfig(absl::FunctionRef<bool(const Ref<Config>&)> each, Id first) const override;
+  void EachVolume(absl::FunctionRef<bool(const Ref<Volume>&)> each, Id first) const override;
   void EachRevisionOfService(Id service,
                              absl::FunctionRef<bool(const Ref<Revision>&)> each) const override;
   void EachTaskOfService(Id service, absl::FunctionRef<bool(const Ref<Task>&)> each) const override;
@@ -132,6 +136,7 @@ class Tables : public View {
   Named<Network> networks_;
   Named<Secret> secrets_;
   Named<Config> configs_;
+  Named<Volume> volumes_;
   absl::btree_map<Id, RevisionEntry> revisions_;
   absl::btree_set<std::pair<Id, Id>> revisions_by_service_;
   // The records in the table, so that a task that points at one need not parse its id; and tasks

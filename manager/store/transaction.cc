@@ -146,6 +146,12 @@ absl::Status Transaction::Put(Config config) {
                   &Tables::SetConfig);
 }
 
+absl::Status Transaction::Put(Volume volume) {
+  const Ref<Volume> namesake = tables_.GetVolumeByName(volume.spec().name());
+  return PutNamed(JournalTable::kVolume, "volume", std::move(volume), namesake, &Tables::GetVolume,
+                  &Tables::SetVolume);
+}
+
 void Transaction::PutTask(Task task, bool durable) {
   CHECK(!task.id.IsZero()) << "a task without id, of service " << task.service_id.ToString();
   CHECK(task.revision != nullptr) << "task " << task.id.ToString() << " without revision";
@@ -197,6 +203,11 @@ void Transaction::RemoveSecret(Id id) {
 void Transaction::RemoveConfig(Id id) {
   Ref<Config> before = tables_.SetConfig(id, nullptr);
   if (before != nullptr) Note(JournalTable::kConfig, id, std::move(before), Ref<Config>(), true);
+}
+
+void Transaction::RemoveVolume(Id id) {
+  Ref<Volume> before = tables_.SetVolume(id, nullptr);
+  if (before != nullptr) Note(JournalTable::kVolume, id, std::move(before), Ref<Volume>(), true);
 }
 
 void Transaction::PutRestartHistory(RestartHistory history) {
@@ -266,6 +277,7 @@ void Transaction::Undo() {
           }
           if constexpr (std::is_same_v<T, Secret>) tables_.SetSecret(noted->id, std::move(before));
           if constexpr (std::is_same_v<T, Config>) tables_.SetConfig(noted->id, std::move(before));
+          if constexpr (std::is_same_v<T, Volume>) tables_.SetVolume(noted->id, std::move(before));
         },
         noted->before);
   }

@@ -31,6 +31,7 @@ class Transaction : public WriteTx {
   absl::Status Put(Network network) override;
   absl::Status Put(Secret secret) override;
   absl::Status Put(Config config) override;
+  absl::Status Put(Volume volume) override;
   void Put(Task task) override { PutTask(std::move(task), true); }
   void PutSoft(Task task) override { PutTask(std::move(task), false); }
   void PutSoft(Node node) override;
@@ -41,6 +42,7 @@ class Transaction : public WriteTx {
   void RemoveNetwork(Id id) override;
   void RemoveSecret(Id id) override;
   void RemoveConfig(Id id) override;
+  void RemoveVolume(Id id) override;
   void PutRestartHistory(RestartHistory history) override;
   void RemoveRestartHistories(Id service) override;
   void RemoveRestartHistory(Id service, Id revision, Slot slot) override;

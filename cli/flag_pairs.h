@@ -1,0 +1,21 @@
+// Flags of "key=value" pairs: labels and options.
+#ifndef SWARM_CLI_FLAG_PAIRS_H_
+#define SWARM_CLI_FLAG_PAIRS_H_
+
+#include <google/protobuf/map.h>
+
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "cli/flags.h"
+
+namespace swarm::cli {
+
+// All of the flag's into `to`; a key alone has an empty value. A usage error for an empty key.
+absl::Status PutPairs(const Flags& flags, std::string_view flag,
+                      google::protobuf::Map<std::string, std::string>& to);
+
+}  // namespace swarm::cli
+
+#endif  // SWARM_CLI_FLAG_PAIRS_H_

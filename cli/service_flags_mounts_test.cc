@@ -1,0 +1,74 @@
+// --mount and its kin.
+#include "cli/errors.h"
+#include "cli/service_flags_test_world.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string Made(const Words& args) {
+  const auto spec = Create(args);
+  if (!spec.ok()) return std::string(spec.status().message());
+  v1::ContainerSpec container = spec->task().container();
+  container.clear_image();
+  return container.ShortDebugString();
+}
+
+TEST(MountFlagsTest, MountsAreTakenAsDockerTakesThem) {
+  EXPECT_EQ(Made({"--mount", "source=db,target=/data"}),
+            "mounts { type: TYPE_VOLUME source: \"db\" target: \"/data\" }");
+  EXPECT_EQ(Made({"--mount",
+                  "type=bind,src=/srv,dst=/srv/,readonly,bind-propagation=rslave,"
+                  "bind-nonrecursive"}),
+            "mounts { type: TYPE_BIND source: \"/srv\" target: \"/srv\" read_only: true "
+            "bind { propagation: PROPAGATION_RSLAVE non_recursive: true } }");
+  EXPECT_EQ(
+      Made({"--mount", "type=tmpfs,destination=/run,tmpfs-size=64m,tmpfs-mode=1770"}),
+      "mounts { type: TYPE_TMPFS target: \"/run\" tmpfs { size_bytes: 67108864 mode: 1016 } }");
+  EXPECT_EQ(
+      Made({"--mount",
+            "src=n,target=/n,volume-nocopy,volume-subpath=a/b,ro=false,"
+            "volume-driver=local,\"volume-opt=o=addr=10.0.0.7,rw\""}),
+      "mounts { type: TYPE_VOLUME source: \"n\" target: \"/n\" volume { no_copy: true driver: "
+      "\"local\" driver_options { key: \"o\" value: \"addr=10.0.0.7,rw\" } subpath: \"a/b\" } }");
+}
+
+TEST(MountFlagsTest, DevicesAndRightsReachTheirFields) {
+  EXPECT_EQ(
+      Made({"--device", "/dev/fuse", "--device=/dev/a:/dev/b:rw", "--privileged", "--security-opt",
+            "seccomp=unconfined", "--shm-size", "128m"}),
+      "devices { host_path: \"/dev/fuse\" } devices { host_path: \"/dev/a\" container_path: "
+      "\"/dev/b\" permissions: \"rw\" } privileged: true security_opt: \"seccomp=unconfined\" "
+      "shm_size_bytes: 134217728");
+}
+
+TEST(MountFlagsTest, BadValuesAreOneLineWithWhatWouldDo) {
+  EXPECT_THAT(Made({"--mount", "type=volume,source=db"}), HasSubstr("target is missing"));
+  EXPECT_THAT(Made({"--mount", "type=npipe,target=/x"}), HasSubstr("volume, bind or tmpfs"));
+  EXPECT_THAT(Made({"--mount", "a:/b"}), HasSubstr("\"a:/b\" must be KEY=VALUE"));
+  EXPECT_THAT(Made({"--mount", "target=/x,colour=red"}), HasSubstr("\"colour\" is unknown"));
+  EXPECT_THAT(Made({"--mount", "target=/x,\"volume-opt=a"}), HasSubstr("not closed"));
+  EXPECT_THAT(Made({"--device", "fuse"}), HasSubstr("--device=fuse: must be PATH"));
+  EXPECT_THAT(Made({"--security-opt", "apparmor=x"}), StartsWith("--security-opt: "));
+}
+
+TEST(MountFlagsTest, UpdateReplacesByTargetAndRemoves) {
+  v1::ServiceSpec spec = *Create({"--mount", "source=db,target=/data", "--device", "/dev/fuse"});
+  ASSERT_OK(Update({"--mount-add", "source=other,target=/data", "--mount-add",
+                    "type=tmpfs,target=/run", "--device-rm", "/dev/fuse"},
+                   spec));
+  ASSERT_EQ(spec.task().container().mounts_size(), 2);
+  EXPECT_EQ(spec.task().container().mounts(0).source(), "other");
+  EXPECT_EQ(spec.task().container().devices_size(), 0);
+  ASSERT_OK(Update({"--mount-rm", "/data", "--mount-rm", "/run"}, spec));
+  EXPECT_EQ(spec.task().container().mounts_size(), 0);
+  EXPECT_THAT(Update({"--mount", "target=/x"}, spec).message(), HasSubstr("--mount-add"));
+}
+
+}  // namespace
+}  // namespace swarm::cli

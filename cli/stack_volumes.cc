@@ -1,0 +1,84 @@
+#include "cli/stack_volumes.h"
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_join.h"
+#include "cli/errors.h"
+#include "common/ids.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::cli {
+namespace {
+
+using Texts = std::map<std::string, std::string>;
+
+Texts Sorted(const google::protobuf::Map<std::string, std::string>& map) {
+  return {map.begin(), map.end()};
+}
+
+std::string Words(const Texts& texts) {
+  return texts.empty() ? "none" : absl::StrJoin(texts, ", ", absl::PairFormatter("="));
+}
+
+std::string DriverOf(const v1::VolumeSpec& spec) {
+  return spec.driver().empty() ? "local" : spec.driver();
+}
+
+// In words; "" when it is as the file says.
+std::string Difference(const v1::VolumeSpec& old, const v1::VolumeSpec& wanted) {
+  if (DriverOf(old) != DriverOf(wanted)) {
+    return StrCat("its driver is ", DriverOf(old), ", and the file says ", DriverOf(wanted));
+  }
+  const std::string was = Words(Sorted(old.options()));
+  const std::string is = Words(Sorted(wanted.options()));
+  return was == is ? "" : StrCat("its driver_opts are ", was, ", and the file says ", is);
+}
+
+}  // namespace
+
+absl::Status MakeVolumes(Invocation& in, ManagerClient& manager, const compose::Stack& file) {
+  if (file.volumes.empty() && file.external_volumes.empty()) return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<v1::Volume> all, ListAllVolumes(manager));
+  std::map<std::string, const v1::Volume*> by_name;
+  for (const v1::Volume& volume : all) by_name[volume.spec().name()] = &volume;
+  for (const std::string& name : file.external_volumes) {
+    if (by_name.contains(name)) continue;
+    return absl::NotFoundError(StrCat("volume ", name,
+                                      ": the file says it is external, and there is none; make it ",
+                                      "with swarmctl volume create ", name));
+  }
+  std::vector<const v1::VolumeSpec*> missing;
+  for (const compose::StackVolume& volume : file.volumes) {
+    const auto old = by_name.find(volume.spec.name());
+    if (old == by_name.end()) {
+      missing.push_back(&volume.spec);
+      continue;
+    }
+    const std::string difference = Difference(old->second->spec(), volume.spec);
+    if (!difference.empty()) {
+      return absl::FailedPreconditionError(StrCat(
+          "volume ", volume.spec.name(), ": ", difference,
+          "; a volume cannot be changed: remove it with what is in it (swarmctl volume rm), ",
+          "or give volumes.", volume.name, " another name"));
+    }
+    if (Sorted(old->second->spec().labels()) != Sorted(volume.spec.labels())) {
+      in.Warn(StrCat("volume ", volume.spec.name(), " is there with other labels, which it keeps"));
+    }
+  }
+  for (const v1::VolumeSpec* spec : missing) {
+    in.Out(StrCat("Creating volume ", spec->name(), "\n"));
+    v1::CreateVolumeRequest request;
+    *request.mutable_spec() = *spec;
+    request.set_request_id(Id::Make(in.env.random).ToString());
+    const absl::Status status = manager.CreateVolume(request).status();
+    if (!status.ok()) {
+      return WithExit(Annotate(status, StrCat("volume ", spec->name())), ExitCodeOf(status));
+    }
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace swarm::cli

@@ -1,0 +1,134 @@
+#include "manager/api/volume_census.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "common/local_volume.h"
+#include "common/strings.h"
+#include "manager/api/lookup.h"
+#include "manager/api/render.h"
+#include "manager/volume_rules.h"
+
+namespace swarm::manager {
+namespace {
+
+constexpr size_t kUsersNamed = 5;
+
+std::set<std::string> NamesIn(const v1::TaskSpec& task) {
+  std::set<std::string> names;
+  for (const v1::Mount& mount : task.container().mounts()) {
+    if (IsNamedVolume(mount)) names.insert(mount.source());
+  }
+  return names;
+}
+
+// It may be using what its revision mounts.
+bool Holds(const Task& task) {
+  return !task.node_id.IsZero() && !IsTerminal(task.state) && !task.gone;
+}
+
+using TasksByPlace = std::map<std::pair<Id, std::string>, std::vector<std::string>>;
+
+TasksByPlace TasksThatUseVolumes(const View& view) {
+  TasksByPlace out;
+  view.EachService([&](const Ref<Service>& service) {
+    const Id id = Id::ParseOrZero(service->id());
+    std::map<Ref<Revision>, std::set<std::string>> names;
+    view.EachRevisionOfService(id, [&](const Ref<Revision>& revision) {
+      std::set<std::string> of_revision = NamesIn(revision->revision().task());
+      if (!of_revision.empty()) names.emplace(revision, std::move(of_revision));
+      return true;
+    });
+    if (names.empty()) return true;
+    view.EachTaskOfService(id, [&](const Ref<Task>& task) {
+      const auto used = names.find(task->revision);
+      if (used == names.end() || !Holds(*task)) return true;
+      for (const std::string& name : used->second) {
+        out[{task->node_id, name}].push_back(task->id.ToString());
+      }
+      return true;
+    });
+    return true;
+  });
+  return out;
+}
+
+bool NodeHolds(const Node& node, std::string_view name) {
+  const auto& volumes = node.description().volumes();
+  return std::any_of(volumes.begin(), volumes.end(),
+                     [&](const v1::NodeVolume& volume) { return volume.name() == name; });
+}
+
+// What nobody created is as the node that has it longest says.
+void AddHeld(const Node& node, const v1::NodeVolume& held, std::vector<std::string> tasks,
+             v1::Volume& out) {
+  if (out.id().empty() && out.nodes().empty()) {
+    out.mutable_spec()->set_name(held.name());
+    out.mutable_spec()->set_driver(held.driver());
+    *out.mutable_spec()->mutable_labels() = held.labels();
+    *out.mutable_spec()->mutable_options() = held.options();
+    *out.mutable_meta()->mutable_created_at() = held.created_at();
+  }
+  v1::Volume::OnNode& place = *out.add_nodes();
+  place.set_node_id(node.id());
+  *place.mutable_created_at() = held.created_at();
+  place.mutable_task_ids()->Assign(tasks.begin(), tasks.end());
+}
+
+}  // namespace
+
+std::map<std::string, v1::Volume> CountVolumes(const View& view) {
+  std::map<std::string, v1::Volume> out;
+  view.EachVolume([&](const Ref<Volume>& volume) {
+    out[volume->spec().name()] = RenderVolume(*volume);
+    return true;
+  });
+  TasksByPlace tasks = TasksThatUseVolumes(view);
+  view.EachNode([&](const Ref<Node>& node) {
+    const Id id = Id::ParseOrZero(node->id());
+    for (const v1::NodeVolume& held : node->description().volumes()) {
+      AddHeld(*node, held, std::move(tasks[{id, held.name()}]), out[held.name()]);
+    }
+    return true;
+  });
+  return out;
+}
+
+absl::StatusOr<std::string> FindVolumeName(const View& view, std::string_view ref) {
+  if (view.GetVolumeByName(ref) != nullptr) return std::string(ref);
+  bool held = false;
+  view.EachNode([&](const Ref<Node>& node) {
+    held = NodeHolds(*node, ref);
+    return !held;
+  });
+  if (held) return std::string(ref);
+  const absl::StatusOr<Ref<Volume>> found = FindVolume(view, ref);
+  if (!found.ok()) return found.status();
+  return (*found)->spec().name();
+}
+
+absl::Status CheckVolumeUnused(const View& view, const std::string& name) {
+  std::string names;
+  size_t count = 0;
+  view.EachService([&](const Ref<Service>& service) {
+    bool used = !service->removing() && UsesVolume(service->spec().task(), name);
+    if (!used) {
+      view.EachTaskOfService(Id::ParseOrZero(service->id()), [&](const Ref<Task>& task) {
+        used = Holds(*task) && UsesVolume(task->revision->revision().task(), name);
+        return !used;
+      });
+    }
+    if (!used || count++ >= kUsersNamed) return true;
+    StrAppend(&names, names.empty() ? "" : ", ", "\"", service->spec().name(), "\"",
+              service->removing() ? ", which still ends" : "");
+    return true;
+  });
+  if (count == 0) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      StrCat("volume \"", name, "\" is in use by ", count == 1 ? "service " : "services ", names,
+             count > kUsersNamed ? StrCat(" and ", count - kUsersNamed, " more") : ""));
+}
+
+}  // namespace swarm::manager

@@ -1,0 +1,29 @@
+// VolumeCensus: one look over the store at all volumes: those that were created, those that nodes
+// hold, and who uses them. Loop thread; as true as the moment.
+#ifndef SWARM_MANAGER_API_VOLUME_CENSUS_H_
+#define SWARM_MANAGER_API_VOLUME_CENSUS_H_
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "manager/store/store.h"
+#include "swarm/v1/types.pb.h"
+
+namespace swarm::manager {
+
+// By name. Costs a look at every node's volumes and at the tasks of services that have any.
+std::map<std::string, v1::Volume> CountVolumes(const View& view);
+
+// The name that `ref` means: of a volume that was created or that a node holds, else an id or a
+// unique prefix of an id. NotFound, InvalidArgument.
+absl::StatusOr<std::string> FindVolumeName(const View& view, std::string_view ref);
+
+// FailedPrecondition names services whose spec or whose tasks use it.
+absl::Status CheckVolumeUnused(const View& view, const std::string& name);
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_API_VOLUME_CENSUS_H_

@@ -1,0 +1,46 @@
+// VolumeHomes: where the data are of a group whose tasks use volumes of a node. Asked before the
+// GroupPlacer: what it knows no place for is placed as any task, and makes its volumes anew there.
+//
+//   1. A slot goes back to the node where its last task ran, when that node takes it: all of the
+//      slot's volumes are there.
+//   2. A slot that never ran (a service that was removed and came back) goes to a node that holds
+//      all of the volumes and no task of the service yet, as long as there are such nodes. Each
+//      replica so gets data of its own, and replicas still spread.
+//
+// The order of preferences and of the spread counts less than the data. Pure, but for the view;
+// lives within one pass.
+#ifndef SWARM_MANAGER_SCHEDULER_VOLUME_HOMES_H_
+#define SWARM_MANAGER_SCHEDULER_VOLUME_HOMES_H_
+
+#include <optional>
+#include <vector>
+
+#include "manager/scheduler/node_books.h"
+#include "manager/scheduler/node_filters.h"
+#include "manager/store/store.h"
+
+namespace swarm::manager {
+
+class VolumeHomes {
+ public:
+  // All outlive it.
+  VolumeHomes(const View& view, NodeBooks& books, const GroupDemand& demand)
+      : view_(view), books_(books), demand_(demand) {}
+
+  // Null: its slot never ran, or not there any more.
+  NodeInfo* OfSlot(const Task& task);
+  // The one with the fewest tasks first. Null when none is left.
+  NodeInfo* NextWithData();
+
+ private:
+  bool Takes(const NodeInfo& node) const { return FirstFailed(demand_, node) == Filter::kNone; }
+
+  const View& view_;
+  NodeBooks& books_;
+  const GroupDemand& demand_;
+  std::optional<std::vector<NodeInfo*>> with_data_;  // the best last; found when first asked for
+};
+
+}  // namespace swarm::manager
+
+#endif  // SWARM_MANAGER_SCHEDULER_VOLUME_HOMES_H_
