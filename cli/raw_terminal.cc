@@ -10,7 +10,9 @@
 namespace swarm::cli {
 namespace {
 
-constexpr int kDeadly[] = {SIGHUP, SIGTERM, SIGQUIT, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+// SIGPIPE: what the program prints may go into a pipe whose reader goes first.
+constexpr int kDeadly[] = {SIGHUP,  SIGTERM, SIGQUIT, SIGPIPE, SIGALRM, SIGUSR1, SIGUSR2,
+                           SIGABRT, SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGSYS};
 
 // What a signal handler may touch. Written before `raw_fd` is set.
 std::atomic<int> raw_fd{-1};

@@ -53,6 +53,10 @@ LastName LastNameOf(std::string path) {
   if (last.contents) path.resize(path.size() - 1);
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   last.name = path.substr(path.rfind('/') + 1);
+  if (last.name.empty() || last.name == "." || last.name == "..") {  // a folder without a name
+    last.name = "root";
+    last.contents = true;
+  }
   return last;
 }
 
@@ -151,11 +155,7 @@ absl::Status CopyIn(Invocation& in, const std::string& from, const Side& to) {
   const UniqueFd item(::open(from.c_str(), O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW)));
   struct stat info = {};
   if (!item.valid() || ::fstat(item.get(), &info) != 0) return ErrnoStatus(errno, from);
-  LastName last = LastNameOf(from);
-  if (last.name.empty() || last.name == "." || last.name == "..") {
-    last.name = "root";
-    last.contents = true;
-  }
+  const LastName last = LastNameOf(from);
   start.set_directory(S_ISDIR(info.st_mode));
   if (last.contents && !start.directory()) {
     return absl::InvalidArgumentError(StrCat(from, ": is no folder"));

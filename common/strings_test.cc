@@ -1,5 +1,6 @@
 #include "common/strings.h"
 
+#include "common/utf8.h"
 #include "gtest/gtest.h"
 
 namespace swarm {
@@ -23,6 +24,17 @@ TEST(StringsTest, OneLineCutsNoCharacter) {
   const std::string line = OneLine(text);
   EXPECT_EQ(line.substr(0, line.find(" … ")).size() % 2, 1u);
   EXPECT_EQ(line.substr(line.find(" … ") + 5).size() % 2, 0u);
+}
+
+TEST(Utf8Test, WhatIsNoCharacterIsReplacedByteByByte) {
+  EXPECT_EQ(ToUtf8("größer €, 𝄞"), "größer €, 𝄞");
+  const std::string bad = "\xef\xbf\xbd";
+  EXPECT_EQ(ToUtf8("a\xff"
+                   "b"),
+            StrCat("a", bad, "b"));
+  EXPECT_EQ(ToUtf8("\xc3"), bad) << "cut";
+  EXPECT_EQ(ToUtf8("\xc0\xaf"), StrCat(bad, bad)) << "overlong";
+  EXPECT_EQ(ToUtf8("\xed\xa0\x80"), StrCat(bad, bad, bad)) << "a surrogate";
 }
 
 }  // namespace

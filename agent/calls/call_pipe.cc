@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/strings.h"
+#include "common/utf8.h"
 
 namespace swarm::agent {
 
@@ -119,7 +121,8 @@ void CallPipe::End(const absl::Status& status) {
     output.mutable_done();
   } else {
     output.mutable_failure()->set_code(static_cast<int32_t>(status.code()));
-    output.mutable_failure()->set_message(std::string(status.message()));
+    // File names are in it, and those are bytes.
+    output.mutable_failure()->set_message(ToUtf8(ToStd(status.message())));
   }
   Put(std::move(output));
 }

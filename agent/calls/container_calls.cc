@@ -6,6 +6,25 @@
 #include "common/strings.h"
 
 namespace swarm::agent {
+namespace {
+
+constexpr size_t kMaxWatching = ContainerCalls::kMaxWatching;
+
+void Serve(Runtime& runtime, const std::string& task, const v1::ContainerInput& start,
+           CallPipe& pipe, std::atomic<size_t>& watching) {
+  if (!start.has_attach() && !start.has_stats()) return ServeCall(runtime, task, start, pipe);
+  if (watching.fetch_add(1) < kMaxWatching) {
+    ServeCall(runtime, task, start, pipe);
+  } else {
+    pipe.End(absl::ResourceExhaustedError(
+        StrCat("the node serves ", kMaxWatching,
+               " attachments and statistics already and keeps the rest of its calls for exec and "
+               "cp: end one of them")));
+  }
+  --watching;
+}
+
+}  // namespace
 
 ContainerCalls::ContainerCalls(const Env& env, CallConnector& connector, CallHost& host,
                                WorkerPool& threads, Runtime& runtime)
@@ -21,7 +40,8 @@ void ContainerCalls::Begin(const v1::OpenStream& request) {
   const std::string& stream_id = request.stream_id();
   if (calls_.size() >= kMaxCalls) {
     return host_.OnStreamFailure(
-        stream_id, StrCat("it serves ", kMaxCalls, " calls already; try again later"));
+        stream_id, StrCat("it serves ", kMaxCalls,
+                          " calls (exec, attach, cp, stats, top) already; end one of them"));
   }
   if (!request.task_id().empty() && !host_.HasTask(request.task_id())) {
     return host_.OnStreamFailure(stream_id, "the task is not there");
@@ -29,9 +49,9 @@ void ContainerCalls::Begin(const v1::OpenStream& request) {
   const uint64_t id = ++last_;
   auto pipe = std::make_shared<CallPipe>(env_.loop);
   auto work = [this, &runtime = runtime_, &loop = env_.loop, id, pipe, task = request.task_id(),
-               alive = alive_] {
+               alive = alive_, watching = watching_] {
     const auto first = pipe->Await(kFirstInput);
-    if (first.has_value()) ServeCall(runtime, task, *first, *pipe);
+    if (first.has_value()) Serve(runtime, task, *first, *pipe, *watching);
     pipe->Finish();
     loop.Post([this, id, alive] {
       if (*alive) OnServed(id);
@@ -54,13 +74,7 @@ void ContainerCalls::Begin(const v1::OpenStream& request) {
 void ContainerCalls::OnServed(uint64_t id) {
   Call& call = calls_.at(id);
   call.served = true;
-  if (call.pipe->closed()) {
-    calls_.erase(id);
-    return;
-  }
-  env_.loop.RunAfter(kLastWords, [weak = std::weak_ptr(call.pipe)] {
-    if (auto pipe = weak.lock()) pipe->Drop(/*stopping=*/false);
-  });
+  if (call.pipe->closed()) calls_.erase(id);
 }
 
 void ContainerCalls::OnClosed(uint64_t id) {

@@ -4,12 +4,18 @@
 //   calls.Begin(open_stream);   // dials, hears what to do, does it
 //
 // Each call has a stream, and a thread of `threads` for as long as it lasts: what it does blocks.
-// At most kMaxCalls at once; a further one is refused.
+// At most kMaxCalls at once, of which kMaxWatching only look on (attach, statistics) and may do so
+// for days: a shell must still get in. A further one is refused, with what would help.
+//
+// A call that is over stays as long as its caller takes to read what it said: the manager ends the
+// stream, and a connection that is dead is noticed by gRPC's keepalive.
 //
 // Loop thread only.
 #ifndef SWARM_AGENT_CALLS_CONTAINER_CALLS_H_
 #define SWARM_AGENT_CALLS_CONTAINER_CALLS_H_
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -36,11 +42,10 @@ class CallHost {
 
 class ContainerCalls {
  public:
-  static constexpr size_t kMaxCalls = 32;  // and threads
+  static constexpr size_t kMaxCalls = 32;     // and threads
+  static constexpr size_t kMaxWatching = 24;  // of them
   // What a manager that has dialled back takes to say what it wants.
   static constexpr absl::Duration kFirstInput = absl::Seconds(10);
-  // What it takes at most to hear the rest, once a call is over.
-  static constexpr absl::Duration kLastWords = absl::Seconds(30);
   static constexpr absl::Duration kProbePeriod = absl::Seconds(5);
 
   // Borrowed: the first ones longer than this, `threads` and `runtime` longer than that.
@@ -72,6 +77,8 @@ class ContainerCalls {
   Runtime& runtime_;
   uint64_t last_ = 0;
   std::map<uint64_t, Call> calls_;
+  // Counted by the threads, which hear what a call is to be.
+  const std::shared_ptr<std::atomic<size_t>> watching_ = std::make_shared<std::atomic<size_t>>(0);
   TimerId probe_timer_ = 0;
   const std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -16,12 +16,18 @@
 #include "common/file_system.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "common/utf8.h"
 
 namespace swarm::agent {
 namespace {
 
 constexpr size_t kMostProcesses = 10'000;
 constexpr size_t kMostPasswd = 1 << 20;
+constexpr size_t kMostName = 64;  // of a user
+// Commands: so many bytes of all of them together, so that the answer stays below what a message
+// may have, and of one.
+constexpr size_t kMostCommands = 1 << 20;
+constexpr size_t kMostCommand = 16 << 10;
 
 // The container's own names. What its file says is shown, and nothing else comes of it.
 std::map<std::string, std::string> UserNames(Runtime& runtime, const std::string& task_id) {
@@ -40,7 +46,7 @@ std::map<std::string, std::string> UserNames(Runtime& runtime, const std::string
   text.resize(n < 0 ? 0 : static_cast<size_t>(n));
   for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
     const std::vector<std::string> fields = absl::StrSplit(line, ':');
-    if (fields.size() > 2) names.try_emplace(fields[2], fields[0]);
+    if (fields.size() > 2) names.try_emplace(fields[2], ToUtf8(fields[0].substr(0, kMostName)));
   }
   return names;
 }
@@ -56,11 +62,14 @@ std::map<std::string, std::string> StatusFields(const std::string& text) {
   return fields;
 }
 
-int64_t LastNumber(const std::string& words) {
-  int64_t value = 0;
+// NSpid: our number, the container's, then of namespaces that the container made for itself. One
+// that shares ours has one number.
+int64_t NumberInside(const std::string& ns_pids) {
   const std::vector<absl::string_view> all =
-      absl::StrSplit(words, absl::ByAnyChar(" \t"), absl::SkipEmpty());
-  return !all.empty() && absl::SimpleAtoi(all.back(), &value) ? value : 0;
+      absl::StrSplit(ns_pids, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+  int64_t value = 0;
+  if (!all.empty() && absl::SimpleAtoi(all[all.size() > 1 ? 1 : 0], &value)) return value;
+  return 0;
 }
 
 int64_t FirstNumber(const std::string& words) {
@@ -106,11 +115,15 @@ std::string TtyName(int64_t device) {
   return StrCat(major, ":", ::minor(number));
 }
 
-std::string CommandOf(const std::string& dir, const std::string& name) {
-  std::string line = ReadFile(dir + "/cmdline", 64 << 10).value_or("");
+// What the program says of itself, which may be anything.
+std::string CommandOf(const std::string& dir, const std::string& name, size_t most) {
+  const UniqueFd file(::open((dir + "/cmdline").c_str(), O_RDONLY | O_CLOEXEC));
+  std::string line(most, '\0');
+  const ssize_t n = file.valid() ? ::read(file.get(), line.data(), line.size()) : -1;
+  line.resize(n < 0 ? 0 : static_cast<size_t>(n));
   while (!line.empty() && line.back() == '\0') line.pop_back();
   std::replace(line.begin(), line.end(), '\0', ' ');
-  return line.empty() ? StrCat("[", name, "]") : line;
+  return ToUtf8(line.empty() ? StrCat("[", name, "]") : line);
 }
 
 int64_t BootUnix() {
@@ -127,6 +140,8 @@ absl::StatusOr<v1::TopResponse> ListProcesses(Runtime& runtime, const std::strin
   const int64_t boot = BootUnix();
   const int64_t ticks = ::sysconf(_SC_CLK_TCK);
   v1::TopResponse response;
+  const size_t shown = std::clamp<size_t>(pids.size(), 1, kMostProcesses);
+  const size_t most_command = std::min(kMostCommand, kMostCommands / shown);
   std::map<int64_t, int64_t> inside;  // numbers in the container, by the host's
   for (const int64_t pid : pids) {
     if (static_cast<size_t>(response.processes_size()) >= kMostProcesses) break;
@@ -137,7 +152,7 @@ absl::StatusOr<v1::TopResponse> ListProcesses(Runtime& runtime, const std::strin
       continue;
     v1::Process* out = response.add_processes();
     out->set_host_pid(pid);
-    out->set_pid(LastNumber(status.at("NSpid")));
+    out->set_pid(NumberInside(status.at("NSpid")));
     inside[pid] = out->pid();
     out->set_parent_pid(stat.parent);
     const auto uid = status.find("Uid");
@@ -150,7 +165,7 @@ absl::StatusOr<v1::TopResponse> ListProcesses(Runtime& runtime, const std::strin
     out->set_started_unix(boot + stat.start_ticks / ticks);
     out->set_tty(TtyName(stat.tty));
     const auto name = status.find("Name");
-    out->set_command(CommandOf(dir, name == status.end() ? "?" : name->second));
+    out->set_command(CommandOf(dir, name == status.end() ? "?" : name->second, most_command));
     out->set_state(stat.state);
   }
   // A parent outside (of init, and of what was started by exec) is 0 inside.

@@ -4,6 +4,7 @@
 
 #include "agent/calls/copy_call.h"
 #include "agent/calls/stats_call.h"
+#include "common/utf8.h"
 
 namespace swarm::agent {
 namespace {
@@ -25,7 +26,7 @@ void ServeExec(Runtime& runtime, const std::string& task_id, const v1::ExecStart
   if (!result.ok()) return pipe.End(result.status());
   v1::ContainerOutput output;
   output.mutable_exited()->set_exit_code(result->exit_code);
-  output.mutable_exited()->set_error(result->error);
+  output.mutable_exited()->set_error(ToUtf8(result->error));
   pipe.Put(std::move(output));
 }
 

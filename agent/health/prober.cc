@@ -12,6 +12,8 @@
 #include "agent/on_pool.h"
 #include "common/proto_time.h"
 #include "common/status_macros.h"
+#include "common/strings.h"
+#include "common/utf8.h"
 
 namespace swarm::agent {
 namespace {
@@ -25,39 +27,6 @@ v1::ProbeResult Result(int exit_code, std::string output) {
   return result;
 }
 
-// Protobuf takes UTF-8 only; what a program wrote may be anything.
-std::string ToUtf8(absl::string_view bytes) {
-  std::string out;
-  for (size_t i = 0; i < bytes.size();) {
-    const auto c = static_cast<unsigned char>(bytes[i]);
-    const size_t size = c < 0x80                ? 1
-                        : c >= 0xc2 && c < 0xe0 ? 2
-                        : c >= 0xe0 && c < 0xf0 ? 3
-                        : c >= 0xf0 && c < 0xf5 ? 4
-                                                : 0;
-    bool good = size > 0 && i + size <= bytes.size();
-    for (size_t k = 1; good && k < size; ++k) {
-      good = (static_cast<unsigned char>(bytes[i + k]) & 0xc0) == 0x80;
-    }
-    if (good && size == 3) {  // neither overlong nor a surrogate
-      const auto d = static_cast<unsigned char>(bytes[i + 1]);
-      good = !(c == 0xe0 && d < 0xa0) && !(c == 0xed && d > 0x9f);
-    }
-    if (good && size == 4) {
-      const auto d = static_cast<unsigned char>(bytes[i + 1]);
-      good = !(c == 0xf0 && d < 0x90) && !(c == 0xf4 && d > 0x8f);
-    }
-    if (good) {
-      out.append(bytes.data() + i, size);
-      i += size;
-    } else {
-      out += "\xef\xbf\xbd";
-      ++i;
-    }
-  }
-  return out;
-}
-
 std::string TimedOut(absl::Duration timeout, absl::string_view output) {
   return absl::StrCat("timed out after ", absl::FormatDuration(timeout), output.empty() ? "" : ": ",
                       output);
@@ -65,7 +34,7 @@ std::string TimedOut(absl::Duration timeout, absl::string_view output) {
 
 v1::ProbeResult Failed(const absl::Status& status, absl::Duration timeout) {
   if (absl::IsDeadlineExceeded(status)) return Result(kNotMade, TimedOut(timeout, ""));
-  return Result(kNotMade, ToUtf8(status.message()));
+  return Result(kNotMade, ToUtf8(ToStd(status.message())));
 }
 
 v1::ProbeResult ProbeByExec(Runtime& runtime, const std::string& task_id,

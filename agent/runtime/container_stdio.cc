@@ -57,13 +57,14 @@ class Attached {
            absl::FunctionRef<void(int signal)> signal)
       : stdio_(std::move(stdio)), spec_(spec), peer_(peer), signal_(signal) {}
 
-  void Run() {
+  bool Run() {
     if (spec_.size.has_value()) Resize(*spec_.size);
     while (stdio_.output.valid() || stdio_.errors.valid()) {
-      if (peer_.presence() != ExecPeer::Presence::kThere) return;
+      if (peer_.presence() != ExecPeer::Presence::kThere) break;
       TakeInput();
       PollOnce();
     }
+    return heard_;
   }
 
  private:
@@ -104,6 +105,7 @@ class Attached {
     const ssize_t n = read(fd.get(), piece.data(), piece.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (n <= 0) return fd.Reset();
+    heard_ = true;
     piece.resize(static_cast<size_t>(n));
     peer_.Give(from_stderr, std::move(piece));
   }
@@ -120,6 +122,7 @@ class Attached {
   ExecPeer& peer_;
   absl::FunctionRef<void(int signal)> signal_;
   std::string pending_;  // input that was not taken yet
+  bool heard_ = false;
 };
 
 }  // namespace
@@ -142,9 +145,9 @@ absl::StatusOr<ContainerStdio> OpenContainerStdio(int shim) {
   return stdio;
 }
 
-void RunContainerStdio(ContainerStdio stdio, const AttachSpec& spec, ExecPeer& peer,
+bool RunContainerStdio(ContainerStdio stdio, const AttachSpec& spec, ExecPeer& peer,
                        absl::FunctionRef<void(int signal)> signal) {
-  Attached(std::move(stdio), spec, peer, signal).Run();
+  return Attached(std::move(stdio), spec, peer, signal).Run();
 }
 
 }  // namespace swarm::agent

@@ -20,8 +20,8 @@ struct ContainerStdio {
 // `shim` is a pidfd. From here on the shim copies what the container prints (../shim/protocol.h).
 absl::StatusOr<ContainerStdio> OpenContainerStdio(int shim);
 
-// Blocking: until the shim has closed both pipes or the peer has gone.
-void RunContainerStdio(ContainerStdio stdio, const AttachSpec& spec, ExecPeer& peer,
+// Blocking: until the shim has closed both pipes or the peer has gone. Whether anything came.
+bool RunContainerStdio(ContainerStdio stdio, const AttachSpec& spec, ExecPeer& peer,
                        absl::FunctionRef<void(int signal)> signal);
 
 }  // namespace swarm::agent

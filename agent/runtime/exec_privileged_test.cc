@@ -5,9 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <deque>
 #include <filesystem>
+#include <future>
 #include <optional>
 #include <thread>
 
@@ -18,6 +21,7 @@
 #include "agent/runtime/runtime.h"
 #include "agent/runtime/runtime_test_world.h"
 #include "agent/runtime/shim_process.h"
+#include "agent/shim/protocol.h"
 #include "common/file_system.h"
 #include "nlohmann/json.hpp"
 #include "tests/support/status_matchers.h"
@@ -432,6 +436,56 @@ TEST_F(ExecTest, AnAttachSeesAndFeedsTheContainerItselfAndLeavesItAsItIs) {
   ASSERT_OK(result);
   EXPECT_EQ(result->exit_code, 4);
   EXPECT_THAT(peer.out, HasSubstr("33 101\r\ngot 1\r\n"));
+}
+
+// Quiet until it is told to end, which it says.
+std::vector<std::string> QuietShell() {
+  return {"/bin/sh", "-c", "trap 'echo told; exit 3' TERM; echo up; while :; do sleep 0.01; done"};
+}
+
+// Nobody writes to a container that prints nothing, so its shim hears late who has gone.
+TEST_F(ExecTest, WhoHasGoneLeavesRoomForWhoAttachesNext) {
+  ASSERT_OK(PrepareAndStart("c", ConfigText(QuietShell())));
+  AwaitLog("c", "up");
+  const AttachSpec spec;
+  for (int i = 0; i < 2 * shim::kMostAttached; ++i) {
+    FakePeer leaves({{"", {}, /*goes=*/true}});
+    ASSERT_OK(runtime_->AttachWith("c", spec, leaves));
+  }
+  ExecInput term;
+  term.kind = ExecInput::Kind::kSignal;
+  term.signal = SIGTERM;
+  FakePeer peer({{"", term}});
+  const auto result = runtime_->AttachWith("c", spec, peer);
+  ASSERT_OK(result);
+  EXPECT_EQ(result->exit_code, 3);
+  EXPECT_EQ(peer.out, "told\n");
+}
+
+TEST_F(ExecTest, OneAttachedTooManyIsTold) {
+  ASSERT_OK(PrepareAndStart("c", ConfigText(QuietShell())));
+  AwaitLog("c", "up");
+  std::vector<std::future<absl::StatusOr<ExecResult>>> all;
+  for (int i = 0; i <= shim::kMostAttached; ++i) {
+    all.push_back(std::async(std::launch::async, [this] {
+      FakePeer peer({});
+      return runtime_->AttachWith("c", AttachSpec(), peer);
+    }));
+  }
+  const auto is_ready = [](const auto& one) {
+    return one.wait_for(std::chrono::milliseconds(10)) == std::future_status::ready;
+  };
+  auto first = all.end();
+  while (first == all.end()) first = std::find_if(all.begin(), all.end(), is_ready);
+  EXPECT_THAT(first->get(), StatusIs(absl::StatusCode::kResourceExhausted,
+                                     HasSubstr("8 are attached to this container already")));
+  ASSERT_OK(runtime_->Signal("c", SIGTERM));
+  all.erase(first);
+  for (auto& one : all) {
+    const auto result = one.get();
+    ASSERT_OK(result);
+    EXPECT_EQ(result->exit_code, 3);
+  }
 }
 
 TEST_F(ExecTest, AnInitPassesSignalsOnAndReaps) {

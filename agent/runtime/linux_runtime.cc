@@ -562,8 +562,8 @@ absl::StatusOr<ExecResult> LinuxRuntime::AttachWith(const std::string& id, const
     if (!stdio.input.valid()) return ErrnoStatus(errno, absl::StrCat("the input of ", id));
   }
   stdio.terminal = oci.terminal;
-  RunContainerStdio(std::move(stdio), spec, peer,
-                    [&](int signal) { Signal(id, signal).IgnoreError(); });
+  const bool heard = RunContainerStdio(std::move(stdio), spec, peer,
+                                       [&](int signal) { Signal(id, signal).IgnoreError(); });
   ExecResult result;
   if (peer.presence() != ExecPeer::Presence::kThere) {
     result.interrupted = true;
@@ -571,8 +571,12 @@ absl::StatusOr<ExecResult> LinuxRuntime::AttachWith(const std::string& id, const
   }
   constexpr absl::Duration kLastWords = absl::Seconds(5);
   if (!WaitForEnd(shim.get(), kLastWords)) {
-    return absl::ResourceExhaustedError(
-        "the output came faster than it was read: attach again, or see the log");
+    if (heard) {
+      return absl::ResourceExhaustedError(
+          "the output came faster than it was read: attach again, or see the log");
+    }
+    return absl::ResourceExhaustedError(absl::StrCat(
+        shim::kMostAttached, " are attached to this container already: end one, or see the log"));
   }
   ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
   result.exit_code = container.exit.exit_code;

@@ -123,7 +123,8 @@ class Runtime {
   }
   // Joins `peer` with the container's own standard streams, from now on, until the container has
   // ended (then the result says how) or the peer has gone, which the container does not notice. Its
-  // input stays open. ResourceExhausted: the peer took too slowly (the container waits for nobody).
+  // input stays open. ResourceExhausted: the peer took too slowly (the container waits for nobody),
+  // or kMostAttached are there already.
   virtual absl::StatusOr<ExecResult> AttachWith(const std::string& /*id*/,
                                                 const AttachSpec& /*spec*/, ExecPeer& /*peer*/) {
     return absl::UnimplementedError("this runtime cannot attach");

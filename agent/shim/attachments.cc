@@ -33,21 +33,39 @@ void Attachments::Drop(Attached* attached) {
   *attached = Attached();
 }
 
-void Attachments::Accept() {
+// A pipe that nobody reads any more says so; without output nothing else would.
+void Attachments::DropGone() {
+  for (Attached& attached : all_) {
+    if (attached.out < 0) continue;
+    struct pollfd fds[] = {{attached.out, 0, 0}, {attached.err, 0, 0}};
+    if (sys::PollNow(fds, 2) > 0) Drop(&attached);
+  }
+}
+
+bool Attachments::AcceptOne() {
   char byte;
   int fds[2];
   const long n = ReceiveDescriptors(kAttachFd, &byte, sizeof byte, fds, 2);
+  if (n < 0) return n == -EINTR;
   Attached made;
   made.out = fds[0];
   made.err = fds[1];
   if (n == 1 && made.out >= 0 && made.err >= 0) {
+    DropGone();
     for (Attached& attached : all_) {
       if (attached.out >= 0) continue;
       attached = made;
-      return;
+      return true;
     }
   }
   Drop(&made);
+  return true;
+}
+
+// All of them: what is read next belongs to each that came before it.
+void Attachments::Accept() {
+  while (AcceptOne()) {
+  }
 }
 
 void Attachments::Give(bool from_stderr, const char* data, size_t size) {

@@ -13,7 +13,7 @@ class Attachments {
   // Makes kAttachFd and kAttachPeerFd, and keeps kStdinFd's number from others. 0 or -errno.
   static long Open();
 
-  // Something is at kAttachFd. One too many is closed at once.
+  // Something is at kAttachFd. One too many of those that still read is closed at once.
   void Accept();
   // Never waits: who has not read what came before is cut off.
   void Give(bool from_stderr, const char* data, size_t size);
@@ -24,6 +24,8 @@ class Attachments {
     int err = -1;
   };
   static void Drop(Attached* attached);
+  void DropGone();
+  bool AcceptOne();  // false when there is none
 
   Attached all_[kMostAttached];
 };

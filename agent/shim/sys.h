@@ -141,6 +141,10 @@ inline long Prctl(int option, unsigned long a = 0, unsigned long b = 0, unsigned
 inline long Poll(struct pollfd* fds, unsigned count) {  // for ever
   return Call(SYS_ppoll, Arg(fds), count, 0, 0, 0);
 }
+inline long PollNow(struct pollfd* fds, unsigned count) {
+  const struct timespec none = {};
+  return Call(SYS_ppoll, Arg(fds), count, Arg(&none), 0, 0);
+}
 // As mknod(2) and stat(2) encode a device.
 constexpr uint32_t Device(uint32_t major, uint32_t minor) {
   return (minor & 0xffu) | (major & 0xfffu) << 8 | (minor & ~0xffu) << 12;

@@ -22,10 +22,15 @@ std::string HeadingOf(std::string_view field) {
   return heading;
 }
 
-// A cell must not break the line or the column.
+// A cell must not break the line or the column, nor tell the terminal anything: no C0, no DEL and,
+// in UTF-8, no C1.
 std::string OneLine(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c < 0x20 || c == 0x7f) text[i] = ' ';
+    if (c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
+      text.replace(i, 2, " ");
+    }
   }
   return text;
 }

@@ -65,6 +65,14 @@ TEST(FormatTest, ColumnsCountCharactersNotBytes) {
   EXPECT_EQ(AlignColumns({"é\tx", "ab\ty"}), "é    x\nab   y\n");
 }
 
+TEST(ListingTest, ATableTellsTheTerminalNothing) {
+  Listing listing({{"Command"}});
+  listing.Add(
+      {"a\x1b[31m \xc2\x9b"
+       "31m\x7f \xc2\xa9"});
+  EXPECT_THAT(listing.Render({}), IsOkAndHolds("COMMAND\na [31m  31m  \xc2\xa9\n"));
+}
+
 TEST(ListingTest, BytesThatAreNoUtf8StillMakeJson) {
   EXPECT_EQ(JsonText("a\xff"), "\"a\xEF\xBF\xBD\"");
 }

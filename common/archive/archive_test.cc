@@ -20,6 +20,7 @@ namespace swarm {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::SizeIs;
 using testing::StatusIs;
 
 // In pieces of an awkward size.
@@ -144,6 +145,26 @@ TEST_F(TreeTest, CopiesFilesFoldersAndLinksAsTheyAre) {
   EXPECT_EQ(info.st_mode & 07777, 0640u);
 }
 
+// Of its files some say 4096 bytes and have three, and some never end.
+TEST_F(TreeTest, LeavesOutWhatTheKernelMakesUp) {
+  const UniqueFd sys(::open("/sys", O_PATH | O_CLOEXEC));
+  std::string bytes;
+  ASSERT_OK(PackTree(sys.get(), "sys", [&](const std::string& piece) {
+    bytes += piece;
+    return absl::OkStatus();
+  }));
+  EXPECT_NE(bytes.find("sys/kernel/"), bytes.npos);
+  EXPECT_EQ(bytes.find("sys/kernel/mm"), bytes.npos);
+}
+
+TEST_F(TreeTest, AFolderOfManyEntriesIsWhole) {
+  for (int i = 0; i < 3'000; ++i) Write(StrCat("from/", i), "");
+  const auto packed = Pack("from");
+  ASSERT_OK(packed);
+  ASSERT_OK(Unpack(*packed));
+  EXPECT_THAT(*ListDirectory(dir_ + "/to/from"), SizeIs(3'000));
+}
+
 TEST_F(TreeTest, TakesTheTopOffOrGivesItAnotherName) {
   Write("from/a", "one");
   const auto packed = Pack("from");
@@ -181,6 +202,26 @@ TEST_F(TreeTest, NothingLeadsOutOfTheFolder) {
   EXPECT_EQ(Read("to/abs"), "inside");
   EXPECT_EQ(Read("outside/secret"), "secret");
   EXPECT_FALSE(PathExists(dir_ + "/outside/x"));
+}
+
+// As every tar writes the second name of a file.
+TEST_F(TreeTest, HardLinksLeadToEntriesOfTheArchive) {
+  const auto hard = [](const std::string& name, const std::string& target) {
+    std::string block = LinkEntry(name, target);
+    block[156] = '1';
+    block[153] = static_cast<char>(block[153] - 1);  // the checksum's last digit
+    return block;
+  };
+  ASSERT_OK(Unpack(FileEntry("t/a", "one") + hard("t/b", "t/a") + TarEnd(), {.top = "top"}));
+  EXPECT_EQ(Read("to/top/b"), "one");
+  struct stat info = {};
+  ASSERT_EQ(::stat(StrCat(dir_, "/to/top/b").c_str(), &info), 0);
+  EXPECT_EQ(info.st_nlink, 2u);
+  ASSERT_EQ(::symlink("../outside", StrCat(dir_, "/to/l").c_str()), 0);
+  for (const char* outside : {"../outside/secret", "l/secret", "/etc/passwd", "nothing"}) {
+    EXPECT_FALSE(Unpack(hard("x", outside) + TarEnd()).ok()) << outside;
+    EXPECT_FALSE(PathExists(dir_ + "/to/x"));
+  }
 }
 
 TEST_F(TreeTest, SetIdBitsAndOwnersComeOnlyWhenAskedFor) {

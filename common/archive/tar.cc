@@ -162,6 +162,8 @@ TarItem::Kind KindOf(char type) {
       return TarItem::Kind::kFile;
     case '5':
       return TarItem::Kind::kFolder;
+    case '1':
+      return TarItem::Kind::kHardLink;
     case '2':
       return TarItem::Kind::kSymlink;
     default:
@@ -287,7 +289,7 @@ absl::StatusOr<std::optional<TarItem>> TarSource::Next() {
     }
     RETURN_IF_ERROR(ApplyPax(pax, &item));
     // Only files and what we do not know have a content.
-    const bool empty = item.kind == TarItem::Kind::kFolder || item.kind == TarItem::Kind::kSymlink;
+    const bool empty = item.kind != TarItem::Kind::kFile && item.kind != TarItem::Kind::kOther;
     if (empty) item.size = 0;
     content_left_ = item.size;
     padding_left_ = TarPadding(item.size).size();

@@ -1,4 +1,4 @@
-// The tar format as far as copies need it: files, folders and symbolic links.
+// The tar format as far as copies need it: files, folders and links.
 //
 //   sink(EncodeTarHeader(entry)); sink(content); sink(TarPadding(size)); … sink(TarEnd());
 //
@@ -24,10 +24,10 @@
 namespace swarm {
 
 struct TarItem {
-  enum class Kind { kFile, kFolder, kSymlink, kOther };
+  enum class Kind { kFile, kFolder, kSymlink, kHardLink, kOther };
   Kind kind = Kind::kOther;
   std::string name;    // without a slash at its end
-  std::string target;  // of a symbolic link
+  std::string target;  // of a link; of a hard one the name of an entry before
   uint32_t mode = 0;   // permission bits, set-id and sticky
   uint32_t uid = 0;
   uint32_t gid = 0;

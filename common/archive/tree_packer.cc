@@ -3,14 +3,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "common/archive/tar.h"
 #include "common/status_macros.h"
@@ -21,7 +23,7 @@ namespace swarm {
 namespace {
 
 constexpr size_t kPiece = 64 << 10;
-constexpr int kMaxLevels = 256;  // one descriptor each
+constexpr int kMaxLevels = 256;  // two descriptors each
 
 using Sink = std::function<absl::Status(std::string)>;
 
@@ -30,23 +32,35 @@ UniqueFd Reopen(int item, int flags) {
   return UniqueFd(::open(StrCat("/proc/self/fd/", item).c_str(), flags | O_CLOEXEC));
 }
 
-absl::StatusOr<std::vector<std::string>> NamesIn(int folder) {
-  struct CloseFolder {
-    void operator()(DIR* dir) const { ::closedir(dir); }
-  };
+struct CloseFolder {
+  void operator()(DIR* dir) const { ::closedir(dir); }
+};
+using Folder = std::unique_ptr<DIR, CloseFolder>;
+
+Folder Read(int folder) {
   UniqueFd copy(::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  std::unique_ptr<DIR, CloseFolder> dir(copy.valid() ? ::fdopendir(copy.get()) : nullptr);
-  if (dir == nullptr) return ErrnoStatus(errno, "read the folder");
-  copy.Release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(dir.get())) {
-    const std::string name = entry->d_name;
-    if (name != "." && name != "..") names.push_back(name);
+  Folder dir(copy.valid() ? ::fdopendir(copy.get()) : nullptr);
+  if (dir != nullptr) copy.Release();
+  return dir;
+}
+
+// What is there has no content of its own: sizes lie, and some reads do something.
+bool IsKernels(int folder) {
+  struct statfs info = {};
+  if (::fstatfs(folder, &info) != 0) return false;
+  switch (static_cast<uint32_t>(info.f_type)) {
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case CGROUP_SUPER_MAGIC:
+    case CGROUP2_SUPER_MAGIC:
+    case DEBUGFS_MAGIC:
+    case TRACEFS_MAGIC:
+    case SECURITYFS_MAGIC:
+    case BPF_FS_MAGIC:
+      return true;
+    default:
+      return false;
   }
-  if (errno != 0) return ErrnoStatus(errno, "read the folder");
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 class Packer {
@@ -114,14 +128,20 @@ class Packer {
     }
     out.kind = TarItem::Kind::kFolder;
     RETURN_IF_ERROR(Give(EncodeTarHeader(out)));
-    ASSIGN_OR_RETURN(const std::vector<std::string> names, NamesIn(item));
-    for (const std::string& name : names) {
+    if (level > 0 && IsKernels(item)) return absl::OkStatus();
+    const Folder folder = Read(item);
+    if (folder == nullptr) return ErrnoStatus(errno, "read the folder");
+    while (true) {
+      errno = 0;
+      const dirent* entry = ::readdir(folder.get());
+      if (entry == nullptr) return errno == 0 ? absl::OkStatus() : ErrnoStatus(errno, "read");
+      const std::string name = entry->d_name;
+      if (name == "." || name == "..") continue;
       const UniqueFd next(::openat(item, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
       if (!next.valid() && errno == ENOENT) continue;  // removed meanwhile
       if (!next.valid()) return ErrnoStatus(errno, StrCat("open ", name));
       RETURN_IF_ERROR(Pack(next.get(), StrCat(out.name, "/", name), level + 1));
     }
-    return absl::OkStatus();
   }
 
   absl::Status Give(std::string bytes) {

@@ -26,9 +26,9 @@ constexpr int kFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 using Names = std::vector<std::string>;
 
-absl::StatusOr<Names> NamesOf(const TarItem& item, const UnpackOptions& options) {
+absl::StatusOr<Names> NamesOf(const std::string& path, const UnpackOptions& options) {
   Names names;
-  for (const absl::string_view name : absl::StrSplit(item.name, '/', absl::SkipEmpty())) {
+  for (const absl::string_view name : absl::StrSplit(path, '/', absl::SkipEmpty())) {
     if (name == ".") continue;
     if (name == "..") return absl::InvalidArgumentError("the name leaves the folder");
     if (name.find('\0') != name.npos) return absl::InvalidArgumentError("a NUL in the name");
@@ -69,7 +69,7 @@ class Unpacker {
   };
 
   absl::Status Apply(const TarItem& item) {
-    ASSIGN_OR_RETURN(const Names names, NamesOf(item, options_));
+    ASSIGN_OR_RETURN(const Names names, NamesOf(item.name, options_));
     if (names.empty()) {
       if (item.kind == TarItem::Kind::kFolder) return absl::OkStatus();  // it is there
       return absl::InvalidArgumentError("is no folder, and shall become one that is there");
@@ -81,6 +81,8 @@ class Unpacker {
         return ApplyFolder(item, names);
       case TarItem::Kind::kSymlink:
         return ApplyLink(item, names);
+      case TarItem::Kind::kHardLink:
+        return ApplyHardLink(item, names);
       case TarItem::Kind::kOther:
         return absl::OkStatus();
     }
@@ -180,6 +182,23 @@ class Unpacker {
     if (options_.keep_ownership && ::fchownat(place.parent.get(), place.base.c_str(), item.uid,
                                               item.gid, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoStatus(errno, "chown");
+    }
+    return absl::OkStatus();
+  }
+
+  // Of a file that is in the folder by now. Neither name is followed.
+  absl::Status ApplyHardLink(const TarItem& item, const Names& names) {
+    ASSIGN_OR_RETURN(const Names target, NamesOf(item.target, options_));
+    const std::string what = StrCat("link to ", absl::CHexEscape(item.target.substr(0, 200)));
+    if (target.empty()) return absl::InvalidArgumentError("a hard link to the folder itself");
+    const UniqueFd from = OpenFolder(Names(target.begin(), target.end() - 1));
+    if (!from.valid()) return ErrnoStatus(errno, what);
+    ASSIGN_OR_RETURN(const Place place, Find(names));
+    if (target == names) return absl::OkStatus();
+    RETURN_IF_ERROR(MakeWay(place));
+    if (::linkat(from.get(), target.back().c_str(), place.parent.get(), place.base.c_str(), 0) !=
+        0) {
+      return ErrnoStatus(errno, what);
     }
     return absl::OkStatus();
   }

@@ -21,7 +21,8 @@ struct UnpackOptions {
 // `folder` is an open folder; nothing outside of it is touched, whatever the archive says and
 // whoever changes it meanwhile: names with ".." are refused, and no symbolic link is followed, one
 // of the archive's own least of all. Files and links replace what has their name, folders join it;
-// times are kept. Devices and other special entries are left out.
+// times are kept, and hard links lead to entries that are there. Devices and other special entries
+// are left out.
 //
 // An error names the entry, and what came before it is there. InvalidArgument, DataLoss,
 // FailedPrecondition ("a/b: a is a symbolic link"), or the system's.

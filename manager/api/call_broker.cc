@@ -37,23 +37,47 @@ absl::Status CheckTerminalSize(const v1::TerminalSize& size) {
       StrCat("size: a terminal has at most ", kMost, " rows and columns"));
 }
 
+// The kernel takes a text up to its first NUL.
+absl::Status CheckText(std::string_view field, const std::string& text) {
+  if (text.find('\0') == text.npos) return absl::OkStatus();
+  return absl::InvalidArgumentError(StrCat(field, ": must not contain a NUL character"));
+}
+
+absl::Status CheckTexts(const v1::ExecStart& exec) {
+  for (int i = 0; i < exec.args_size(); ++i) {
+    RETURN_IF_ERROR(CheckText(StrCat("exec.args[", i, "]"), exec.args(i)));
+  }
+  for (int i = 0; i < exec.env_size(); ++i) {
+    RETURN_IF_ERROR(CheckText(StrCat("exec.env[", i, "]"), exec.env(i)));
+    const size_t equals = exec.env(i).find('=');
+    if (equals == 0 || equals == std::string::npos) {
+      return absl::InvalidArgumentError(
+          StrCat("exec.env[", i, "]: \"", OneLine(exec.env(i)), "\" is not NAME=value"));
+    }
+  }
+  RETURN_IF_ERROR(CheckText("exec.user", exec.user()));
+  return CheckText("exec.dir", exec.dir());
+}
+
 absl::Status CheckStart(const v1::ContainerInput& start) {
   if (start.ByteSizeLong() > CallBroker::kMaxStart) {
     return absl::InvalidArgumentError("exec: arguments and environment are larger than 1 MiB");
   }
   if (start.has_exec()) {
+    RETURN_IF_ERROR(CheckTexts(start.exec()));
     if (start.exec().args().empty() || start.exec().args(0).empty()) {
       return absl::InvalidArgumentError("exec.args: no command specified");
     }
     RETURN_IF_ERROR(CheckTerminalSize(start.exec().size()));
   }
-  if (start.has_attach()) return CheckTerminalSize(start.attach().size());
+  if (start.has_attach()) RETURN_IF_ERROR(CheckTerminalSize(start.attach().size()));
   for (const auto& [has, path] : {std::pair(start.has_copy_to(), start.copy_to().path()),
                                   std::pair(start.has_copy_from(), start.copy_from().path())}) {
     if (has && (path.empty() || path[0] != '/')) {
       return absl::InvalidArgumentError(
-          StrCat("path: \"", path, "\" is not an absolute path in the container"));
+          StrCat("path: \"", OneLine(path), "\" is not an absolute path in the container"));
     }
+    if (has) RETURN_IF_ERROR(CheckText("path", path));
   }
   return absl::OkStatus();
 }
@@ -89,12 +113,15 @@ class CallBroker::Call : public StreamEvents<v1::ContainerInput>, public NodeStr
     if (stream_ == 0 && begun_) return;  // it is over
     const absl::Status taken = begun_ ? CheckInput(message) : Begin(message);
     if (!taken.ok()) return Finish(taken);
+    said_end_ |= message.has_end();
     if (begun_) return owner_.streams_.Write(stream_, std::move(message));
     begun_ = true;
     start_ = std::move(message);
   }
   void OnReadEnd() override {
     if (!begun_) return Finish(absl::InvalidArgumentError("the first message says what to do"));
+    read_ended_ = true;
+    if (said_end_) return;  // a terminal would take it for two
     v1::ContainerInput end;
     end.mutable_end();
     owner_.streams_.Write(stream_, std::move(end));
@@ -109,7 +136,7 @@ class CallBroker::Call : public StreamEvents<v1::ContainerInput>, public NodeStr
   // ---- of the node
   void OnNodeReady() override { owner_.streams_.Write(stream_, std::move(start_)); }
   void OnNodeWritten() override {
-    caller_.ReadNext();
+    if (!read_ended_) caller_.ReadNext();
     if (std::exchange(told_node_, true)) return;
     if (kind_ != Kind::kExec && kind_ != Kind::kAttach) return owner_.streams_.ReadNext(stream_);
     v1::ContainerOutput started;
@@ -164,6 +191,8 @@ class CallBroker::Call : public StreamEvents<v1::ContainerInput>, public NodeStr
   v1::ContainerInput start_;          // until the node is there
   v1::Started started_;
   bool begun_ = false;
+  bool read_ended_ = false;    // the caller says nothing more
+  bool said_end_ = false;      // of its input
   bool told_node_ = false;     // what to do
   bool last_written_ = false;  // the answer that ends it is on its way
 };

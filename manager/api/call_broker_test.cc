@@ -176,6 +176,34 @@ TEST_F(CallBrokerTest, EachSideHoldsTheOtherUp) {
   EXPECT_EQ(caller.reads, 2);
 }
 
+// A terminal takes each end for a Ctrl-D of its own.
+TEST_F(CallBrokerTest, TellsTheNodeOnceThatTheInputHasEnded) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  auto* call = Call(Exec("web"));
+  auto* dialled = Dial(node);
+  Taken(server, dialled);
+  Taken(caller, call);
+  call->OnReadEnd();
+  ASSERT_THAT(server.written, SizeIs(2));
+  EXPECT_TRUE(server.written[1].has_end());
+  const int reads = caller.reads;
+  Taken(server, dialled);
+  EXPECT_EQ(caller.reads, reads) << "an ended stream that is read says so for ever";
+  call->OnCancelled();
+
+  caller = {};
+  server = {};
+  call = Call(Exec("web"));
+  dialled = Dial(node);
+  Taken(server, dialled);
+  v1::ContainerInput end;
+  end.mutable_end();
+  call->OnMessage(end);
+  Taken(server, dialled);
+  call->OnReadEnd();
+  EXPECT_THAT(server.written, SizeIs(2));
+}
+
 TEST_F(CallBrokerTest, ACallerThatGoesTakesTheNodesStreamAlong) {
   AddTask(*web, 1, TaskState::kRunning, node);
   auto* call = Call(Exec("web"));
@@ -258,6 +286,14 @@ TEST_F(CallBrokerTest, FindsTheTaskThatIsMeantOrSaysWhatIsWrong) {
   v1::ContainerInput empty = Exec("web");
   empty.mutable_exec()->clear_args();
   EXPECT_THAT(why(empty), StatusIs(absl::StatusCode::kInvalidArgument));
+  v1::ContainerInput text = Exec("web");
+  text.mutable_exec()->add_args(std::string("a\0b", 3));
+  EXPECT_THAT(why(text), StatusIs(absl::StatusCode::kInvalidArgument,
+                                  "exec.args[1]: must not contain a NUL character"));
+  text = Exec("web");
+  text.mutable_exec()->add_env("=x");
+  EXPECT_THAT(why(text), StatusIs(absl::StatusCode::kInvalidArgument,
+                                  "exec.env[0]: \"=x\" is not NAME=value"));
   v1::ContainerInput copy;
   copy.mutable_copy_from()->mutable_task()->set_ref("web");
   EXPECT_THAT(why(copy), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("another kind")));

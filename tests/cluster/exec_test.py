@@ -2,12 +2,14 @@
 """Into containers that run, across nodes: exec with a real terminal, copies, statistics."""
 import fcntl
 import hashlib
+import io
 import os
 import pty
 import random
 import select
 import struct
 import subprocess
+import tarfile
 import termios
 import time
 
@@ -19,7 +21,7 @@ STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"
 class Terminal:
     """swarmctl at a terminal of its own, of which we hold the other end."""
 
-    def __init__(self, cluster, *args, rows=33, columns=101):
+    def __init__(self, cluster, *args, rows=33, columns=101, stdout=None):
         self.master, slave = pty.openpty()
         self.resize(rows, columns)
         self.before = termios.tcgetattr(slave)
@@ -30,7 +32,7 @@ class Terminal:
             fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
         self.process = subprocess.Popen(
             [os.path.join(BIN, "swarmctl"), "--host", f"unix://{cluster.manager.manager_socket}", *args],
-            stdin=slave, stdout=slave, stderr=slave, preexec_fn=lead)
+            stdin=slave, stdout=slave if stdout is None else stdout, stderr=slave, preexec_fn=lead)
 
     def resize(self, rows, columns):
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -123,10 +125,9 @@ class ExecTest(ClusterTest):
         terminal.process.send_signal(28)  # SIGWINCH: the kernel tells the foreground group of a real terminal
         terminal.type("while [ \"$(stty size)\" != '24 80' ]; do :; done; echo smaller\n")
         terminal.expect("\r\nsmaller\r\n")
-        # Ctrl-C ends what runs in the shell, not the shell.
-        terminal.type("sleep 1000\n")
-        terminal.expect("sleep 1000\r\n")
-        time.sleep(0.3)  # until the shell has put it in front; a key too early would be the shell's
+        # Ctrl-C ends what runs in the shell, not the shell; it says when the shell has put it in front.
+        terminal.type("sh -c 'echo fro''nt; exec sleep 1000'\n")
+        terminal.expect("\r\nfront\r\n")
         terminal.type("\x03")
         terminal.type("echo alive $?\n")
         terminal.expect("\r\nalive 130\r\n")
@@ -138,6 +139,13 @@ class ExecTest(ClusterTest):
         terminal.process.terminate()
         self.assertEqual(terminal.end(), (-15, True))
         cluster.until(lambda: "sleep 4322" not in cluster.ctl("service", "top", "web.1").stdout, "the program to be hung up")
+        # So does one whose output goes to somebody who has enough of it.
+        reads, writes = os.pipe()
+        terminal = Terminal(cluster, "service", "exec", "-it", "web.1", "yes", stdout=writes)
+        os.close(writes)
+        os.read(reads, 1)
+        os.close(reads)
+        self.assertEqual(terminal.end(), (-13, True))
 
     def test_who_goes_hangs_the_program_up_and_an_agent_that_goes_says_so(self):
         cluster = self.web(workers=1)
@@ -213,6 +221,19 @@ class ExecTest(ClusterTest):
         cluster.ctl("service", "cp", "tree/script", "web.1:/tmp/up/planted")
         self.assertIn("planted", ls("/").split())
         self.assertFalse(os.path.exists("/planted"))
+        # All of it, but what the kernel makes up while it is read; hard links of an archive are links.
+        whole = self.raw(cluster, "service", "cp", "web.1:/", "-")
+        self.assertEqual(whole.returncode, 0, whole.stderr)
+        names = tarfile.open(fileobj=io.BytesIO(whole.stdout)).getnames()
+        self.assertIn("root/planted", names)
+        self.assertIn("root/proc", names)
+        self.assertFalse([n for n in names if n.startswith(("root/proc/", "root/sys/"))])
+        os.link(os.path.join(tree, "script"), os.path.join(tree, "second"))
+        tar = subprocess.run(["tar", "c", "tree"], cwd=cluster.dir, stdout=subprocess.PIPE, check=True).stdout
+        self.assertEqual(self.raw(cluster, "service", "cp", "-", "web.1:/tmp/sub", data=tar).returncode, 0)
+        self.assertEqual(self.exec(cluster, "web.1", "/tmp/sub/tree/second").stdout, "ran\n")
+        cluster.ctl("service", "cp", "web.1:/new/sub/..", "above")
+        self.assertEqual(sorted(os.listdir(os.path.join(cluster.dir, "above"))), ["link", "script", "sub"])
         self.refused(cluster, "service", "cp", "nothing-here", "web.1:/tmp", says="nothing-here")
         self.refused(cluster, "service", "cp", "web.1:/nothing-here", ".", says="/nothing-here")
         self.refused(cluster, "service", "cp", "tree", "back", code=2, says="one side is")
@@ -233,6 +254,10 @@ class ExecTest(ClusterTest):
         top = cluster.rows("service", "top", "web.2")
         self.assertEqual([(p["PID"], p["User"]) for p in top][0], ("1", "root"))
         self.assertIn("sleep 3600", {p["Command"] for p in top})
+        # A program that calls itself what no terminal and no message should see is still listed.
+        self.exec(cluster, "web.2", "sh", "-c", "printf '#!/bin/sh\\nsleep 4325\\n' > /tmp/$(printf 'n\\377\\033[31m'); "
+                                                "sh /tmp/n* >/dev/null 2>&1 &")
+        cluster.until(lambda: "/tmp/n\ufffd [31m" in cluster.ctl("service", "top", "web.2").stdout, "the program in the list")
         self.refused(cluster, "service", "stats", "nope", says="no service and no task")
         self.refused(cluster, "service", "top", "web.9", says="no service and no task")
 

@@ -11,7 +11,9 @@ namespace {
 
 // What was read is written and read again as the same.
 void TryAgain(const TarItem& item) {
-  if (item.kind == TarItem::Kind::kOther || item.name.empty() || item.mtime_seconds < 0) return;
+  if (item.kind == TarItem::Kind::kOther || item.kind == TarItem::Kind::kHardLink ||
+      item.name.empty() || item.mtime_seconds < 0)
+    return;
   if (item.name.find_first_of(std::string_view("\0\n", 2)) != std::string::npos) return;
   TarItem known = item;
   known.size = 0;
