@@ -90,11 +90,12 @@ absl::Status PrepareContainer(const Surroundings& around, const TaskSpecOnNode& 
   }
   OciConfigInput input = ConfigInputOf(task, around.facts, joined);
   input.image_config_json = std::move(image.config_json);
+  const TemplateValues values = TemplateValuesFor(input);
   ASSIGN_OR_RETURN(input.devices, FindDevices(container));
   ASSIGN_OR_RETURN(input.mounts,
-                   SettleMounts(around.volumes, task, {config.volumes, image.lower_dirs}));
+                   SettleMounts(around.volumes, task, {config.volumes, image.lower_dirs}, values));
   ASSIGN_OR_RETURN(const std::vector<TaskFile> files,
-                   PlanTaskFiles(container, around.contents, TemplateValuesFor(input)));
+                   PlanTaskFiles(container, around.contents, values));
   // Of the host for as long as the container takes it over.
   ASSIGN_OR_RETURN(const FileMount mount,
                    FileMount::Make(around.files_folder, task.task_id, files));

@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "agent/runtime/mount_options.h"
 #include "common/file_system.h"
+#include "common/local_volume.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/unique_fd.h"
@@ -145,7 +146,8 @@ absl::StatusOr<ContainerMount> SettleVolume(VolumeStore& volumes, const v1::Moun
       wish.anonymous() ? StrCat("volume at ", mount.target()) : StrCat("volume ", wish.name());
   if (!data.ok()) {
     // An unknown driver is said as people look for it.
-    return options.driver().empty() ? Annotate(data.status(), what) : data.status();
+    const bool is_local = options.driver().empty() || options.driver() == kLocalDriver;
+    return is_local ? Annotate(data.status(), what) : data.status();
   }
   ContainerMount out{mount.target(), "bind", *std::move(data), {"rbind", "rprivate"}};
   if (!options.subpath().empty()) {
@@ -156,17 +158,41 @@ absl::StatusOr<ContainerMount> SettleVolume(VolumeStore& volumes, const v1::Moun
   return out;
 }
 
-// An image's word for a path. Hostile: nothing but a clean absolute path is taken.
-absl::StatusOr<std::string> CleanTarget(const std::string& path) {
+// Nothing but a clean absolute path is taken: images are hostile, and templates may become
+// anything.
+absl::StatusOr<std::string> CleanTarget(std::string_view what, const std::string& path) {
   const std::vector<std::string> parts = absl::StrSplit(path, '/', absl::SkipEmpty());
   const bool climbs = std::any_of(parts.begin(), parts.end(), [](const std::string& part) {
     return part == ".." || part == ".";
   });
   if (path.empty() || path[0] != '/' || parts.empty() || climbs || path.size() > 4000) {
     return absl::FailedPreconditionError(
-        StrCat("the image's VOLUME \"", OneLine(path), "\" is not a clean absolute path"));
+        StrCat(what, " \"", OneLine(path), "\" is not a clean absolute path"));
   }
   return StrCat("/", absl::StrJoin(parts, "/"));
+}
+
+absl::Status ExpandValues(const TemplateValues& values,
+                          google::protobuf::Map<std::string, std::string>& map) {
+  for (auto& [key, value] : map) {
+    ASSIGN_OR_RETURN(value, ExpandTemplate(value, values));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Expand(const TemplateValues& values, v1::Mount& mount) {
+  ASSIGN_OR_RETURN(*mount.mutable_source(), ExpandTemplate(mount.source(), values));
+  ASSIGN_OR_RETURN(const std::string target, ExpandTemplate(mount.target(), values));
+  ASSIGN_OR_RETURN(*mount.mutable_target(), CleanTarget("the target", target));
+  if (mount.type() == v1::Mount::TYPE_BIND && !absl::StartsWith(mount.source(), "/")) {
+    return absl::FailedPreconditionError(
+        StrCat("the source \"", OneLine(mount.source()), "\" is not an absolute path"));
+  }
+  if (!mount.has_volume()) return absl::OkStatus();
+  v1::Mount::VolumeOptions& volume = *mount.mutable_volume();
+  ASSIGN_OR_RETURN(*volume.mutable_subpath(), ExpandTemplate(volume.subpath(), values));
+  RETURN_IF_ERROR(ExpandValues(values, *volume.mutable_labels()));
+  return ExpandValues(values, *volume.mutable_driver_options());
 }
 
 std::vector<v1::Mount> WithVolumesOfImage(std::vector<v1::Mount> mounts,
@@ -193,7 +219,8 @@ bool UsesNamedVolumes(const v1::ContainerSpec& spec) {
 
 absl::StatusOr<std::vector<ContainerMount>> SettleMounts(VolumeStore* volumes,
                                                          const TaskSpecOnNode& task,
-                                                         const MountsOfImage& image) {
+                                                         const MountsOfImage& image,
+                                                         const TemplateValues& values) {
   constexpr size_t kMostVolumesOfImage = 64;
   const v1::ContainerSpec& spec = task.revision->task().container();
   if (image.volumes.size() > kMostVolumesOfImage) {
@@ -202,13 +229,16 @@ absl::StatusOr<std::vector<ContainerMount>> SettleMounts(VolumeStore* volumes,
   }
   std::set<std::string> targets;
   for (const std::string& path : image.volumes) {
-    ASSIGN_OR_RETURN(std::string target, CleanTarget(path));
+    ASSIGN_OR_RETURN(std::string target, CleanTarget("the image's VOLUME", path));
     targets.insert(std::move(target));
+  }
+  std::vector<v1::Mount> own(spec.mounts().begin(), spec.mounts().end());
+  for (v1::Mount& mount : own) {
+    RETURN_IF_ERROR(Annotate(Expand(values, mount), StrCat("mount at ", mount.target())));
   }
   std::vector<ContainerMount> out;
   int index = 0;
-  for (const v1::Mount& mount :
-       WithVolumesOfImage({spec.mounts().begin(), spec.mounts().end()}, targets)) {
+  for (const v1::Mount& mount : WithVolumesOfImage(std::move(own), targets)) {
     if (mount.type() == v1::Mount::TYPE_TMPFS) {
       out.push_back(SettleTmpfs(mount));
     } else if (mount.type() == v1::Mount::TYPE_BIND) {

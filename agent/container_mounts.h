@@ -10,6 +10,7 @@
 #include "agent/executor.h"
 #include "agent/runtime/oci_config.h"
 #include "agent/volume/volume_store.h"
+#include "common/task_template.h"
 
 namespace swarm::agent {
 
@@ -18,12 +19,14 @@ struct MountsOfImage {
   std::vector<std::string> lower_dirs;  // what empty volumes are filled from
 };
 
-// In the order of the spec, the image's VOLUMEs last. FailedPrecondition in words for the user: a
+// In the order of the spec, the image's VOLUMEs last. Templates in sources, targets, and in labels
+// and options of volumes are expanded by `values`. FailedPrecondition in words for the user: a
 // source that is missing, a volume that cannot be had; after any error the task may be using
 // volumes (VolumeStore::Release). `volumes` may be null when nothing needs one.
 absl::StatusOr<std::vector<ContainerMount>> SettleMounts(VolumeStore* volumes,
                                                          const TaskSpecOnNode& task,
-                                                         const MountsOfImage& image);
+                                                         const MountsOfImage& image,
+                                                         const TemplateValues& values);
 
 // The devices of the spec as they are on this node; a folder stands for all in it. Of a privileged
 // container all of /dev besides.

@@ -40,7 +40,8 @@ class ContainerMountsTest : public ::testing::Test {
   }
   absl::StatusOr<std::vector<ContainerMount>> Settle() {
     return SettleMounts(volumes_.get(),
-                        {"task1", 1, std::make_shared<v1::Revision>(revision_), {}, {}}, image_);
+                        {"task1", 1, std::make_shared<v1::Revision>(revision_), {}, {}}, image_,
+                        values_);
   }
 
   std::string root_;
@@ -48,6 +49,7 @@ class ContainerMountsTest : public ::testing::Test {
   std::unique_ptr<VolumeStore> volumes_;
   v1::Revision revision_;
   MountsOfImage image_;
+  TemplateValues values_;
 };
 
 TEST_F(ContainerMountsTest, AMissingBindSourceIsSaidAndMadeOnlyWhenAsked) {
@@ -59,6 +61,26 @@ TEST_F(ContainerMountsTest, AMissingBindSourceIsSaidAndMadeOnlyWhenAsked) {
   ASSERT_OK(mounts);
   EXPECT_THAT(mounts->at(0).options, ElementsAre("rbind", "rprivate", "rro"));
   EXPECT_TRUE(PathExists(root_ + "/missing"));
+}
+
+TEST_F(ContainerMountsTest, TemplatesBecomeVolumesOfTheirOwnAndNeverPathsThatClimb) {
+  values_.fields = {{".Task.Slot", "2"}, {".Node.Hostname", "../../etc"}};
+  v1::Mount& mount = Add(v1::Mount::TYPE_VOLUME, "db-{{.Task.Slot}}", "/data/{{.Task.Slot}}");
+  (*mount.mutable_volume()->mutable_labels())["slot"] = "{{.Task.Slot}}";
+  const auto mounts = Settle();
+  ASSERT_OK(mounts);
+  EXPECT_EQ(mounts->at(0).source, root_ + "/volumes/db-2/_data");
+  EXPECT_EQ(mounts->at(0).target, "/data/2");
+  EXPECT_EQ(volumes_->List().at(0).labels().at("slot"), "2");
+  mount.set_target("/data/{{.Node.Hostname}}");
+  EXPECT_THAT(Settle(),
+              StatusIs(kUnmet, HasSubstr("the target \"/data/../../etc\" is not a clean")));
+  mount.set_target("/data");
+  mount.set_source("{{.Node.Hostname}}");
+  EXPECT_THAT(Settle(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no volume name")));
+  mount.set_type(v1::Mount::TYPE_BIND);
+  mount.clear_volume();
+  EXPECT_THAT(Settle(), StatusIs(kUnmet, HasSubstr("is not an absolute path")));
 }
 
 TEST_F(ContainerMountsTest, ATmpfsIsQuietAndOpenToAllUnlessSaidOtherwise) {
@@ -86,6 +108,14 @@ TEST_F(ContainerMountsTest, AVolumeIsMadeOnFirstUseAndItsSubpathMustBeThere) {
 TEST_F(ContainerMountsTest, AnUnknownDriverIsSaidInWords) {
   Add(v1::Mount::TYPE_VOLUME, "db", "/data").mutable_volume()->set_driver("rexray");
   EXPECT_THAT(Settle(), StatusIs(kUnmet, "volume driver \"rexray\" is not on this node"));
+}
+
+TEST_F(ContainerMountsTest, WhatIsWrongWithALocalVolumeIsSaidWithItsName) {
+  v1::Mount::VolumeOptions& options = *Add(v1::Mount::TYPE_VOLUME, "db", "/data").mutable_volume();
+  options.set_driver("local");
+  (*options.mutable_driver_options())["sice"] = "1";
+  EXPECT_THAT(Settle(),
+              StatusIs(absl::StatusCode::kInvalidArgument, StartsWith("volume db: sice: ")));
 }
 
 TEST_F(ContainerMountsTest, VolumesOfTheImageAreAnonymousAndOnlyWhereNothingElseIs) {

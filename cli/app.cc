@@ -43,7 +43,7 @@ const std::vector<Command>& AllCommands() {
     auto* commands = new std::vector<Command>;
     for (auto* group :
          {&SwarmCommands, &NodeCommands, &ServiceCommands, &StackCommands, &NetworkCommands,
-          &SecretCommands, &ConfigCommands, &ImageCommands, &SystemCommands}) {
+          &VolumeCommands, &SecretCommands, &ConfigCommands, &ImageCommands, &SystemCommands}) {
       for (Command& command : group()) commands->push_back(std::move(command));
     }
     return commands;

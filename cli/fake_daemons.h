@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -60,6 +61,7 @@ struct FakeCluster {
   std::string unlock_key = "SWMKEY-1-old";
   bool is_locked = false;
   std::map<std::string, v1::Volume> volumes;  // by name
+  std::set<std::string> refused_volumes;      // not to be removed
   std::vector<v1::Node> nodes;
   uint64_t version = 100;
   // What happens while a command watches, one after the other; each may Publish.
@@ -617,6 +619,9 @@ class FakeManager : public ManagerClient {
     v1::DeleteVolumeResponse response;
     const auto it = cluster_.volumes.find(r.ref());
     if (it == cluster_.volumes.end()) return absl::NotFoundError("volume not found");
+    if (cluster_.refused_volumes.contains(r.ref())) {
+      return absl::FailedPreconditionError(StrCat("volume ", r.ref(), ": refused"));
+    }
     for (const v1::Volume::OnNode& place : it->second.nodes()) {
       if (!place.task_ids().empty()) {
         return absl::FailedPreconditionError(StrCat("volume \"", r.ref(), "\" is in use"));

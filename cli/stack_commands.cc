@@ -116,9 +116,11 @@ class Deployment {
 
   // References of the file's services to secrets and configs get their ids.
   absl::Status Run(compose::Stack& file) {
+    ASSIGN_OR_RETURN(const VolumePlan volumes, PlanVolumes(manager_, file));
+    RETURN_IF_ERROR(volumes.Check());
     RETURN_IF_ERROR(MakeNetworks(in_, manager_, file));
     RETURN_IF_ERROR(MakeContents(in_, manager_, stack_, file));
-    RETURN_IF_ERROR(MakeVolumes(in_, manager_, file));
+    RETURN_IF_ERROR(MakeVolumes(in_, manager_, volumes));
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
     for (const v1::Service& service : services) existing_[service.spec().name()] = service;
     if (in_.flags.On("prune")) RETURN_IF_ERROR(Prune(file));

@@ -11,6 +11,7 @@
 #include "cli/app.h"
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
+#include "cli/stack_volumes.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -57,6 +58,21 @@ absl::Status DiffNetworks(ManagerClient& manager, const std::string& stack,
   return absl::OkStatus();
 }
 
+// Volumes stay whatever leaves the file.
+absl::Status DiffVolumes(ManagerClient& manager, const compose::Stack& file, StackDiff& diff) {
+  ASSIGN_OR_RETURN(const VolumePlan plan, PlanVolumes(manager, file));
+  for (const v1::VolumeSpec& spec : plan.missing) {
+    StrAppend(&diff.text, "+ volume ", spec.name(), "\n");
+    diff.empty = false;
+  }
+  for (const VolumePlan::Refusal& refusal : plan.refusals) {
+    StrAppend(&diff.text, "! volume ", refusal.name, ": ", refusal.why,
+              "; a deploy is refused for it\n");
+    diff.empty = false;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 v1::ServiceSpec SpecToDeploy(const v1::ServiceSpec& old, v1::ServiceSpec wanted) {
@@ -89,11 +105,12 @@ std::vector<std::string> SpecDifferences(const v1::ServiceSpec& old,
 }
 
 absl::StatusOr<StackDiff> DiffStack(ManagerClient& manager, const std::string& stack,
-                                    compose::Stack& file,
-                                    const std::vector<v1::Service>& existing, bool prune) {
+                                    compose::Stack& file, const std::vector<v1::Service>& existing,
+                                    bool prune) {
   StackDiff diff;
   Counts counts;
   RETURN_IF_ERROR(DiffNetworks(manager, stack, file, prune, diff));
+  RETURN_IF_ERROR(DiffVolumes(manager, file, diff));
   ASSIGN_OR_RETURN(const std::vector<std::string> contents, PlanContents(manager, file));
   for (const std::string& line : contents) {
     StrAppend(&diff.text, line, "\n");

@@ -89,6 +89,26 @@ TEST_F(StackDiffTest, SaysForWhichNetworkADeployWouldBeRefused) {
   EXPECT_THAT(console_.out, HasSubstr("! network gone: is external and is not there"));
 }
 
+TEST_F(StackDiffTest, SaysWhichVolumesADeployMakesAndIsRefusedFor) {
+  cluster_.volumes["shop_old"].mutable_spec()->set_name("shop_old");
+  const std::string text =
+      "services: {web: {image: busybox, volumes: ['new:/a', 'old:/b', 'gone:/c'],\n"
+      "                 networks: [front]}}\n"
+      "networks: {front: }\n"
+      "volumes: {new: , old: {driver_opts: {size: 1g}}, gone: {external: true}}\n";
+  EXPECT_EQ(Run("diff", text), 0) << console_.err;
+  EXPECT_THAT(console_.out, HasSubstr("+ volume shop_new\n"));
+  EXPECT_THAT(console_.out, HasSubstr("! volume shop_old: its driver_opts are none, and the file "
+                                      "says size=1g; a deploy is refused for it\n"));
+  EXPECT_THAT(console_.out, HasSubstr("! volume gone: the file says it is external, and there is "
+                                      "none; a deploy is refused for it\n"));
+  // And then nothing was changed: not the networks either, which come first.
+  EXPECT_EQ(Run("deploy", text), 1);
+  EXPECT_THAT(console_.err, HasSubstr("volume gone: the file says it is external, and there is "
+                                      "none; make it with swarmctl volume create gone"));
+  EXPECT_THAT(cluster_.writes, IsEmpty());
+}
+
 TEST_F(StackDiffTest, ServicesOfAProfileAreDeployedWhenItIsActive) {
   const std::string text =
       "services: {web: {image: busybox}, debug: {image: busybox, profiles: [dev]}}\n";

@@ -39,43 +39,57 @@ std::string Difference(const v1::VolumeSpec& old, const v1::VolumeSpec& wanted) 
 
 }  // namespace
 
-absl::Status MakeVolumes(Invocation& in, ManagerClient& manager, const compose::Stack& file) {
-  if (file.volumes.empty() && file.external_volumes.empty()) return absl::OkStatus();
+absl::Status VolumePlan::Check() const {
+  if (refusals.empty()) return absl::OkStatus();
+  const Refusal& first = refusals.front();
+  return absl::Status(first.code,
+                      StrCat("volume ", first.name, ": ", first.why, "; ", first.remedy));
+}
+
+absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::Stack& file) {
+  VolumePlan plan;
+  if (file.volumes.empty() && file.external_volumes.empty()) return plan;
   ASSIGN_OR_RETURN(const std::vector<v1::Volume> all, ListAllVolumes(manager));
   std::map<std::string, const v1::Volume*> by_name;
   for (const v1::Volume& volume : all) by_name[volume.spec().name()] = &volume;
   for (const std::string& name : file.external_volumes) {
     if (by_name.contains(name)) continue;
-    return absl::NotFoundError(StrCat("volume ", name,
-                                      ": the file says it is external, and there is none; make it ",
-                                      "with swarmctl volume create ", name));
+    plan.refusals.push_back({absl::StatusCode::kNotFound, name,
+                             "the file says it is external, and there is none",
+                             StrCat("make it with swarmctl volume create ", name)});
   }
-  std::vector<const v1::VolumeSpec*> missing;
   for (const compose::StackVolume& volume : file.volumes) {
     const auto old = by_name.find(volume.spec.name());
     if (old == by_name.end()) {
-      missing.push_back(&volume.spec);
+      plan.missing.push_back(volume.spec);
       continue;
     }
     const std::string difference = Difference(old->second->spec(), volume.spec);
     if (!difference.empty()) {
-      return absl::FailedPreconditionError(StrCat(
-          "volume ", volume.spec.name(), ": ", difference,
-          "; a volume cannot be changed: remove it with what is in it (swarmctl volume rm), ",
-          "or give volumes.", volume.name, " another name"));
-    }
-    if (Sorted(old->second->spec().labels()) != Sorted(volume.spec.labels())) {
-      in.Warn(StrCat("volume ", volume.spec.name(), " is there with other labels, which it keeps"));
+      plan.refusals.push_back(
+          {absl::StatusCode::kFailedPrecondition, volume.spec.name(), difference,
+           StrCat("a volume cannot be changed: remove it with what is in it (swarmctl volume rm), "
+                  "or give volumes.",
+                  volume.name, " another name")});
+    } else if (Sorted(old->second->spec().labels()) != Sorted(volume.spec.labels())) {
+      plan.relabelled.push_back(volume.spec.name());
     }
   }
-  for (const v1::VolumeSpec* spec : missing) {
-    in.Out(StrCat("Creating volume ", spec->name(), "\n"));
+  return plan;
+}
+
+absl::Status MakeVolumes(Invocation& in, ManagerClient& manager, const VolumePlan& plan) {
+  for (const std::string& name : plan.relabelled) {
+    in.Warn(StrCat("volume ", name, " is there with other labels, which it keeps"));
+  }
+  for (const v1::VolumeSpec& spec : plan.missing) {
+    in.Out(StrCat("Creating volume ", spec.name(), "\n"));
     v1::CreateVolumeRequest request;
-    *request.mutable_spec() = *spec;
+    *request.mutable_spec() = spec;
     request.set_request_id(Id::Make(in.env.random).ToString());
     const absl::Status status = manager.CreateVolume(request).status();
     if (!status.ok()) {
-      return WithExit(Annotate(status, StrCat("volume ", spec->name())), ExitCodeOf(status));
+      return WithExit(Annotate(status, StrCat("volume ", spec.name())), ExitCodeOf(status));
     }
   }
   return absl::OkStatus();

@@ -152,7 +152,11 @@ absl::Status Prune(Invocation& in) {
     });
     if (!fits || IsUsed(volume)) continue;
     const absl::Status status = RemoveOne(in, *manager, volume.spec().name(), /*force=*/false);
-    if (absl::IsFailedPrecondition(status) || absl::IsNotFound(status)) continue;  // used; gone
+    if (absl::IsNotFound(status)) continue;  // gone meanwhile
+    if (absl::IsFailedPrecondition(status)) {
+      in.Warn(ToStd(status.message()));  // used meanwhile, or on a node that cannot be reached
+      continue;
+    }
     result = status;
     if (!status.ok()) break;
     StrAppend(&removed, volume.spec().name(), "\n");

@@ -83,5 +83,15 @@ TEST_F(VolumeCommandsTest, PruneTakesOnlyWhatNobodyUsesAndOnlyWhenAskedForAll) {
   EXPECT_THAT(console_.out, AllOf(HasSubstr("Deleted Volumes:\nlogs\n"), Not(HasSubstr("data"))));
 }
 
+// Of a service that has no task just now, or on a node that cannot be reached.
+TEST_F(VolumeCommandsTest, PruneSaysWhatItCouldNotRemoveAndGoesOn) {
+  Add("data");
+  Add("logs");
+  cluster_.refused_volumes = {"data"};
+  EXPECT_EQ(world_.Run({"volume", "prune", "--all", "--force"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("Deleted Volumes:\nlogs\n"));
+  EXPECT_THAT(console_.err, HasSubstr("volume data: refused"));
+}
+
 }  // namespace
 }  // namespace swarm::cli

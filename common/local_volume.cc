@@ -42,8 +42,9 @@ constexpr MountFlag kMountFlags[] = {{"defaults", 0, 0},
                                      {"strictatime", MS_STRICTATIME, 0},
                                      {"bind", MS_BIND, 0},
                                      {"rbind", MS_BIND | MS_REC, 0}};
-constexpr std::string_view kRefusedFlags[] = {"remount", "move",    "shared",
-                                              "slave",   "private", "unbindable"};
+constexpr std::string_view kRefusedFlags[] = {"remount",    "move",       "shared", "slave",
+                                              "private",    "rshared",    "rslave", "rprivate",
+                                              "unbindable", "runbindable"};
 
 absl::Status Bad(std::string_view option, std::string_view why) {
   return absl::InvalidArgumentError(StrCat(option, ": ", why));

@@ -53,6 +53,12 @@ bool AmountFits(int64_t asked, int64_t taken, int64_t capacity) {
   return asked <= 0 || asked <= capacity - taken;
 }
 
+bool IsActive(const Node& node) {
+  const auto availability = node.spec().availability();
+  return availability == v1::NodeSpec::AVAILABILITY_ACTIVE ||
+         availability == v1::NodeSpec::AVAILABILITY_UNSPECIFIED;
+}
+
 }  // namespace
 
 Reservation& Reservation::operator+=(const Reservation& other) {
@@ -136,10 +142,11 @@ ConstraintSubject SubjectOf(const Node& node) {
 }
 
 bool TakesNewTasks(const Node& node) {
-  const auto availability = node.spec().availability();
-  return node.status().state() == v1::NodeStatus::STATE_READY &&
-         (availability == v1::NodeSpec::AVAILABILITY_ACTIVE ||
-          availability == v1::NodeSpec::AVAILABILITY_UNSPECIFIED);
+  return node.status().state() == v1::NodeStatus::STATE_READY && IsActive(node);
+}
+
+bool IsAwaited(const Node& node) {
+  return node.status().state() == v1::NodeStatus::STATE_UNKNOWN && IsActive(node);
 }
 
 bool IsDown(const Node& node) { return node.status().state() == v1::NodeStatus::STATE_DOWN; }

@@ -48,6 +48,8 @@ ConstraintSubject SubjectOf(const Node& node);
 
 // READY and its availability active: it takes new tasks.
 bool TakesNewTasks(const Node& node);
+// It would take them, and whether it is READY or DOWN will be known before long.
+bool IsAwaited(const Node& node);
 bool IsDown(const Node& node);
 // Spec, description and address: what constraints, resources and platforms are asked of. State and
 // reported usage may differ.

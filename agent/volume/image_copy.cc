@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
+#include "common/file_system.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -52,11 +53,11 @@ absl::StatusOr<UniqueFd> OpenMerged(const std::vector<std::string>& lower_dirs,
   return root;
 }
 
-int OpenInRoot(int root, const std::string& path, int flags) {
+int OpenWithin(int root, const std::string& path, int flags, uint64_t resolve) {
   constexpr int kTries = 1000;  // EAGAIN: something was renamed at that very moment
   open_how how = {};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+  how.resolve = resolve;
   long fd = -1;
   for (int i = 0; i < kTries; ++i) {
     fd = syscall(SYS_openat2, root, path.c_str(), &how, sizeof how);
@@ -144,26 +145,45 @@ class TreeCopy {
     return Finish(again, to, stat);
   }
 
+  // Half of it would be taken for the whole the next time.
+  void TakeBack() const {
+    for (const std::string& name : made_) {
+      RemoveTree(StrCat(FdPath(top_), "/", name)).IgnoreError();
+    }
+  }
+
  private:
   absl::Status Entry(int from, int to, const std::string& name, const std::string& path,
                      int depth) {
     struct stat stat;
+    if (depth == 0 && fstatat(to, name.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0) {
+      made_.push_back(name);
+    }
     if (fstatat(from, name.c_str(), &stat, AT_SYMLINK_NOFOLLOW) != 0) {
       return ErrnoStatus(errno, path);
     }
     if (!S_ISDIR(stat.st_mode) && stat.st_nlink > 1) {
       const auto [seen, fresh] = links_.try_emplace({stat.st_dev, stat.st_ino}, path);
-      if (!fresh) {
-        if (linkat(top_, seen->second.c_str() + 1, to, name.c_str(), 0) == 0) {
-          return absl::OkStatus();
-        }
-        return ErrnoStatus(errno, path);
-      }
+      if (!fresh) return HardLink(seen->second, to, name, path);
     }
     if (S_ISDIR(stat.st_mode)) return SubFolder(from, to, name, path, depth);
     if (S_ISREG(stat.st_mode)) return File(from, to, name, path, stat);
     if (S_ISLNK(stat.st_mode)) return Link(from, to, name, path, stat);
     return Node(to, name, path, stat);
+  }
+
+  // A container may be at work in the copy by now: a folder of it that became a link leads nowhere.
+  absl::Status HardLink(const std::string& first, int to, const std::string& name,
+                        const std::string& path) const {
+    const size_t slash = first.rfind('/');
+    const std::string folder = slash == 0 ? "." : first.substr(1, slash - 1);
+    const UniqueFd parent(OpenWithin(top_, folder, O_PATH | O_DIRECTORY,
+                                     RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV));
+    if (!parent.valid() ||
+        linkat(parent.get(), first.c_str() + slash + 1, to, name.c_str(), 0) != 0) {
+      return ErrnoStatus(errno, path);
+    }
+    return absl::OkStatus();
   }
 
   absl::Status SubFolder(int from, int to, const std::string& name, const std::string& path,
@@ -219,6 +239,7 @@ class TreeCopy {
   }
 
   const int top_;
+  std::vector<std::string> made_;                         // in the top folder
   std::map<std::pair<dev_t, ino_t>, std::string> links_;  // path from the top of the first name
 };
 
@@ -230,11 +251,17 @@ absl::StatusOr<UniqueFd> OpenImageFolder(const ImageFolder& folder, const std::s
                                       ? OpenFolder(folder.lower_dirs[0])
                                       : OpenMerged(folder.lower_dirs, scratch);
   RETURN_IF_ERROR(root.status());
-  UniqueFd found(OpenInRoot(root->get(), folder.path, O_RDONLY | O_DIRECTORY));
+  UniqueFd found(OpenWithin(root->get(), folder.path, O_RDONLY | O_DIRECTORY,
+                            RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS));
   if (found.valid() || errno == ENOENT || errno == ENOTDIR || errno == ELOOP) return found;
   return ErrnoStatus(errno, folder.path);
 }
 
-absl::Status CopyFolder(int from, int to) { return TreeCopy(to).Folder(from, to, "", 0); }
+absl::Status CopyFolder(int from, int to) {
+  TreeCopy copy(to);
+  absl::Status copied = copy.Folder(from, to, "", 0);
+  if (!copied.ok()) copy.TakeBack();
+  return copied;
+}
 
 }  // namespace swarm::agent

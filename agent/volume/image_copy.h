@@ -26,7 +26,7 @@ struct ImageFolder {
 absl::StatusOr<UniqueFd> OpenImageFolder(const ImageFolder& folder, const std::string& scratch);
 
 // The contents of `from` into `to`, which is empty, and `from`'s own owner, mode and attributes.
-// After an error `to` holds what was copied until then.
+// After an error what was copied is gone again, as far as that can be.
 absl::Status CopyFolder(int from, int to);
 
 }  // namespace swarm::agent

@@ -11,7 +11,7 @@ namespace swarm::agent {
 
 bool IsMountPoint(const std::string& folder);
 
-// Blocking, and long when a server does not answer: names behind "addr=" are looked up. Nothing
+// Blocking: names behind "addr=" are looked up, and a server has 3 s to answer at its port. Nothing
 // when something is mounted there already. FailedPrecondition says what could not be mounted and
 // why.
 absl::Status MountLocal(const LocalVolume& volume, const std::string& folder);

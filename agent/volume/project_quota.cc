@@ -34,6 +34,14 @@ absl::Status NoQuotas(const std::string& folder) {
       " has no project quotas: mount it (xfs or ext4) with prjquota, or leave the size out"));
 }
 
+absl::Status SetProject(int fd, const std::string& folder, uint32_t project) {
+  fsxattr attributes = {};
+  if (ioctl(fd, FS_IOC_FSGETXATTR, &attributes) != 0) return NoQuotas(folder);
+  attributes.fsx_projid = project;
+  attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
+  return ioctl(fd, FS_IOC_FSSETXATTR, &attributes) == 0 ? absl::OkStatus() : NoQuotas(folder);
+}
+
 }  // namespace
 
 uint32_t ProjectOf(const std::string& folder) {
@@ -47,13 +55,9 @@ absl::Status LimitFolder(const std::string& folder, int64_t bytes,
                          const std::set<uint32_t>& taken) {
   const UniqueFd fd = OpenFolder(folder);
   if (!fd.valid()) return ErrnoStatus(errno, folder);
-  fsxattr attributes = {};
-  if (ioctl(fd.get(), FS_IOC_FSGETXATTR, &attributes) != 0) return NoQuotas(folder);
   uint32_t project = kFirstProject;
   while (taken.contains(project)) ++project;
-  attributes.fsx_projid = project;
-  attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
-  if (ioctl(fd.get(), FS_IOC_FSSETXATTR, &attributes) != 0) return NoQuotas(folder);
+  RETURN_IF_ERROR(SetProject(fd.get(), folder, project));
   if_dqblk limit = {};
   limit.dqb_bhardlimit = (static_cast<uint64_t>(bytes) + 1023) / 1024;  // in blocks of 1 KiB
   limit.dqb_bsoftlimit = limit.dqb_bhardlimit;
@@ -63,6 +67,12 @@ absl::Status LimitFolder(const std::string& folder, int64_t bytes,
     return NoQuotas(folder);
   }
   return absl::OkStatus();
+}
+
+absl::Status JoinProject(const std::string& folder, uint32_t project) {
+  const UniqueFd fd = OpenFolder(folder);
+  if (!fd.valid()) return ErrnoStatus(errno, folder);
+  return SetProject(fd.get(), folder, project);
 }
 
 }  // namespace swarm::agent

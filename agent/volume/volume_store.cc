@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -27,6 +28,7 @@ constexpr char kComponent[] = "volumes";
 constexpr char kNew[] = ".new-";
 constexpr char kOld[] = ".old-";
 constexpr char kView[] = ".view-";
+constexpr char kCopy[] = "/copy";  // in a volume's folder: what is to be its data
 
 using Options = std::map<std::string, std::string>;
 
@@ -125,8 +127,7 @@ absl::Status VolumeStore::Load() {
     const std::string folder = Folder(name);
     if (absl::StartsWith(name, kNew) || absl::StartsWith(name, kOld) ||
         absl::StartsWith(name, kView)) {
-      RETURN_IF_ERROR(UnmountLocal(folder));
-      RETURN_IF_ERROR(RemoveTree(folder));
+      Clean(folder);
       continue;
     }
     if (!CheckVolumeName(name).ok() && !IsAnonymousName(name)) continue;  // not ours
@@ -141,12 +142,22 @@ absl::Status VolumeStore::Load() {
     }
     entry.info.set_name(name);
     entry.info.set_driver(std::string(kLocalDriver));
+    Clean(StrCat(folder, kCopy));
     if (auto tasks = ListDirectory(StrCat(folder, "/tasks")); tasks.ok()) {
       entry.tasks.insert(tasks->begin(), tasks->end());
     }
     volumes_.emplace(name, std::move(entry));
   }
   return absl::OkStatus();
+}
+
+// What cannot go now (a file that may not be changed, say) stays; the node is of use all the same.
+void VolumeStore::Clean(const std::string& folder) const {
+  absl::Status cleaned = UnmountLocal(folder);
+  if (cleaned.ok()) cleaned = RemoveTree(folder);
+  if (!cleaned.ok()) {
+    LogWarning(kComponent, StrCat("take away ", folder, ": ", cleaned.message()));
+  }
 }
 
 std::set<uint32_t> VolumeStore::Projects() const {
@@ -163,6 +174,8 @@ absl::Status VolumeStore::Make(const v1::NodeVolume& wish) {
   info.set_driver(std::string(kLocalDriver));
   *info.mutable_created_at() = ToProto(clock_.WallNow());
   const std::string half = StrCat(dir_, "/", kNew, wish.name());
+  std::optional<MutexLock> choosing;
+  if (local.size_bytes > 0) choosing.emplace(limits_mu_);
   RETURN_IF_ERROR(RemoveTree(half));
   const absl::Status made = [&]() -> absl::Status {
     RETURN_IF_ERROR(MakeFolder(half, 0700));
@@ -215,8 +228,8 @@ absl::StatusOr<std::string> VolumeStore::Use(const v1::NodeVolume& wish, const s
   ASSIGN_OR_RETURN(const LocalVolume local, ParseLocalVolume(OptionsOf(entry->info)));
   if (local.is_mounted()) RETURN_IF_ERROR(MountLocal(local, Data(name)));
   entry->tasks.erase(task_id);
-  // Where others are at work, or something is mounted or counted, the folder has to stay itself.
-  const bool may_replace = entry->tasks.empty() && !local.is_mounted() && local.size_bytes == 0;
+  // Where others are at work, or something is mounted, the folder has to stay itself.
+  const bool may_replace = entry->tasks.empty() && !local.is_mounted();
   if (image != nullptr) RETURN_IF_ERROR(Fill(name, *image, may_replace));
   return Data(name);
 }
@@ -228,10 +241,13 @@ absl::Status VolumeStore::Fill(const std::string& name, const ImageFolder& image
   if (!there.empty()) return absl::OkStatus();
   ASSIGN_OR_RETURN(const UniqueFd from, OpenImageFolder(image, dir_));
   if (!from.valid()) return absl::OkStatus();
-  const std::string copy = may_replace ? StrCat(Folder(name), "/copy") : Data(name);
+  const std::string copy = may_replace ? StrCat(Folder(name), kCopy) : Data(name);
   if (may_replace) {
     RETURN_IF_ERROR(RemoveTree(copy));
     RETURN_IF_ERROR(MakeFolder(copy, 0755));
+    if (const uint32_t project = ProjectOf(Data(name)); project != 0) {
+      RETURN_IF_ERROR(JoinProject(copy, project));
+    }
   }
   ASSIGN_OR_RETURN(const UniqueFd to, OpenFolder(copy));
   const absl::Status copied = CopyFolder(from.get(), to.get());

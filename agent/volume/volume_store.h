@@ -72,6 +72,7 @@ class VolumeStore {
   absl::Status Make(const v1::NodeVolume& wish);
   absl::Status NoteUser(const std::string& name, const std::string& task_id);
   absl::Status Fill(const std::string& name, const ImageFolder& image, bool may_replace);
+  void Clean(const std::string& folder) const;
   absl::Status ReleaseOne(const std::string& name, const std::string& task_id);
   absl::Status Delete(const std::string& name);
   std::set<std::string> NamesUsedBy(const std::string& task_id) const;
@@ -82,6 +83,7 @@ class VolumeStore {
 
   const std::string dir_;
   const Clock& clock_;
+  Mutex limits_mu_;  // before mu_: from choosing a project until the volume is there
   mutable Mutex mu_;
   CondVar unclaimed_;
   std::set<std::string> claimed_ ABSL_GUARDED_BY(mu_);  // volumes that a call is at work on

@@ -3,10 +3,13 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <thread>
 
 #include "agent/volume/local_mount.h"
 #include "common/file_system.h"
@@ -171,6 +174,21 @@ TEST_F(VolumeStoreTest, FillsInPlaceWhatAnotherTaskLooksAt) {
   EXPECT_THAT(In(data), ElementsAre("a", "link", "sub"));
 }
 
+TEST_F(VolumeStoreTest, TasksThatUseItFirstAtOnceGetTheSameWholeData) {
+  const ImageFolder image = MakeImage();
+  std::vector<std::vector<std::string>> seen(4);
+  std::vector<std::thread> tasks;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    tasks.emplace_back([&, i] {
+      const auto data = store_->Use(Wish("db"), "t" + std::to_string(i), &image);
+      seen[i] = data.ok() ? In(*data) : std::vector<std::string>{data.status().ToString()};
+    });
+  }
+  for (std::thread& task : tasks) task.join();
+  for (const auto& one : seen) EXPECT_THAT(one, ElementsAre("a", "link", "sub"));
+  EXPECT_THAT(In(root_ + "/volumes/db/tasks"), ElementsAre("t0", "t1", "t2", "t3"));
+}
+
 TEST_F(VolumeStoreTest, ALinkOfTheImageLeadsNowhereElse) {
   const std::string layer = root_ + "/layer";
   ASSERT_TRUE(MakeDirectories(layer, 0755).ok());
@@ -190,6 +208,76 @@ TEST_F(VolumeStoreTest, MountsWhatOptionsSayWhileATaskUsesIt) {
   EXPECT_TRUE(IsMountPoint(*data));
   ASSERT_TRUE(store_->Release("t2").ok());
   EXPECT_FALSE(IsMountPoint(*data));
+}
+
+TEST_F(VolumeStoreTest, ABindTakesAllFlagsOfAMount) {
+  ASSERT_TRUE(MakeDirectories(root_ + "/there", 0755).ok());
+  const auto data = store_->Use(
+      Wish("there", {{"type", "none"}, {"device", root_ + "/there"}, {"o", "bind,nosuid,noexec"}}),
+      "t1", nullptr);
+  ASSERT_TRUE(data.ok()) << data.status();
+  struct statvfs info;
+  ASSERT_EQ(statvfs(data->c_str(), &info), 0);
+  EXPECT_EQ(info.f_flag & (ST_NOSUID | ST_NOEXEC), static_cast<unsigned>(ST_NOSUID | ST_NOEXEC));
+}
+
+TEST_F(VolumeStoreTest, AServerThatDoesNotAnswerHoldsNobodyUp) {
+  const auto used =
+      store_->Use(Wish("far", {{"type", "nfs"}, {"device", ":/x"}, {"o", "addr=127.0.0.1,port=1"}}),
+                  "t1", nullptr);
+  EXPECT_EQ(used.status().message(),
+            "addr=127.0.0.1: no answer at port 1: connect: Connection refused");
+}
+
+// What fits only in part must not be taken for the whole by the next task.
+TEST_F(VolumeStoreTest, AFailedCopyLeavesNothingBehind) {
+  const std::string layer = root_ + "/layer";
+  ASSERT_TRUE(MakeDirectories(layer + "/data/sub", 0755).ok());
+  for (const char* name : {"/a", "/sub/b", "/sub/c", "/z"}) {
+    Write(layer + "/data" + name, std::string(40 << 10, 'x'));
+  }
+  const ImageFolder image{{layer}, "/data"};
+  const v1::NodeVolume wish =
+      Wish("small", {{"type", "tmpfs"}, {"device", "tmpfs"}, {"o", "size=64k"}});
+  const auto used = store_->Use(wish, "t1", &image);
+  EXPECT_THAT(used.status().message(), HasSubstr("No space left"));
+  const auto again = store_->Use(wish, "t2", nullptr);
+  ASSERT_TRUE(again.ok()) << again.status();
+  EXPECT_THAT(In(*again), IsEmpty());
+}
+
+// A container that looks at the volume meanwhile makes a link to the host of a folder of the copy:
+// nothing of the host gets another name in the volume.
+TEST_F(VolumeStoreTest, HardLinksAreNotLookedForThroughLinksThatAContainerMakes) {
+  const std::string from = root_ + "/from";
+  const std::string to = root_ + "/to";
+  const std::string host = root_ + "/host";
+  for (const std::string& folder : {from + "/a", to, host}) {
+    ASSERT_TRUE(MakeDirectories(folder, 0755).ok());
+  }
+  constexpr int kLinks = 20'000;
+  Write(from + "/a/0", "image");
+  for (int i = 0; i < kLinks; ++i) {
+    const std::string name = "/" + std::to_string(i);
+    ASSERT_TRUE(i == 0 || link((from + "/a/0").c_str(), (from + "/a" + name).c_str()) == 0);
+    Write(host + name, "secret");
+  }
+  std::atomic<bool> done = false;
+  std::thread container([&] {
+    while (!done && rename((to + "/a").c_str(), (to + "/b").c_str()) != 0) {
+    }
+    EXPECT_EQ(symlink(host.c_str(), (to + "/a").c_str()), 0);
+  });
+  const UniqueFd source(open(from.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const UniqueFd target(open(to.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  CopyFolder(source.get(), target.get()).IgnoreError();
+  done = true;
+  container.join();
+  for (int i = 0; i < kLinks; ++i) {
+    struct stat info;
+    ASSERT_EQ(stat((host + "/" + std::to_string(i)).c_str(), &info), 0);
+    ASSERT_EQ(info.st_nlink, 1U) << i;
+  }
 }
 
 TEST_F(VolumeStoreTest, SaysWhatCannotBeMountedAndLimited) {
@@ -222,8 +310,21 @@ TEST_F(VolumeStoreTest, TakesAwayWhatWasHalfMade) {
   ASSERT_TRUE(MakeDirectories(root_ + "/volumes/.new-x/_data", 0700).ok());
   ASSERT_TRUE(MakeDirectories(root_ + "/volumes/.old-y", 0700).ok());
   ASSERT_TRUE(MakeDirectories(root_ + "/volumes/.view-abc", 0700).ok());
+  ASSERT_TRUE(MakeDirectories(root_ + "/volumes/db/copy/x", 0700).ok());
   Reopen();
   EXPECT_THAT(In(root_ + "/volumes"), ElementsAre("db"));
+  EXPECT_THAT(In(root_ + "/volumes/db"), ElementsAre("_data", "tasks", "volume.json"));
+}
+
+TEST_F(VolumeStoreTest, OpensWithWhatCannotBeTakenAway) {
+  const std::string stuck = root_ + "/volumes/.old-y/_data";
+  ASSERT_TRUE(MakeDirectories(stuck, 0700).ok());
+  ASSERT_EQ(mount("tmpfs", stuck.c_str(), "tmpfs", 0, nullptr), 0);
+  Reopen();
+  ASSERT_NE(store_, nullptr);
+  Use("db", "t1");
+  EXPECT_THAT(Names(), ElementsAre("db"));
+  EXPECT_EQ(umount2(stuck.c_str(), MNT_DETACH), 0);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "common/security_options.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "common/task_template.h"
 
 namespace swarm::cli::compose {
 namespace {
@@ -56,6 +57,27 @@ absl::StatusOr<v1::Device> ReadDevice(const Fields& device) {
     return absl::InvalidArgumentError("needs source, such as {source: /dev/fuse}");
   }
   return out;
+}
+
+bool IsTemplate(const std::string& name) { return name.find("{{") != name.npos; }
+
+absl::Status CheckName(const std::string& name) {
+  return IsTemplate(name) ? CheckTemplate(name, TemplatePlace::kSpec) : CheckVolumeName(name);
+}
+
+// Of a volume whose name is a template each task has its own, so that the cluster cannot be told
+// what it is: the mounts say it.
+void DescribeInMounts(const v1::VolumeSpec& spec, Stack& stack) {
+  for (StackService& service : stack.services) {
+    if (!service.spec.task().has_container()) continue;
+    for (v1::Mount& mount : *service.spec.mutable_task()->mutable_container()->mutable_mounts()) {
+      if (mount.type() != v1::Mount::TYPE_VOLUME || mount.source() != spec.name()) continue;
+      v1::Mount::VolumeOptions& options = *mount.mutable_volume();
+      options.set_driver(spec.driver());
+      *options.mutable_driver_options() = spec.options();
+      options.mutable_labels()->insert(spec.labels().begin(), spec.labels().end());
+    }
+  }
 }
 
 }  // namespace
@@ -189,7 +211,7 @@ v1::VolumeSpec VolumeReader::ReadVolume(const Entry& entry) {
     (*spec.mutable_labels())[name] = label.value_or("");
   }
   (*spec.mutable_labels())[std::string(kNamespaceLabel)] = options_.name;
-  if (const absl::Status named = CheckVolumeName(spec.name()); !named.ok()) {
+  if (const absl::Status named = CheckName(spec.name()); !named.ok()) {
     problems_.Invalid(entry.Where(), StrCat("volumes.", entry.key), ToStd(named.message()));
   }
   if (spec.driver() == kLocalDriver) {
@@ -208,7 +230,7 @@ void VolumeReader::Finish(Stack& stack) {
     const bool mounted = mounted_.contains(entry.key);
     if (const auto external = ExternalName(entry.key, entry.value)) {
       CheckExternal(entry);
-      if (mounted) stack.external_volumes.push_back(*external);
+      if (mounted && !IsTemplate(*external)) stack.external_volumes.push_back(*external);
       continue;
     }
     v1::VolumeSpec spec = ReadVolume(entry);
@@ -218,7 +240,11 @@ void VolumeReader::Finish(Stack& stack) {
                         StrCat("has the name ", spec.name(), ", as volumes.", other.name,
                                "; leave one of them out"));
     }
-    if (mounted) stack.volumes.push_back({entry.key, std::move(spec)});
+    if (IsTemplate(spec.name())) {
+      DescribeInMounts(spec, stack);
+    } else if (mounted) {
+      stack.volumes.push_back({entry.key, std::move(spec)});
+    }
   }
 }
 

@@ -84,6 +84,17 @@ TEST(StackVolumesTest, VolumesThatAServiceMountsAreMadeAndExternalOnesLookedFor)
   EXPECT_THAT(stack->external_volumes, ElementsAre("other_data"));
 }
 
+TEST(StackVolumesTest, AVolumeWithATemplateForANameIsDescribedByItsMounts) {
+  const auto stack = LoadWeb("    volumes: [db:/data]\n",
+                             "volumes: {db: {name: 'db-{{.Task.Slot}}', labels: {a: b}}}\n");
+  ASSERT_OK(stack);
+  EXPECT_THAT(stack->volumes, IsEmpty());
+  const v1::Mount mount = stack->services[0].spec.task().container().mounts(0);
+  EXPECT_EQ(mount.source(), "db-{{.Task.Slot}}");
+  EXPECT_EQ(mount.volume().driver(), "local");
+  EXPECT_EQ(mount.volume().labels().at("a"), "b");
+}
+
 TEST(StackVolumesTest, SaysWhatIsWrongWithItsLine) {
   const auto says = [](const std::string& lines, const std::string& rest, const std::string& what) {
     EXPECT_THAT(LoadWeb(lines, rest), StatusIs(kInvalid, HasSubstr(what))) << lines;

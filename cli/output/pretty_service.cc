@@ -7,11 +7,12 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "cli/output/inspect.h"
+#include "cli/output/mounts.h"
 #include "cli/output/networks.h"
 #include "cli/output/page.h"
 #include "cli/output/words.h"
-#include "common/quantity.h"
 #include "common/file_targets.h"
+#include "common/quantity.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
@@ -252,6 +253,17 @@ void PutResources(Page& page, std::string_view title, const v1::Resources& resou
   }
 }
 
+void PutMounts(Page& page, const v1::ContainerSpec& container) {
+  if (!container.mounts().empty()) page.Line("Mounts", "");
+  for (const v1::Mount& mount : container.mounts()) page.Item(MountWords(mount));
+  if (!container.devices().empty()) page.Line("Devices", "");
+  for (const v1::Device& device : container.devices()) page.Item(DeviceWords(device));
+  if (container.privileged()) page.Line("Privileged", "true");
+  if (!container.security_opt().empty()) {
+    page.Line("Security Options", absl::StrJoin(container.security_opt(), ", "));
+  }
+}
+
 // "db_pw as /run/secrets/pw"
 void PutFile(Page& page, const std::string& name, const std::string& path) {
   page.Item(StrCat(name, " as ", path));
@@ -352,6 +364,7 @@ std::string PrettyService(const v1::Service& service, const ServiceStory& story)
   if (task.restart().max_attempts() > 0) {
     page.Line("MaxAttempts", StrCat(task.restart().max_attempts()), 1);
   }
+  PutMounts(page, task.container());
   PutFiles(page, task.container());
   PutNetworks(page, task, story);
   PutEndpoint(page, service, story);

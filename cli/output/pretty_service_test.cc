@@ -226,6 +226,49 @@ TEST(PrettyServiceTest, HealthPlacementAndDependenciesAreTold) {
                           HasSubstr("  Generic Resources: gpu=2\n")));
 }
 
+TEST(PrettyServiceTest, MountsAndRightsAreToldAndAreInDockersWordsInJson) {
+  const auto service = Parse<v1::Service>(R"pb(
+    spec {
+      task {
+        container {
+          mounts {
+            type: TYPE_VOLUME
+            source: "data"
+            target: "/d"
+            volume { subpath: "a" }
+          }
+          mounts {
+            type: TYPE_BIND
+            source: "/srv"
+            target: "/srv"
+            read_only: true
+            bind { propagation: PROPAGATION_RSLAVE }
+          }
+          mounts {
+            type: TYPE_TMPFS
+            target: "/t"
+            tmpfs { size_bytes: 4096 mode: 448 }
+          }
+          devices { host_path: "/dev/fuse" container_path: "/dev/f" permissions: "rw" }
+          privileged: true
+          security_opt: "seccomp=unconfined"
+        }
+      }
+    })pb");
+  EXPECT_THAT(PrettyService(service, At(1100)),
+              AllOf(HasSubstr("Mounts:\n"), HasSubstr("volume data (a) at /d\n"),
+                    HasSubstr("bind /srv at /srv, read-only\n"), HasSubstr("tmpfs at /t\n"),
+                    HasSubstr("/dev/fuse as /dev/f (rw)\n"), HasSubstr("seccomp=unconfined")));
+  EXPECT_THAT(
+      ServiceObject(service).Compact(),
+      AllOf(
+          HasSubstr(
+              R"({"Type":"volume","Source":"data","Target":"/d","VolumeOptions":{"Subpath":"a"}})"),
+          HasSubstr(R"("ReadOnly":true,"BindOptions":{"Propagation":"rslave"}})"),
+          HasSubstr(R"("TmpfsOptions":{"SizeBytes":4096,"Mode":448}})"),
+          HasSubstr(R"("CgroupPermissions":"rw"}],"Privileged":true)")));
+}
+
 TEST(PrettyServiceTest, NetworksAddressesAndPortsAreTold) {
   ServiceStory story = At(1000);
   story.networks = {Parse<v1::Network>("id: 'n1' spec { name: 'front' }")};

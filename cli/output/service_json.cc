@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "cli/output/json.h"
+#include "cli/output/mounts.h"
 #include "cli/output/networks.h"
 #include "cli/output/words.h"
 
@@ -57,6 +58,7 @@ Json ContainerJson(const v1::ContainerSpec& spec) {
   if (spec.allow_new_privileges()) json["AllowNewPrivileges"] = true;
   if (spec.has_health_check()) json["Healthcheck"] = HealthCheckJson(spec.health_check());
   PutTexts(json, "Hosts", spec.hosts());
+  PutMountsAndRights(spec, json);
   for (const v1::SecretReference& secret : spec.secrets()) {
     Json one = {{"File", FileJson(secret.file(), secret.secret_name())}};
     one["SecretID"] = secret.secret_id();

@@ -15,6 +15,7 @@
 #include "common/security_options.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "common/task_template.h"
 #include "manager/api/container_validation.h"
 
 namespace swarm::manager {
@@ -38,11 +39,12 @@ absl::Status CheckText(const std::string& path, std::string_view text) {
                   [](unsigned char c) { return absl::ascii_iscntrl(c); })) {
     return FieldError(path, StrCat(Quoted(text), " has control characters"));
   }
-  if (absl::StrContains(ToAbsl(text), "{{")) {
-    return FieldError(path, "templates in mounts are not built yet");
-  }
-  return absl::OkStatus();
+  const absl::Status expands = CheckTemplate(text, TemplatePlace::kSpec);
+  return expands.ok() ? expands : FieldError(path, ToStd(expands.message()));
 }
+
+// What it becomes is checked on the node.
+bool IsTemplate(std::string_view text) { return text.find("{{") != text.npos; }
 
 bool HasDots(std::string_view path) {
   const std::vector<absl::string_view> parts = absl::StrSplit(ToAbsl(path), '/');
@@ -91,13 +93,14 @@ absl::Status CheckDriver(const std::string& path, const std::string& driver,
 absl::Status ValidateVolume(const std::string& path, const v1::Mount& mount) {
   const v1::Mount::VolumeOptions& options = mount.volume();
   RETURN_IF_ERROR(CheckText(path + ".source", mount.source()));
-  if (absl::StrContains(mount.source(), "/")) {
+  const bool named = !mount.source().empty() && !IsTemplate(mount.source());
+  if (named && absl::StrContains(mount.source(), "/")) {
     return FieldError(path + ".source",
                       StrCat(Quoted(mount.source()), " is a path: use type bind for it"));
   }
-  if (!mount.source().empty()) {
-    const absl::Status named = CheckVolumeName(mount.source());
-    if (!named.ok()) return FieldError(path + ".source", ToStd(named.message()));
+  if (named) {
+    const absl::Status fits = CheckVolumeName(mount.source());
+    if (!fits.ok()) return FieldError(path + ".source", ToStd(fits.message()));
   }
   RETURN_IF_ERROR(CheckVolumeLabels(path + ".volume.labels", options.labels()));
   RETURN_IF_ERROR(CheckDriver(path + ".volume.driver", options.driver(),
@@ -146,7 +149,7 @@ absl::Status ValidateTmpfs(const std::string& path, const v1::Mount& mount) {
         std::any_of(std::begin(kValues), std::end(kValues), [&](std::string_view key) {
           return absl::StartsWith(option, ToAbsl(key)) && option.size() > key.size();
         });
-    if ((!is_flag && !has_value) || option.find(',') != option.npos) {
+    if ((!is_flag && !has_value) || option.find(',') != option.npos || IsTemplate(option)) {
       return FieldError(path + ".tmpfs.options", StrCat(Quoted(option), " is unknown"));
     }
     RETURN_IF_ERROR(CheckText(path + ".tmpfs.options", option));
@@ -209,6 +212,9 @@ absl::Status ValidateDevices(const v1::ContainerSpec& spec) {
   for (int i = 0; i < spec.devices_size(); ++i) {
     const std::string path = StrCat("task.container.devices[", i, "]");
     const v1::Device& device = spec.devices(i);
+    if (IsTemplate(device.host_path()) || IsTemplate(device.container_path())) {
+      return FieldError(path, "templates in devices are not built");
+    }
     RETURN_IF_ERROR(CheckCleanPath(path + ".host_path", device.host_path()));
     if (!device.container_path().empty()) {
       RETURN_IF_ERROR(CheckCleanPath(path + ".container_path", device.container_path()));

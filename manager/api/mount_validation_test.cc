@@ -70,8 +70,9 @@ TEST(MountValidationTest, SourcesFitTheirType) {
               HasSubstr("not an absolute path on the node"));
   EXPECT_THAT(Complaint([](v1::Mount& m) { m.set_type(v1::Mount::TYPE_TMPFS); }),
               HasSubstr("a tmpfs has none"));
-  EXPECT_THAT(Complaint([](v1::Mount& m) { m.set_source("{{.Node.ID}}"); }),
-              HasSubstr("templates in mounts are not built yet"));
+  EXPECT_EQ(Complaint([](v1::Mount& m) { m.set_source("data-{{.Task.Slot}}"); }), "");
+  EXPECT_THAT(Complaint([](v1::Mount& m) { m.set_source("{{.Node.Name}}"); }),
+              HasSubstr("{{.Node.Name}}"));
 }
 
 TEST(MountValidationTest, OptionsOfAnotherTypeAreAMisunderstanding) {

@@ -31,6 +31,22 @@ bool Holds(const Task& task) {
 
 using TasksByPlace = std::map<std::pair<Id, std::string>, std::vector<std::string>>;
 
+// A look at its revisions, and at its tasks only when one of those mounts it.
+bool TasksUse(const View& view, Id service, const std::string& name) {
+  std::set<Ref<Revision>> users;
+  view.EachRevisionOfService(service, [&](const Ref<Revision>& revision) {
+    if (UsesVolume(revision->revision().task(), name)) users.insert(revision);
+    return true;
+  });
+  bool used = false;
+  if (users.empty()) return used;
+  view.EachTaskOfService(service, [&](const Ref<Task>& task) {
+    used = Holds(*task) && users.contains(task->revision);
+    return !used;
+  });
+  return used;
+}
+
 TasksByPlace TasksThatUseVolumes(const View& view) {
   TasksByPlace out;
   view.EachService([&](const Ref<Service>& service) {
@@ -113,13 +129,8 @@ absl::Status CheckVolumeUnused(const View& view, const std::string& name) {
   std::string names;
   size_t count = 0;
   view.EachService([&](const Ref<Service>& service) {
-    bool used = !service->removing() && UsesVolume(service->spec().task(), name);
-    if (!used) {
-      view.EachTaskOfService(Id::ParseOrZero(service->id()), [&](const Ref<Task>& task) {
-        used = Holds(*task) && UsesVolume(task->revision->revision().task(), name);
-        return !used;
-      });
-    }
+    const bool used = (!service->removing() && UsesVolume(service->spec().task(), name)) ||
+                      TasksUse(view, Id::ParseOrZero(service->id()), name);
     if (!used || count++ >= kUsersNamed) return true;
     StrAppend(&names, names.empty() ? "" : ", ", "\"", service->spec().name(), "\"",
               service->removing() ? ", which still ends" : "");

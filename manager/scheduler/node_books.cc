@@ -39,8 +39,11 @@ void NodeInfo::Discount(Id service, const Reservation& held) {
   taken -= held;
 }
 
-bool NodeInfo::HasVolumes(const std::vector<std::string>& names) const {
-  return std::includes(volumes.begin(), volumes.end(), names.begin(), names.end());
+size_t NodeInfo::CountVolumes(const std::vector<std::string>& names) const {
+  return static_cast<size_t>(
+      std::count_if(names.begin(), names.end(), [this](const std::string& name) {
+        return std::binary_search(volumes.begin(), volumes.end(), name);
+      }));
 }
 
 void NodeInfo::HoldPorts(const std::vector<Port>& ports) {

@@ -59,8 +59,8 @@ class NodeInfo {
   uint32_t TasksOf(Id service) const;
   void Count(Id service, const Reservation& held);
   void Discount(Id service, const Reservation& held);
-  // All of them, which are sorted, and not any.
-  bool HasVolumes(const std::vector<std::string>& names) const;
+  // How many of these it holds.
+  size_t CountVolumes(const std::vector<std::string>& names) const;
   void HoldPorts(const std::vector<Port>& ports);
   void FreePorts(const std::vector<Port>& ports);
   bool HasPort(const Port& port) const { return host_ports_.contains(port); }

@@ -83,7 +83,10 @@ std::vector<Ref<Network>> ParentedNetworks(const Revision& revision, const View&
 }
 
 Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node) {
-  if (!node.takes_new_tasks) return Filter::kAvailable;
+  return node.takes_new_tasks ? FirstFailedOfAvailable(demand, node) : Filter::kAvailable;
+}
+
+Filter FirstFailedOfAvailable(const GroupDemand& demand, const NodeInfo& node) {
   if (!Fits(demand.reservation, node.taken, node.capacity)) return Filter::kResources;
   if (!demand.rules.BrokenConstraint(node.subject).empty()) return Filter::kConstraints;
   if (!demand.rules.PlatformMatches(node.node->description().platform())) return Filter::kPlatform;
@@ -140,6 +143,11 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
       break;
   }
   return StrCat(kNoSuitableNode, " (", why, ")");
+}
+
+std::string ExplainAwaiting(const NodeInfo& node) {
+  return StrCat(kNoSuitableNode, " (its volumes are on node ", NameOf(node),
+                ", which has not come back since the manager started)");
 }
 
 void Refusals::Add(const GroupDemand& demand, const NodeInfo& node, Filter failed) {

@@ -63,10 +63,15 @@ enum class Filter : uint8_t {
 };
 
 Filter FirstFailed(const GroupDemand& demand, const NodeInfo& node);
+// As if it took new tasks.
+Filter FirstFailedOfAvailable(const GroupDemand& demand, const NodeInfo& node);
 
 // For a task that may go to `node` only and did not get through `failed`:
 // "no suitable node (insufficient resources on node a (gpu))".
 std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filter failed);
+
+// For a task whose volumes are on `node`, of which the manager has not heard yet.
+std::string ExplainAwaiting(const NodeInfo& node);
 
 // How many nodes failed which filter.
 class Refusals {

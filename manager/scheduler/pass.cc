@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/time/time.h"
 #include "common/strings.h"
 #include "manager/black_box.h"
@@ -73,7 +74,9 @@ bool Pass::PlacePinned(const GroupDemand& demand, const Ref<Revision>& revision,
 
 bool Pass::PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revision, Group& group) {
   if (group.fresh.empty() && group.waiting.empty()) return true;
-  if (!demand.volumes.empty() && !PlaceByVolumes(demand, revision, group)) return false;
+  absl::btree_set<PendingTask> awaiting;
+  const absl::Cleanup stay = [&] { group.fresh.merge(awaiting); };
+  if (!demand.volumes.empty() && !PlaceByVolumes(demand, revision, group, awaiting)) return false;
   GroupPlacer placer(books_, demand, env_.loop.Now());
   for (auto* tasks : {&group.waiting, &group.fresh}) {
     while (!tasks->empty()) {
@@ -88,24 +91,29 @@ bool Pass::PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revisio
   return true;
 }
 
-bool Pass::PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revision, Group& group) {
+bool Pass::PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revision, Group& group,
+                          absl::btree_set<PendingTask>& awaiting) {
   VolumeHomes homes(tx_.view(), books_, demand);
   for (const bool by_slot : {true, false}) {
     for (auto* tasks : {&group.waiting, &group.fresh}) {
       for (auto it = tasks->begin(); it != tasks->end();) {
         if (budget_ == 0) return false;
         const Ref<Task> task = StillPending(*it);
-        NodeInfo* node = task == nullptr ? nullptr
-                         : by_slot       ? homes.OfSlot(*task)
-                                         : homes.NextWithData();
-        if (task != nullptr && node == nullptr) {
+        VolumeHomes::Home home;
+        if (task != nullptr) home = by_slot ? homes.OfSlot(*task) : homes.NextWithData();
+        if (task != nullptr && home.node == nullptr) {
           ++it;
           continue;
         }
+        if (home.awaited) awaiting.insert(*it);
         it = tasks->erase(it);
         if (task == nullptr) continue;
-        node->Count(demand.key.service, Assign(*task, demand, revision, *node));
-        node->HoldPorts(demand.host_ports);
+        if (home.awaited) {
+          Explain(*task, Reason(ExplainAwaiting(*home.node)));
+          continue;
+        }
+        home.node->Count(demand.key.service, Assign(*task, demand, revision, *home.node));
+        home.node->HoldPorts(demand.host_ports);
       }
     }
   }

@@ -36,8 +36,10 @@ class Pass {
   // As Schedule, all of these.
   bool PlacePinned(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
   bool PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
-  // Those tasks that there are data for somewhere; the others stay in the group.
-  bool PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revision, Group& group);
+  // Those tasks that there are data for somewhere; the others stay in the group. Those that wait
+  // for the node of their data are moved to `awaiting`.
+  bool PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revision, Group& group,
+                      absl::btree_set<PendingTask>& awaiting);
   bool ExplainAll(Group& group, const std::string& why);
   bool ExplainFloating(Group& group, const std::string& why);
   bool ExplainEach(absl::btree_set<PendingTask>& fresh, absl::btree_set<PendingTask>& waiting,

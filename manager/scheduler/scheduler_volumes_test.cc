@@ -72,6 +72,32 @@ TEST_F(SchedulerVolumesTest, AnEmptierNodeDoesNotLureASlotFromItsData) {
   EXPECT_EQ(Get(Replace(task))->node_id, a);
 }
 
+// An image or a bind source that it lacks: another node may have it.
+TEST_F(SchedulerVolumesTest, AStartThatFailedBeforeThereWereDataTiesToNoNode) {
+  const Id a = world_.AddNode("a");
+  const Id web = AddUser("web", {"data"});
+  Id task = AddTasks(web, 1)[0];
+  Start();
+  AddTasks(world_.AddService("other", 5), 5);
+  Run();
+  const Id b = world_.AddNode("b");
+  const auto fail = [&] {
+    world_.Report(task, TaskState::kRejected);
+    Stop(task);
+    last_slot_ = 0;
+    task = AddTasks(web, 1)[0];
+    Run();
+    return Get(task)->node_id;
+  };
+  EXPECT_EQ(fail(), b);
+  // And one that fails beside its data stays there.
+  Hold(b, "data");
+  AddTasks(world_.AddService("third", 9), 9);
+  Run();
+  EXPECT_EQ(fail(), b);
+  EXPECT_NE(a, b);
+}
+
 TEST_F(SchedulerVolumesTest, GoesElsewhereWhenItsNodeDoesNotTakeIt) {
   const Id a = world_.AddNode("a");
   const Id web = AddUser("web", {"data"});
@@ -105,6 +131,50 @@ TEST_F(SchedulerVolumesTest, AServiceThatCameBackGoesWhereAllOfItsVolumesAreAndN
   const std::vector<Id> tasks = AddTasks(AddUser("web", {"data", "logs"}), 1);
   Start();
   EXPECT_EQ(Get(tasks[0])->node_id, c);
+}
+
+TEST_F(SchedulerVolumesTest, AServiceThatCameBackWithOneMoreVolumeGoesWhereItsDataAre) {
+  world_.AddNode("a");
+  const Id b = world_.AddNode("b");
+  world_.AddNode("c");
+  Hold(b, "data");
+  AddTasks(world_.AddService("other", 3), 3);
+  const Id task = AddTasks(AddUser("web", {"cache", "data"}), 1)[0];
+  Start();
+  EXPECT_EQ(Get(task)->node_id, b);
+}
+
+// Nodes come back one after the other: the quick ones are no reason to begin with empty volumes.
+TEST_F(SchedulerVolumesTest, AfterAManagersStartTheNodeWithTheDataIsWaitedFor) {
+  const Id a = world_.AddNode("a");
+  const Id b = world_.AddNode("b");
+  const Id web = AddUser("web", {"data"});
+  const Id db = AddUser("db", {"files"});
+  const Id first = AddTasks(web, 1)[0];
+  Start();
+  const Id home = Get(first)->node_id;
+  const Id other = home == a ? b : a;
+  Hold(home, "files");
+  world_.SetNodeState(home, v1::NodeStatus::STATE_UNKNOWN);
+  const Id again = Replace(first);
+  last_slot_ = 0;
+  const Id came_back = AddTasks(db, 1)[0];
+  Run();
+  for (const Id task : {again, came_back}) {
+    EXPECT_EQ(Get(task)->state, TaskState::kPending);
+    EXPECT_THAT(ErrorOf(task), HasSubstr("which has not come back since the manager started"));
+  }
+  world_.SetNodeState(home, v1::NodeStatus::STATE_READY);
+  Run();
+  EXPECT_EQ(Get(again)->node_id, home);
+  EXPECT_EQ(Get(came_back)->node_id, home);
+  // One that does not come back is not waited for.
+  world_.SetNodeState(home, v1::NodeStatus::STATE_UNKNOWN);
+  const Id last = Replace(again);
+  EXPECT_EQ(Get(last)->state, TaskState::kPending);
+  world_.SetNodeState(home, v1::NodeStatus::STATE_DOWN);
+  Run();
+  EXPECT_EQ(Get(last)->node_id, other);
 }
 
 TEST_F(SchedulerVolumesTest, EachReplicaThatCameBackGetsDataOfItsOwnWhileThereAreSome) {

@@ -2,10 +2,14 @@
 // GroupPlacer: what it knows no place for is placed as any task, and makes its volumes anew there.
 //
 //   1. A slot goes back to the node where its last task ran, when that node takes it: all of the
-//      slot's volumes are there.
+//      slot's volumes are there. Not when the task failed before the node had any of them.
 //   2. A slot that never ran (a service that was removed and came back) goes to a node that holds
-//      all of the volumes and no task of the service yet, as long as there are such nodes. Each
-//      replica so gets data of its own, and replicas still spread.
+//      all of the volumes, else as many as any does (a service that came back with one more), and
+//      no task of the service yet, as long as there are such nodes. Each replica so gets data of
+//      its own, and replicas still spread.
+//
+// A node that is UNKNOWN is waited for: a manager that has just started would else place tasks
+// beside their data, on nodes that were quicker to come back. It is READY or DOWN before long.
 //
 // The order of preferences and of the spread counts less than the data. Pure, but for the view;
 // lives within one pass.
@@ -27,13 +31,21 @@ class VolumeHomes {
   VolumeHomes(const View& view, NodeBooks& books, const GroupDemand& demand)
       : view_(view), books_(books), demand_(demand) {}
 
-  // Null: its slot never ran, or not there any more.
-  NodeInfo* OfSlot(const Task& task);
-  // The one with the fewest tasks first. Null when none is left.
-  NodeInfo* NextWithData();
+  struct Home {
+    NodeInfo* node = nullptr;  // null: there is none
+    bool awaited = false;      // the task waits for it
+  };
+  // None: its slot never ran, or cannot there any more.
+  Home OfSlot(const Task& task);
+  // The one with the most of the volumes first, then those that need not be awaited, then the one
+  // with the fewest tasks. Each node once; none when none is left.
+  Home NextWithData();
 
  private:
-  bool Takes(const NodeInfo& node) const { return FirstFailed(demand_, node) == Filter::kNone; }
+  enum class Fitness { kNot, kAwaited, kTakes };
+  Fitness FitnessOf(const NodeInfo& node) const;
+  Home HomeAt(NodeInfo* node) const;
+  bool MayHoldSome(const NodeInfo& node) const;
 
   const View& view_;
   NodeBooks& books_;

@@ -4,7 +4,7 @@ import json
 import os
 import tempfile
 
-from harness import ClusterTest, ROOT, TEST_IMAGE, main, run, wait_for
+from harness import ClusterTest, ROOT, TEST_IMAGE, kill, main, run, wait_for
 
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
 
@@ -50,9 +50,22 @@ class VolumesTest(ClusterTest):
         self.create(cluster, "db", "--mount", "source=data,target=/data", "--constraint", "node.role==worker")
         [again] = cluster.wait_running("db", 1)
         self.assertEqual((again["Node"], self.shell(cluster, again, "cat /data/file").stdout), (home, "kept\n"))
+        # A manager that has just started waits for the node that holds the data, whichever comes back first.
+        cluster.ctl("service", "rm", "db")
+        cluster.until(lambda: self.volumes(cluster)["data"]["Tasks"] == "0", "nobody to use it")
+        host.kill_agent()
+        old = cluster.manager.manager_pid()
+        kill(old)
+        cluster.close_feed()
+        wait_for(lambda: cluster.ctl("service", "ls", check=False).returncode == 0 and cluster.manager.manager_pid() != old, "the next manager")
+        self.create(cluster, "db", "--mount", "source=data,target=/data", "--constraint", "node.role==worker")
+        self.reason(cluster, "db", f"its volumes are on node {home}, which has not come back since the manager started")
+        host.start()
+        [again] = cluster.wait_running("db", 1)
+        self.assertEqual((again["Node"], self.shell(cluster, again, "cat /data/file").stdout), (home, "kept\n"))
 
     def test_replicas_spread_with_data_of_their_own_and_volumes_are_listed_and_removed_across_nodes(self):
-        cluster = self.cluster(workers=2)
+        cluster = self.cluster(workers=3)
         cluster.ctl("volume", "create", "--label", "tier=db", "data")
         self.create(cluster, "web", "--mount", "source=data,target=/data", "--replicas", "3")
         tasks = cluster.wait_running("web", 3)
@@ -61,7 +74,7 @@ class VolumesTest(ClusterTest):
             self.shell(cluster, task, f"[ -z \"$(ls /data)\" ] && echo {task['Node']} > /data/who")
         row = self.volumes(cluster)["data"]
         self.assertEqual((row["Driver"], row["Tasks"], row["Labels"]), ("local", "3", "tier=db"))
-        self.assertEqual(row["Nodes"].split(","), sorted(h.name for h in cluster.hosts))
+        self.assertEqual(row["Nodes"].split(","), sorted(h.name for h in cluster.workers))
         [whole] = json.loads(cluster.ctl("volume", "inspect", "data").stdout)
         self.assertEqual(len(whole["Nodes"]), 3)
         self.refused(cluster, "volume", "rm", "data", says="web")
@@ -117,9 +130,18 @@ class VolumesTest(ClusterTest):
         cluster.wait_running("made", 1)
         self.create(cluster, "far", "--mount", "source=db,target=/db,volume-driver=rexray")
         self.reason(cluster, "far", 'volume driver "rexray" is not on 1 node')
-        self.create(cluster, "part", "--mount", "source=cache2,target=/c,volume-subpath=nowhere")
-        self.reason(cluster, "part", 'subpath "nowhere" is not in it')
-        cluster.ctl("service", "rm", "good", "lost", "made", "far", "part")
+        self.create(cluster, "part", "--mount", "source=parts,target=/c,volume-subpath=sub")
+        self.reason(cluster, "part", 'subpath "sub" is not in it')
+        self.create(cluster, "whole", "--mount", "source=parts,target=/w", "--mount", "source=slot-{{.Task.Slot}},target=/s")
+        [whole] = cluster.wait_running("whole", 1)
+        # What a container puts there leads to nothing of the node.
+        self.shell(cluster, whole, "ln -s /etc /w/sub")
+        self.reason(cluster, "part", 'subpath "sub" is not in it')
+        self.shell(cluster, whole, "rm /w/sub; mkdir /w/sub; echo part > /w/sub/file")
+        [part] = cluster.wait_running("part", 1)
+        self.assertEqual(self.shell(cluster, part, "cat /c/file").stdout, "part\n")
+        self.assertIn("slot-1", self.volumes(cluster))
+        cluster.ctl("service", "rm", "good", "lost", "made", "far", "part", "whole")
         wait_for(lambda: not [m for m in cluster.manager.mounts() if "/volumes/" in m], "the volume's mount to go")
         for args, says in ((("--mount", "source=a,target=b"), "target"), (("--mount", "type=bind,source=x,target=/b"), "absolute"),
                            (("--mount", "target=/b,volume-opt=sice=1"), "sice"), (("--security-opt", "apparmor=x"), "AppArmor")):
@@ -149,8 +171,9 @@ volumes:
         out = cluster.ctl("stack", "deploy", "-c", path, "shop").stdout
         self.assertLess(out.index("Creating volume shop_data"), out.index("Creating service shop_db"))
         [task] = cluster.wait_running("shop_db", 1)
-        self.assertEqual(self.shell(cluster, task, "cat /etc/app/app; echo 1 > /data/x; df -k /dev/shm | tail -1 | awk '{print $2}'").stdout,
-                         "setting\n1024\n")
+        self.assertEqual(self.shell(cluster, task, "echo 1 > /data/x; cat /etc/app/app").stdout, "setting\n")
+        filled = self.shell(cluster, task, "dd if=/dev/zero of=/dev/shm/x bs=1k count=2000 2>/dev/null; stat -c %s /dev/shm/x; rm /dev/shm/x")
+        self.assertEqual(filled.stdout, "1048576\n")
         cluster.ctl("stack", "rm", "shop")
         self.assertIn("shop_data", self.volumes(cluster))
         self.assertNotIn("Creating volume", cluster.ctl("stack", "deploy", "-c", path, "shop").stdout)
