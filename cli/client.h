@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
@@ -63,6 +64,13 @@ class ManagerClient {
   // Up to two minutes: a service of the same name may still be on its way out.
   virtual absl::StatusOr<v1::CreateServiceResponse> CreateService(
       const v1::CreateServiceRequest&) = 0;
+  // Each as alone, several under way at once and begun in order after begin(its place). Once one
+  // has failed no more are begun, and those that were not are Cancelled.
+  using Begin = std::function<void(size_t)>;
+  virtual std::vector<absl::StatusOr<v1::CreateServiceResponse>> CreateServices(
+      const std::vector<v1::CreateServiceRequest>& requests, const Begin& begin) = 0;
+  virtual std::vector<absl::StatusOr<v1::UpdateServiceResponse>> UpdateServices(
+      const std::vector<v1::UpdateServiceRequest>& requests, const Begin& begin) = 0;
   virtual absl::StatusOr<v1::Service> GetService(const v1::GetServiceRequest&) = 0;
   virtual absl::StatusOr<v1::ListServicesResponse> ListServices(const v1::ListServicesRequest&) = 0;
   virtual absl::StatusOr<v1::UpdateServiceResponse> UpdateService(

@@ -402,6 +402,27 @@ class FakeManager : public ManagerClient {
     *response.mutable_service() = cluster_.Put(StrCat(r.spec().name(), "-id"), r.spec());
     return response;
   }
+  template <typename Response, typename Request, typename One>
+  static std::vector<absl::StatusOr<Response>> InOrder(const std::vector<Request>& requests,
+                                                       const Begin& begin, One one) {
+    std::vector<absl::StatusOr<Response>> answers(requests.size(),
+                                                  absl::CancelledError("not sent"));
+    for (size_t i = 0; i < requests.size() && (i == 0 || answers[i - 1].ok()); ++i) {
+      begin(i);
+      answers[i] = one(requests[i]);
+    }
+    return answers;
+  }
+  std::vector<absl::StatusOr<v1::CreateServiceResponse>> CreateServices(
+      const std::vector<v1::CreateServiceRequest>& requests, const Begin& begin) override {
+    return InOrder<v1::CreateServiceResponse>(requests, begin,
+                                              [this](const auto& r) { return CreateService(r); });
+  }
+  std::vector<absl::StatusOr<v1::UpdateServiceResponse>> UpdateServices(
+      const std::vector<v1::UpdateServiceRequest>& requests, const Begin& begin) override {
+    return InOrder<v1::UpdateServiceResponse>(requests, begin,
+                                              [this](const auto& r) { return UpdateService(r); });
+  }
   absl::StatusOr<v1::Service> GetService(const v1::GetServiceRequest& r) override {
     const v1::Service* service = cluster_.Find(r.ref());
     if (service == nullptr) return NoService(r.ref());

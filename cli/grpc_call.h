@@ -1,11 +1,12 @@
-// One unary call, one stream up and one server stream, with Ctrl-C and words for a daemon that is
-// not there.
+// One unary call, many of one kind at once, one stream up and one server stream, with Ctrl-C and
+// words for a daemon that is not there.
 #ifndef SWARM_CLI_GRPC_CALL_H_
 #define SWARM_CLI_GRPC_CALL_H_
 
 #include <grpcpp/client_context.h>
 #include <grpcpp/completion_queue.h>
 #include <grpcpp/support/async_stream.h>
+#include <grpcpp/support/async_unary_call.h>
 
 #include <chrono>
 #include <functional>
@@ -13,6 +14,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
@@ -63,6 +65,58 @@ absl::StatusOr<Response> CallUnary(Stub& stub, Method method, const Request& req
   const ::grpc::Status status = (stub.*method)(context.get(), request, &response);
   if (!status.ok()) return FromCall(status, callee, interrupt);
   return response;
+}
+
+// A unary call for each request, some under way at once, begun in order after begin(its place).
+// Once one has failed no more are begun; those that were not are Cancelled.
+template <typename Response, typename Request, typename Stub, typename Method>
+std::vector<absl::StatusOr<Response>> CallMany(Stub& stub, Method prepare,
+                                               const std::vector<Request>& requests,
+                                               const std::function<void(size_t)>& begin,
+                                               absl::Duration timeout, const Callee& callee,
+                                               Interrupt& interrupt) {
+  constexpr size_t kMostAtOnce = 32;
+  struct OneCall {
+    ::grpc::ClientContext context;
+    ::grpc::Status status;
+    Response response;
+    std::unique_ptr<::grpc::ClientAsyncResponseReader<Response>> reader;
+  };
+  const auto calls = std::make_shared<std::vector<OneCall>>(requests.size());
+  std::vector<absl::StatusOr<Response>> answers(requests.size(), absl::CancelledError("not sent"));
+  ::grpc::CompletionQueue queue;
+  Interrupt::Listener listener(interrupt, [calls] {
+    for (OneCall& call : *calls) call.context.TryCancel();
+  });
+  size_t begun = 0;
+  size_t ended = 0;
+  bool going = true;
+  while (ended < begun || (going && begun < requests.size())) {
+    while (going && begun < requests.size() && begun - ended < kMostAtOnce) {
+      OneCall& call = (*calls)[begun];
+      begin(begun);
+      call.context.set_deadline(std::chrono::system_clock::now() +
+                                absl::ToChronoNanoseconds(timeout));
+      call.reader = (stub.*prepare)(&call.context, requests[begun], &queue);
+      call.reader->StartCall();
+      call.reader->Finish(&call.response, &call.status, reinterpret_cast<void*>(begun));
+      ++begun;
+    }
+    void* tag = nullptr;
+    bool ok = false;
+    if (!queue.Next(&tag, &ok)) break;
+    ++ended;
+    OneCall& call = (*calls)[reinterpret_cast<size_t>(tag)];
+    absl::StatusOr<Response>& answer = answers[reinterpret_cast<size_t>(tag)];
+    if (call.status.ok()) {
+      answer = std::move(call.response);
+    } else {
+      answer = FromCall(call.status, callee, interrupt);
+      going = false;
+    }
+  }
+  queue.Shutdown();
+  return answers;
 }
 
 // `request` with each piece that `read` gives as its data, until it gives an empty one; `next`

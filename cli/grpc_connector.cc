@@ -143,6 +143,18 @@ class GrpcManager : public ManagerClient {
       const v1::CreateServiceRequest& r) override {
     return Call<v1::CreateServiceResponse>(&v1::Control::Stub::CreateService, r, kLongPatience);
   }
+  std::vector<absl::StatusOr<v1::CreateServiceResponse>> CreateServices(
+      const std::vector<v1::CreateServiceRequest>& requests, const Begin& begin) override {
+    return CallMany<v1::CreateServiceResponse>(*control_,
+                                               &v1::Control::Stub::PrepareAsyncCreateService,
+                                               requests, begin, kLongPatience, callee_, interrupt_);
+  }
+  std::vector<absl::StatusOr<v1::UpdateServiceResponse>> UpdateServices(
+      const std::vector<v1::UpdateServiceRequest>& requests, const Begin& begin) override {
+    return CallMany<v1::UpdateServiceResponse>(*control_,
+                                               &v1::Control::Stub::PrepareAsyncUpdateService,
+                                               requests, begin, kLongPatience, callee_, interrupt_);
+  }
   absl::StatusOr<v1::Service> GetService(const v1::GetServiceRequest& r) override {
     return Call<v1::Service>(&v1::Control::Stub::GetService, r);
   }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <filesystem>
 #include <thread>
@@ -36,6 +37,19 @@ class ControlServer : public v1::Control::Service {
     return ::grpc::Status::OK;
   }
 
+  // Takes its time, so that several are under way; refuses "bad".
+  ::grpc::Status CreateService(::grpc::ServerContext*, const v1::CreateServiceRequest* request,
+                               v1::CreateServiceResponse* response) override {
+    most_at_once = std::max(most_at_once.load(), ++at_once);
+    // Not before another is here, or the first was alone.
+    for (int i = 0; i < 1000 && at_once < 2; ++i) std::this_thread::yield();
+    most_at_once = std::max(most_at_once.load(), at_once.load());
+    --at_once;
+    if (request->spec().name() == "bad") return {::grpc::StatusCode::INVALID_ARGUMENT, "bad"};
+    response->mutable_service()->set_id(request->spec().name());
+    return ::grpc::Status::OK;
+  }
+
   // As many events as the version to resume from says, then an end, an error or silence.
   ::grpc::Status Watch(::grpc::ServerContext* context, const v1::WatchRequest* request,
                        ::grpc::ServerWriter<v1::WatchEvent>* writer) override {
@@ -56,6 +70,8 @@ class ControlServer : public v1::Control::Service {
     return ::grpc::Status::CANCELLED;
   }
 
+  std::atomic<int> at_once = 0;
+  std::atomic<int> most_at_once = 0;
   std::atomic<bool> waiting = false;
   std::atomic<bool> cancelled = false;
 };
@@ -125,6 +141,37 @@ TEST_F(GrpcConnectorTest, CallsGiveTheAnswerOrTheDaemonsOwnError) {
   EXPECT_EQ(manager->GetService(request)->id(), "web");
   request.set_ref("gone");
   EXPECT_THAT(manager->GetService(request), StatusIs(absl::StatusCode::kNotFound, "service gone"));
+}
+
+TEST_F(GrpcConnectorTest, ManyCallsAreUnderWayAtOnceAndNoneIsBegunAfterOneThatFailed) {
+  const auto manager = Manager();
+  std::vector<v1::CreateServiceRequest> requests(500);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    requests[i].mutable_spec()->set_name(StrCat("s", i));
+  }
+  std::vector<size_t> begun;
+  const auto begin = [&](size_t i) { begun.push_back(i); };
+  auto answers = manager->CreateServices(requests, begin);
+  ASSERT_EQ(begun.size(), 500u);
+  for (size_t i = 0; i < answers.size(); ++i) {
+    EXPECT_EQ(begun[i], i);
+    ASSERT_THAT(answers[i], IsOk());
+    EXPECT_EQ(answers[i]->service().id(), StrCat("s", i));
+  }
+  EXPECT_GT(control_.most_at_once, 1);
+
+  requests[40].mutable_spec()->set_name("bad");
+  begun.clear();
+  answers = manager->CreateServices(requests, begin);
+  EXPECT_THAT(answers[40], StatusIs(absl::StatusCode::kInvalidArgument, "bad"));
+  EXPECT_THAT(answers[39], IsOk());  // what was under way ends as it would have
+  EXPECT_LT(begun.size(), 500u);
+  EXPECT_THAT(answers[499], StatusIs(absl::StatusCode::kCancelled, "not sent"));
+
+  interrupt_.Trigger();
+  answers = manager->CreateServices(requests, begin);
+  EXPECT_EQ(ExitCodeOf(answers[0].status()), kExitInterrupted);
+  EXPECT_TRUE(manager->CreateServices({}, begin).empty());
 }
 
 TEST_F(GrpcConnectorTest, AStreamGivesItsMessagesThenItsEnd) {

@@ -124,14 +124,16 @@ class Deployment {
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
     for (const v1::Service& service : services) existing_[service.spec().name()] = service;
     if (in_.flags.On("prune")) RETURN_IF_ERROR(Prune(file));
-    for (const compose::StackService& service : file.services) {
-      v1::ServiceSpec spec = service.spec;
-      if (resolve_ == "never") spec.set_no_resolve_image(true);
-      const auto old = existing_.find(spec.name());
-      absl::Status status = old == existing_.end() ? Create(spec) : Update(old->second, spec);
-      if (!status.ok()) {
-        return WithExit(Annotate(status, StrCat("service ", spec.name())), ExitCodeOf(status));
+    // In the order of the file; neighbours that are both new, or both there, go together.
+    for (size_t i = 0; i < file.services.size();) {
+      const bool is_new = !existing_.contains(file.services[i].spec.name());
+      std::vector<v1::ServiceSpec> specs;
+      for (; i < file.services.size(); ++i) {
+        if (is_new == existing_.contains(file.services[i].spec.name())) break;
+        specs.push_back(file.services[i].spec);
+        if (resolve_ == "never") specs.back().set_no_resolve_image(true);
       }
+      RETURN_IF_ERROR(is_new ? Create(specs) : Update(specs));
     }
     return absl::OkStatus();
   }
@@ -157,50 +159,98 @@ class Deployment {
     return absl::OkStatus();
   }
 
-  absl::Status Create(const v1::ServiceSpec& spec) {
-    in_.Out(StrCat("Creating service ", spec.name(), "\n"));
-    v1::CreateServiceRequest request;
-    *request.mutable_spec() = spec;
-    request.set_request_id(Id::Make(in_.env.random).ToString());
-    ASSIGN_OR_RETURN(v1::CreateServiceResponse answer, manager_.CreateService(request));
-    Accept(answer.warnings(), std::move(*answer.mutable_service()));
+  absl::Status Create(const std::vector<v1::ServiceSpec>& specs) {
+    std::vector<v1::CreateServiceRequest> requests(specs.size());
+    for (size_t i = 0; i < specs.size(); ++i) {
+      *requests[i].mutable_spec() = specs[i];
+      requests[i].set_request_id(Id::Make(in_.env.random).ToString());
+    }
+    const auto say = [&](size_t i) { in_.Out(StrCat("Creating service ", specs[i].name(), "\n")); };
+    auto answers = manager_.CreateServices(requests, say);
+    for (size_t i = 0; i < specs.size(); ++i) {
+      auto& answer = answers[i];
+      if (absl::IsCancelled(answer.status())) say(i);
+      if (WantsAnotherTurn(answer.status())) answer = manager_.CreateService(requests[i]);
+      RETURN_IF_ERROR(About(specs[i], answer.status()));
+      Accept(answer->warnings(), std::move(*answer->mutable_service()));
+    }
     return absl::OkStatus();
   }
 
-  absl::Status Update(const v1::Service& old, v1::ServiceSpec spec) {
-    spec = SpecToDeploy(old.spec(), std::move(spec));
-    const bool same = google::protobuf::util::MessageDifferencer::Equals(old.spec(), spec);
-    if (same && resolve_ != "always") {
-      in_.Out(StrCat("Service ", spec.name(), " is unchanged\n"));
-      accepted_.push_back(old);
-      return absl::OkStatus();
+  absl::Status Update(const std::vector<v1::ServiceSpec>& specs) {
+    std::vector<const v1::Service*> olds;
+    std::vector<v1::UpdateServiceRequest> requests;
+    for (const v1::ServiceSpec& spec : specs) {
+      const v1::Service& old = existing_.at(spec.name());
+      v1::UpdateServiceRequest request;
+      *request.mutable_spec() = SpecToDeploy(old.spec(), spec);
+      if (IsSame(old, request) && resolve_ != "always") {
+        in_.Out(StrCat("Service ", spec.name(), " is unchanged\n"));
+        accepted_.push_back(old);
+        continue;
+      }
+      // Of an image that changed the manager asks by itself, unless the spec says not to.
+      request.set_resolve_image(resolve_ == "always");
+      request.set_ref(old.id());
+      request.set_version(old.meta().version());
+      request.set_request_id(Id::Make(in_.env.random).ToString());
+      olds.push_back(&old);
+      requests.push_back(std::move(request));
     }
-    if (!same) in_.Out(StrCat("Updating service ", spec.name(), " (id: ", old.id(), ")\n"));
-    v1::UpdateServiceRequest request;
-    // Of an image that changed the manager asks by itself, unless the spec says not to.
-    request.set_resolve_image(resolve_ == "always");
-    request.set_ref(old.id());
-    request.set_version(old.meta().version());
-    request.set_request_id(Id::Make(in_.env.random).ToString());
-    *request.mutable_spec() = std::move(spec);
+    const auto say = [&](size_t i) {
+      if (IsSame(*olds[i], requests[i])) return;
+      in_.Out(StrCat("Updating service ", olds[i]->spec().name(), " (id: ", olds[i]->id(), ")\n"));
+    };
+    auto answers = manager_.UpdateServices(requests, say);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (absl::IsCancelled(answers[i].status())) say(i);
+      if (WantsAnotherTurn(answers[i].status())) answers[i] = UpdateAlone(requests[i]);
+      RETURN_IF_ERROR(About(olds[i]->spec(), answers[i].status()));
+      Updated(*olds[i], requests[i], *std::move(answers[i]));
+    }
+    return absl::OkStatus();
+  }
+
+  static bool IsSame(const v1::Service& old, const v1::UpdateServiceRequest& request) {
+    return google::protobuf::util::MessageDifferencer::Equals(old.spec(), request.spec());
+  }
+
+  // Beside others it may have been too early, for the port that another one gives up; or it was
+  // never sent.
+  static bool WantsAnotherTurn(const absl::Status& status) {
+    const int code = ExitCodeOf(status);
+    return !status.ok() && !absl::IsUnavailable(status) && code != kExitTimedOut &&
+           code != kExitInterrupted;
+  }
+
+  static absl::Status About(const v1::ServiceSpec& spec, const absl::Status& status) {
+    if (status.ok()) return status;
+    return WithExit(Annotate(status, StrCat("service ", spec.name())), ExitCodeOf(status));
+  }
+
+  // As often as somebody else changed it meanwhile.
+  absl::StatusOr<v1::UpdateServiceResponse> UpdateAlone(v1::UpdateServiceRequest& request) {
     absl::StatusOr<v1::UpdateServiceResponse> answer = manager_.UpdateService(request);
     for (int attempt = 1; absl::IsAborted(answer.status()) && attempt < 5; ++attempt) {
       v1::GetServiceRequest get;
-      get.set_ref(old.id());
+      get.set_ref(request.ref());
       ASSIGN_OR_RETURN(const v1::Service now, manager_.GetService(get));
       request.set_version(now.meta().version());
       answer = manager_.UpdateService(request);
     }
-    RETURN_IF_ERROR(answer.status());
-    if (same) {
+    return answer;
+  }
+
+  void Updated(const v1::Service& old, const v1::UpdateServiceRequest& request,
+               v1::UpdateServiceResponse answer) {
+    if (IsSame(old, request)) {
       // Whether its tag has moved, only the answer tells.
-      const bool moved = answer->service().revision_id() != old.revision_id();
+      const bool moved = answer.service().revision_id() != old.revision_id();
       in_.Out(moved ? StrCat("Updating service ", old.spec().name(), " (id: ", old.id(),
                              "): its image is another one now\n")
                     : StrCat("Service ", old.spec().name(), " is unchanged\n"));
     }
-    Accept(answer->warnings(), std::move(*answer->mutable_service()));
-    return absl::OkStatus();
+    Accept(answer.warnings(), std::move(*answer.mutable_service()));
   }
 
   template <typename Warnings>

@@ -54,6 +54,43 @@ void ExpectInvalid(const std::string& lines, const std::string& words) {
   EXPECT_THAT(Load(Web(lines)), StatusIs(kInvalid, HasSubstr(words))) << lines;
 }
 
+TEST(DeployTest, KeysBesideDeploySayTheSameAsThoseInIt) {
+  ExpectWeb(
+      "    scale: 3\n    cpus: 1.5\n    mem_limit: 64m\n    mem_reservation: 32m\n    pids_limit: "
+      "9\n",
+      R"pb(
+        replicated { replicas: 3 }
+        task {
+          resources {
+            limits { nano_cpus: 1500000000 memory_bytes: 67108864 pids: 9 }
+            reservations { memory_bytes: 33554432 }
+          }
+        })pb");
+  ExpectWeb("    cpu_quota: 25000\n    platform: linux/arm64/v8\n", R"pb(
+    replicated { replicas: 1 }
+    task {
+      resources { limits { nano_cpus: 250000000 } }
+      placement { constraints: [ "node.platform.os==linux", "node.platform.arch==arm64" ] }
+    })pb");
+  // Twice the same is fine, two different ones are not.
+  const std::string limits =
+      "    deploy: {replicas: 2, resources: {limits: {cpus: '2', pids: 5}}}\n";
+  ExpectWeb(StrCat("    scale: 2\n    cpus: 2\n    mem_limit: 1k\n", limits), R"pb(
+    replicated { replicas: 2 }
+    task { resources { limits { nano_cpus: 2000000000 memory_bytes: 1024 pids: 5 } } })pb");
+  ExpectInvalid(StrCat("    scale: 3\n", limits),
+                "scale: is another than deploy.replicas beside it");
+  ExpectInvalid(StrCat("    cpus: 1\n", limits),
+                "cpus: is another than deploy.resources.limits.cpus");
+  ExpectInvalid(StrCat("    pids_limit: 6\n", limits), "pids_limit: is another than");
+  ExpectInvalid("    scale: 2\n    deploy: {mode: global}\n", "scale: only replicated services");
+  ExpectInvalid("    cpus: 1\n    cpu_quota: 1000\n", "cpus says it already");
+  ExpectInvalid("    cpu_period: 1000\n", "says nothing without cpu_quota");
+  ExpectInvalid("    pids_limit: -1\n", "must be a whole number from 1");
+  ExpectInvalid("    mem_limit: lots\n", "services.web.mem_limit");
+  ExpectInvalid("    platform: linux/\n", "must be like linux/amd64");
+}
+
 TEST(DeployTest, EachModeHasItsShape) {
   ExpectWeb("    deploy: {mode: global}\n", "global {}");
   ExpectWeb("    deploy: {mode: global-job}\n", "global_job {}");

@@ -32,6 +32,7 @@ constexpr Key kService[] = {
     {"entrypoint"},
     {"environment"},
     {"env_file"},
+    {"label_file"},
     {"networks"},
     {"deploy"},
     {"labels"},
@@ -71,8 +72,8 @@ constexpr Key kService[] = {
     {"tmpfs"},
     {"shm_size"},
     {"pid", kNo},
-    {"pids_limit", kNo},
-    {"ipc", kNo},
+    {"pids_limit"},
+    {"ipc"},
     {"uts", kNo},
     {"privileged"},
     {"devices"},
@@ -84,36 +85,39 @@ constexpr Key kService[] = {
     {"domainname", kNo},
     {"mac_address", kNo},
     {"network_mode"},
-    {"userns_mode", kNo},
-    {"cgroup", kNo},
+    {"userns_mode"},
+    {"cgroup"},
     {"cgroup_parent", kNo},
     {"cgroupns_mode", kNo},
     {"credential_spec", kNo},
     {"isolation", kNo},
-    {"platform", kNo},
+    {"platform"},
     {"profiles"},
     {"extends"},
-    {"scale", kNo},
+    {"scale"},
     {"runtime", kNo},
     {"annotations", kNo},
     {"storage_opt", kNo},
     {"blkio_config", kNo},
     {"cpu_count", kNo},
     {"cpu_percent", kNo},
-    {"cpu_period", kNo},
-    {"cpu_quota", kNo},
+    {"cpu_period"},
+    {"cpu_quota"},
     {"cpu_rt_period", kNo},
     {"cpu_rt_runtime", kNo},
     {"cpu_shares", kNo},
-    {"cpus", kNo},
+    {"cpus"},
     {"cpuset", kNo},
-    {"mem_limit", kNo},
-    {"mem_reservation", kNo},
+    {"mem_limit"},
+    {"mem_reservation"},
     {"mem_swappiness", kNo},
     {"memswap_limit", kNo},
     {"oom_kill_disable", kNo},
     {"post_start", kNo},
     {"pre_stop", kNo},
+    {"models", kNo},
+    {"provider", kNo},
+    {"use_api_socket", kNo},
     {"volume_driver", kNo},
     {"volumes_from", kNo},
 };
@@ -172,6 +176,7 @@ constexpr Key kIpamConfig[] = {{"subnet"}, {"gateway"}, {"ip_range"}, {"aux_addr
 constexpr Key kPort[] = {{"target"}, {"published"}, {"protocol"},           {"mode"},
                          {"name"},   {"host_ip"},   {"app_protocol", kWarn}};
 constexpr Key kMountedFile[] = {{"source"}, {"target"}, {"uid"}, {"gid"}, {"mode"}};
+constexpr Key kEnvFile[] = {{"path"}, {"required"}, {"format"}};
 constexpr Key kSecret[] = {{"file"},   {"environment"},     {"external"},    {"name"},
                            {"labels"}, {"template_driver"}, {"driver", kNo}, {"driver_opts", kNo}};
 constexpr Key kConfig[] = {{"file"}, {"environment"}, {"content"},        {"external"},
@@ -218,6 +223,7 @@ class Checker {
       Deploy(*deploy, StrCat(path, ".deploy"));
     }
     Section(service, "healthcheck", path, kHealthCheck);
+    Items(service, "env_file", path, kEnvFile, /*or_texts=*/true);
     Items(service, "ports", path, kPort, /*or_texts=*/true);
     Items(service, "secrets", path, kMountedFile, /*or_texts=*/true);
     Items(service, "configs", path, kMountedFile, /*or_texts=*/true);

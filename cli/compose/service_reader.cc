@@ -1,11 +1,12 @@
 #include "cli/compose/service_reader.h"
 
+#include <iterator>
 #include <limits>
 #include <map>
 #include <optional>
 #include <utility>
 
-#include "absl/strings/numbers.h"
+#include "cli/compose/beside_deploy.h"
 #include "cli/compose/dependencies.h"
 #include "cli/compose/deploy_reader.h"
 #include "cli/compose/model.h"
@@ -31,30 +32,6 @@ void PutVariable(const std::string& name, std::optional<std::string> value, cons
                  std::map<std::string, std::string>& variables) {
   if (!value) value = env(name);
   if (value) variables[name] = *std::move(value);
-}
-
-// "always", "on-failure:3": what compose files have outside of `deploy`.
-void ReadRestartWord(const Fields& service, v1::RestartPolicy& to) {
-  const std::string text = service.Text("restart").value_or("");
-  const size_t colon = text.find(':');
-  const std::string word = text.substr(0, colon);
-  uint32_t attempts = 0;
-  const bool has_attempts = colon != std::string::npos;
-  const bool fine = !has_attempts ||
-                    (word == "on-failure" && absl::SimpleAtoi(text.substr(colon + 1), &attempts) &&
-                     attempts <= std::numeric_limits<int32_t>::max());
-  if (fine && word == "no") {
-    to.set_condition(v1::RestartPolicy::CONDITION_NONE);
-  } else if (fine && (word == "always" || word == "unless-stopped")) {
-    to.set_condition(v1::RestartPolicy::CONDITION_ANY);
-  } else if (fine && word == "on-failure") {
-    to.set_condition(v1::RestartPolicy::CONDITION_ON_FAILURE);
-    to.set_max_attempts(attempts);
-  } else {
-    service.Refuse("restart", StrCat("must be no, always, unless-stopped, on-failure or "
-                                     "on-failure:NUMBER, not ",
-                                     text));
-  }
 }
 
 // test: a line for a shell, or a list that begins with CMD, CMD-SHELL, HTTP, TCP, GRPC or NONE.
@@ -116,11 +93,7 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   ReadDependencies(service, *root_.Find("services"), options_.name, spec);
   ReadLabels(service.Section("deploy"), *spec.mutable_labels());
   ReadDeploy(service.Section("deploy"), spec);
-  if (service.Get("restart") != nullptr) {
-    v1::RestartPolicy ignored;  // `deploy` says it better, yet a wrong word is told
-    const bool counts = !spec.task().has_restart();
-    ReadRestartWord(service, counts ? *spec.mutable_task()->mutable_restart() : ignored);
-  }
+  ReadBesideDeploy(service, problems_, spec);
   return spec;
 }
 
@@ -151,19 +124,12 @@ void ServiceReader::ReadImage(const Entry& entry, const Fields& service,
 // env_file below environment; NAME without a value is the caller's own variable, or nothing.
 void ServiceReader::ReadEnvironment(const Fields& service, v1::ContainerSpec& container) {
   std::map<std::string, std::string> variables;
-  for (const std::string& file : service.List("env_file")) {
-    const absl::StatusOr<std::vector<std::string>> lines = ReadEnvFile(service, file);
-    if (!lines.ok()) {
-      service.Refuse("env_file", StrCat(file, ": ", ToStd(lines.status().message())));
-      continue;
-    }
-    for (const std::string& line : *lines) {
-      const size_t equals = line.find('=');
-      if (equals == std::string::npos) {
-        PutVariable(line, std::nullopt, options_.env, variables);
-      } else {
-        PutVariable(line.substr(0, equals), line.substr(equals + 1), options_.env, variables);
-      }
+  for (const std::string& line : ReadLines(service, "env_file")) {
+    const size_t equals = line.find('=');
+    if (equals == std::string::npos) {
+      PutVariable(line, std::nullopt, options_.env, variables);
+    } else {
+      PutVariable(line.substr(0, equals), line.substr(equals + 1), options_.env, variables);
     }
   }
   for (const auto& [name, value] : service.Map("environment")) {
@@ -174,21 +140,49 @@ void ServiceReader::ReadEnvironment(const Fields& service, v1::ContainerSpec& co
   }
 }
 
-absl::StatusOr<std::vector<std::string>> ServiceReader::ReadEnvFile(const Fields& service,
-                                                                    const std::string& file) {
-  if (!options_.read_file) return absl::FailedPreconditionError("files cannot be read here");
-  const std::string folder = FolderOfFile(files_, *service.Get("env_file")->file);
-  ASSIGN_OR_RETURN(const std::string text, options_.read_file(PathFrom(folder, file)));
-  return ParseEnvFile(text);
+std::vector<std::string> ServiceReader::ReadLines(const Fields& service, std::string_view key) {
+  const Value* value = service.Get(key);
+  if (value == nullptr) return {};
+  std::vector<std::string> all;
+  const std::string folder = FolderOfFile(files_, *value->file);
+  const auto read = [&](const std::string& file) -> absl::StatusOr<std::vector<std::string>> {
+    if (!options_.read_file) return absl::FailedPreconditionError("files cannot be read here");
+    ASSIGN_OR_RETURN(const std::string text, options_.read_file(PathFrom(folder, file)));
+    return ParseEnvFile(text);
+  };
+  const auto append = [&](const std::string& file, bool required) {
+    absl::StatusOr<std::vector<std::string>> lines = read(file);
+    if (!lines.ok() && !required && absl::IsNotFound(lines.status())) return;
+    if (!lines.ok())
+      return service.Refuse(key, StrCat(file, ": ", ToStd(lines.status().message())));
+    std::move(lines->begin(), lines->end(), std::back_inserter(all));
+  };
+  if (value->IsScalar()) append(value->text, true);
+  if (value->IsScalar()) return all;
+  for (const Fields& item : service.Items(key)) {
+    if (item.value()->IsScalar()) {
+      append(item.value()->text, true);
+    } else if (const auto path = item.Text("path")) {
+      append(*path, item.Switch("required").value_or(true));
+      if (item.Text("format").value_or("raw") != "raw") {
+        item.Refuse("format", "lines are taken as they are, which is raw; leave it out");
+      }
+    } else {
+      service.Refuse(key, "must be a list of paths, or of maps with a path");
+    }
+  }
+  return all;
 }
 
 void ServiceReader::ReadLabels(const Fields& fields,
                                google::protobuf::Map<std::string, std::string>& labels) {
-  for (const auto& [name, value] : fields.Map("labels")) {
-    if (name == kNamespaceLabel) {
-      fields.Refuse("labels", StrCat(kNamespaceLabel, " is reserved"));
-    }
-    labels[name] = value.value_or("");
+  for (const std::string& line : ReadLines(fields, "label_file")) {
+    const size_t equals = line.find('=');
+    labels[line.substr(0, equals)] = equals == std::string::npos ? "" : line.substr(equals + 1);
+  }
+  for (const auto& [name, value] : fields.Map("labels")) labels[name] = value.value_or("");
+  if (labels.contains(std::string(kNamespaceLabel))) {
+    fields.Refuse("labels", StrCat(kNamespaceLabel, " is reserved"));
   }
   labels[std::string(kNamespaceLabel)] = options_.name;
 }

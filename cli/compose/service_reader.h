@@ -3,6 +3,7 @@
 #define SWARM_CLI_COMPOSE_SERVICE_READER_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/compose/document.h"
@@ -38,8 +39,8 @@ class ServiceReader {
   void ReadName(const Entry& entry, const std::string& path, v1::ServiceSpec& spec);
   void ReadImage(const Entry& entry, const Fields& service, v1::ContainerSpec& container);
   void ReadEnvironment(const Fields& service, v1::ContainerSpec& container);
-  absl::StatusOr<std::vector<std::string>> ReadEnvFile(const Fields& service,
-                                                       const std::string& file);
+  // Of the files that the key names, in their order: NAME or NAME=value.
+  std::vector<std::string> ReadLines(const Fields& service, std::string_view key);
   void ReadLabels(const Fields& fields, google::protobuf::Map<std::string, std::string>& labels);
   void ReadProcess(const Fields& service, v1::ContainerSpec& container);
   void ReadLimitsOfProcess(const Fields& service, v1::ContainerSpec& container);

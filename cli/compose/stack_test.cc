@@ -171,10 +171,12 @@ TEST(StackTest, UnknownKeysNameFileLinePathAndTheNearest) {
 }
 
 TEST(StackTest, KnownKeysThatAreNotBuiltAreRefusedByNameAllAtOnce) {
-  EXPECT_THAT(LoadWeb("    ipc: host\n    pid: host\n    runtime: runsc\n"),
+  EXPECT_THAT(LoadWeb("    pid: host\n    uts: host\n    ipc: host\n"),
               StatusIs(kNotBuilt,
-                       "web.yml:4:5: services.web.ipc is not built yet; nor are "
-                       "services.web.pid, services.web.runtime"));
+                       "web.yml:4:5: services.web.pid is not built yet; nor are "
+                       "services.web.uts, services.web.ipc"));
+  // What is so anyway may be said.
+  EXPECT_OK(LoadWeb("    ipc: private\n    cgroup: private\n    userns_mode: host\n"));
   // What is wrong goes before what is not built.
   EXPECT_THAT(LoadWeb("    ipc: host\n    imagee: x\n"), StatusIs(kInvalid, Not(HasSubstr("ipc"))));
 }
@@ -198,6 +200,26 @@ TEST(StackTest, RestartCountsWhereDeployHasNoRestartPolicy) {
     EXPECT_THAT(LoadWeb(StrCat("    restart: ", bad, "\n")),
                 StatusIs(kInvalid, HasSubstr("web.yml:4:14: services.web.restart: must be no,")))
         << bad;
+  }
+}
+
+TEST(StackTest, EnvFilesAndLabelFilesMayBeMissingWhenTheFileSaysSo) {
+  const auto stack = LoadWeb(
+      "    env_file: [{path: vars.env, format: raw}, {path: gone.env, required: false}]\n"
+      "    label_file: [vars.env]\n    labels: {B: own}\n");
+  ASSERT_OK(stack);
+  const v1::ContainerSpec& container = stack->services.at(0).spec.task().container();
+  EXPECT_THAT(container.env(), ElementsAre("A=file", "B=file", "TAG=1.2"));
+  EXPECT_EQ(container.labels().at("A"), "file");
+  EXPECT_EQ(container.labels().at("B"), "own");
+  EXPECT_EQ(container.labels().at("TAG"), "");
+  for (const auto& [lines, words] : std::map<std::string, std::string>{
+           {"    env_file: [{path: gone.env}]\n", "services.web.env_file: gone.env: "},
+           {"    env_file: [{required: false}]\n", "of maps with a path"},
+           {"    env_file: [{path: vars.env, format: dotenv}]\n", "env_file[0].format"},
+           {"    env_file: [{paths: vars.env}]\n", "did you mean path?"},
+           {"    label_file: gone\n", "services.web.label_file: gone: "}}) {
+    EXPECT_THAT(LoadWeb(lines), StatusIs(kInvalid, HasSubstr(words))) << lines;
   }
 }
 
@@ -347,39 +369,30 @@ TEST(StackTest, WhatConfigPrintsIsReadAgainAsTheSame) {
                                                                  second->services[0].spec));
 }
 
-// Real files of public projects, where a checkout has them beside it: SWARM_STACK_FILES names the
-// folder.
-TEST(StackTest, PublicStackFilesAreRefusedOnlyForWhatIsNotBuilt) {
-  const char* folder = std::getenv("SWARM_STACK_FILES");
-  if (folder == nullptr || !std::filesystem::is_directory(folder)) {
-    GTEST_SKIP() << "SWARM_STACK_FILES names no folder of stack files";
-  }
+TEST(StackTest, TheExamplesAreDeployable) {
   StackOptions options = Options();
-  options.env = [](std::string_view) { return "value"; };
-  options.read_file = [](const std::string&) { return "A=1\n"; };
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".yml") continue;
-    const auto stack =
-        LoadStack({{entry.path().filename(), folder, ReadWhole(entry.path())}}, options);
-    EXPECT_TRUE(stack.ok() || stack.status().code() == kNotBuilt) << stack.status();
-    // Networks, ports and names of hosts are built, so none of these is among what is refused.
-    for (const char* built : {"networks", "ports", "extra_hosts", "dns", "endpoint_mode"}) {
-      EXPECT_THAT(std::string(stack.status().message()), Not(HasSubstr(built))) << entry.path();
-    }
-    EXPECT_OK(RenderStack({{entry.path().filename(), folder, ReadWhole(entry.path())}}, options,
-                          nullptr));
-  }
-}
-
-TEST(StackTest, TheExampleIsDeployable) {
-  const std::string path = SWARM_SOURCE_DIR "/deploy/examples/hello.yaml";
-  const auto stack = LoadStack({{"hello.yaml", "/srv", ReadWhole(path)}}, Options());
-  ASSERT_OK(stack);
-  ASSERT_EQ(stack->services.size(), 2u);
-  EXPECT_EQ(stack->services[0].spec.replicated().replicas(), 3u);
-  EXPECT_EQ(stack->services[1].spec.task().networks(0).target(), "host");
-  EXPECT_THAT(stack->services[0].spec.task().container().args(2), HasSubstr("n=$((n + 1))"));
-  EXPECT_TRUE(stack->warnings.empty());
+  options.read_file = [](const std::string& path) -> absl::StatusOr<std::string> {
+    return ReadWhole(path);
+  };
+  const std::string folder = SWARM_SOURCE_DIR "/deploy/examples";
+  const auto load = [&](const std::string& name) {
+    return LoadStack({{name, folder, ReadWhole(StrCat(folder, "/", name))}}, options);
+  };
+  const auto hello = load("hello.yaml");
+  ASSERT_OK(hello);
+  ASSERT_EQ(hello->services.size(), 2u);
+  EXPECT_EQ(hello->services[0].spec.replicated().replicas(), 3u);
+  EXPECT_EQ(hello->services[1].spec.task().networks(0).target(), "host");
+  EXPECT_THAT(hello->services[0].spec.task().container().args(2), HasSubstr("n=$((n + 1))"));
+  EXPECT_TRUE(hello->warnings.empty());
+  const auto shop = load("shop.yaml");
+  ASSERT_OK(shop);
+  ASSERT_EQ(shop->services.size(), 3u);
+  EXPECT_EQ(shop->services[2].name, "web");  // behind what it depends on
+  EXPECT_EQ(shop->volumes.at(0).spec.name(), "shop_db");
+  EXPECT_THAT(shop->secrets.at(0).data, HasSubstr("change me"));
+  EXPECT_THAT(shop->configs.at(0).data, HasSubstr("coffee"));
+  EXPECT_TRUE(shop->warnings.empty());
 }
 
 // F-like: whatever the bytes, an answer and no crash. Every prefix and many single changes of a

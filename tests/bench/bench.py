@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Benchmarks with their peers beside them in the same run.
 
-    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, exec, attach, autoscale, net-node,
+    deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, exec, stack, attach, autoscale, net-node,
                                                            net-overlay, vip, net-churn; default: all
 """
 import argparse
@@ -78,6 +78,28 @@ def execs(peer, runs):
     return [row]
 
 
+STACK, LARGE_STACK = 5, 1000
+
+
+def stack(peer, runs):
+    """From typing `stack deploy` until five services run; of ours also a thousand services until all have a node."""
+    def measured(deploy, services):
+        took = []
+        for attempt in range(runs + 1):  # the first pays for what is made once
+            took.append(deploy(services))
+            down = peer.remove_stack()
+            say(f"  {peer.name}: {services} services: {took[-1]} s, gone in {down:.3f} s")
+        return took[1:]
+    median = lambda seconds: round(statistics.median(seconds), 3)
+    row = {"bench": "stack", "peer": peer.name, "services": STACK, "runs": runs, "running_s": median(measured(peer.deploy, STACK))}
+    if not hasattr(peer, "deploy_assigned"):
+        return [row]
+    row["own_network_s"] = median(measured(peer.deploy_own_network, STACK))
+    deployed, assigned, running = zip(*measured(peer.deploy_assigned, LARGE_STACK))
+    return [row, {"bench": "stack", "peer": peer.name, "services": LARGE_STACK, "runs": runs, "deployed_s": median(deployed),
+                  "assigned_s": median(assigned), "running_s": median(running)}]
+
+
 def network(name, runs):
     """The router in network namespaces; the peer is what the kernel does without it, in the same program."""
     binary = os.path.join(os.environ["SWARM_BIN"], "../tests/network_bench")
@@ -86,7 +108,7 @@ def network(name, runs):
 
 
 NETWORK = ("net-node", "net-overlay", "vip", "attach", "net-churn")
-BENCHES = {"footprint": footprint, "converge": converge, "exec": execs, "attach": attach}  # attach: also in NETWORK
+BENCHES = {"footprint": footprint, "converge": converge, "exec": execs, "stack": stack, "attach": attach}  # attach: also in NETWORK
 # Without a peer that could be run here (README.md says why), on a cluster of their own.
 ALONE = {"autoscale": autoscale.autoscale}
 

@@ -23,6 +23,13 @@ from harness import Cluster, TEST_IMAGE, kill, remove_cgroup, run, wait_for  # n
 STAY = ["sh", "-c", "trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done"]
 
 
+def stack_file(services, image, **settings):
+    """A stack of so many services of one replica, in the node's own network: Docker's overlay networks want IPVS of the kernel."""
+    one = {"image": image, "command": STAY, "stop_grace_period": "1s", "networks": ["node"], **settings}
+    return json.dumps({"version": "3.9", "networks": {"node": {"external": True, "name": "host"}},
+                       "services": {f"s{n}": one for n in range(services)}}).replace("$", "$$")
+
+
 def rss_kb(pid):
     with open(f"/proc/{pid}/status") as f:
         return next((int(line.split()[1]) for line in f if line.startswith("VmRSS")), 0)
@@ -89,6 +96,42 @@ class Ours(Peer):
         self.cluster.ctl("service", "rm", service)
         self.cluster.until(lambda: not self.cluster.rows("service", "ls"), "the service to be gone")
         wait_for(lambda: not self.host.cgroups() and not self.host.shim_pids(), "its containers to be gone")
+        return time.monotonic() - start
+
+    def deploy(self, services):
+        """Seconds from typing `stack deploy` until all services run."""
+        file = stack_file(services, TEST_IMAGE)
+        start = time.monotonic()
+        self.cluster.ctl("stack", "deploy", "--wait", "--quiet", "--stability-wait", "0s", "-c", "-", "bench", stdin=file)
+        return time.monotonic() - start
+
+    def deploy_own_network(self, services):
+        """The same in a network that the stack makes: what a file without a word about networks gets."""
+        file = json.loads(stack_file(services, TEST_IMAGE))
+        del file["networks"]
+        for service in file["services"].values():
+            del service["networks"]
+        start = time.monotonic()
+        self.cluster.ctl("stack", "deploy", "--wait", "--quiet", "--stability-wait", "0s", "-c", "-", "bench", stdin=json.dumps(file))
+        return time.monotonic() - start
+
+    def deploy_assigned(self, services):
+        """Seconds until `stack deploy` of so many services has ended, until all their tasks have a node, and until they run."""
+        file = stack_file(services, TEST_IMAGE)
+        start = time.monotonic()
+        self.cluster.ctl("stack", "deploy", "-c", "-", "bench", stdin=file)
+        took = [time.monotonic() - start]
+        tasks = lambda: self.cluster.rows("node", "ps", self.host.name)
+        wait_for(lambda: len(tasks()) >= services, "all to be assigned", 300)
+        took.append(time.monotonic() - start)
+        wait_for(lambda: sum(t["CurrentState"].startswith("Running") for t in tasks()) >= services, "all to run", 300)
+        took.append(time.monotonic() - start)
+        return took
+
+    def remove_stack(self):
+        start = time.monotonic()
+        self.cluster.ctl("stack", "rm", "bench", timeout=300)
+        wait_for(lambda: not self.host.cgroups() and not self.host.shim_pids(), "its containers to be gone", 300)
         return time.monotonic() - start
 
     def exec(self, service):
@@ -184,6 +227,21 @@ class DockerSwarm(Peer):
         name = self.docker("ps", "-q", "--filter", f"name={service}").stdout.split()[0]
         start = time.monotonic()
         self.docker("exec", name, "true")
+        return time.monotonic() - start
+
+    def deploy(self, services):
+        path = os.path.join(self.dir, "stack.yml")
+        with open(path, "w") as f:
+            f.write(stack_file(services, "test:1"))
+        start = time.monotonic()
+        self.docker("stack", "deploy", "--resolve-image", "never", "-c", path, "bench")
+        wait_for(lambda: len(self.tasks("running")) == services, "docker's tasks", 300)
+        return time.monotonic() - start
+
+    def remove_stack(self):
+        start = time.monotonic()
+        self.docker("stack", "rm", "bench")
+        wait_for(lambda: not self.get("/containers/json?all=1") and not self.shims(), "docker's containers to go", 300)
         return time.monotonic() - start
 
     def create(self, service, replicas):

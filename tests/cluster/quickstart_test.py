@@ -6,6 +6,7 @@ import unittest
 
 from harness import BIN, BudgetedTest, ROOT, main, wait_for
 from machine import Machine, connect, leftovers
+from shop_test import shop_archives
 
 
 def readme_commands(after):
@@ -16,6 +17,10 @@ def readme_commands(after):
 
 
 class QuickstartTest(BudgetedTest):
+    @classmethod
+    def setUpClass(cls):
+        shop_archives()  # the machines have no network; they see the build folder
+
     def machine(self, init=None):
         return Machine(self.addCleanup, init)
 
@@ -40,11 +45,13 @@ class QuickstartTest(BudgetedTest):
         self.assertIn("3/3", first.stdout)
         self.assertIn("1/1", first.stdout)
         self.assertIn("<h1>hello from", first.stdout)
+        self.assertIn('{"order": 1}', first.stdout)
         tasks = self.tasks(machine)
         self.assertEqual(len(tasks), 3)
         # Again: nothing restarts, nothing doubles.
         second = self.quickstart(machine)
         self.assertIn("3/3", second.stdout)
+        self.assertIn('{"order": 2}', second.stdout)
         self.assertEqual(self.tasks(machine), tasks)
         self.what_the_readme_says_works(machine)
         self.quickstart(machine, "--down")
@@ -60,6 +67,9 @@ class QuickstartTest(BudgetedTest):
             out = machine.run("bash", "-c", f"cd {ROOT} && {command}" + (" | head -n 3" if follows else "")).stdout
             if follows:
                 self.assertEqual(out.count("hello"), 3, out)
+        for command in readme_commands("again after any change of its files"):
+            out = machine.run("bash", "-c", f"cd {ROOT} && {command}", timeout=280).stdout
+        self.assertIn('"orders": 3', out)
 
     def test_without_systemd_the_daemons_run_in_the_background(self):
         self.from_nothing_and_back(self.machine())
