@@ -73,12 +73,12 @@ absl::StatusOr<TaskContents> ContentBook::Of(const v1::Revision& revision) const
   TaskContents contents;
   const v1::ContainerSpec& container = revision.task().container();
   for (const v1::SecretReference& secret : container.secrets()) {
-    RETURN_IF_ERROR(Take("secret", known_.secrets, secret.secret_id(), secret.secret_name(),
-                         contents.secrets));
+    RETURN_IF_ERROR(
+        Take("secret", known_.secrets, secret.secret_id(), secret.secret_name(), contents.secrets));
   }
   for (const v1::ConfigReference& config : container.configs()) {
-    RETURN_IF_ERROR(Take("config", known_.configs, config.config_id(), config.config_name(),
-                         contents.configs));
+    RETURN_IF_ERROR(
+        Take("config", known_.configs, config.config_id(), config.config_name(), contents.configs));
   }
   return contents;
 }

@@ -34,8 +34,7 @@ absl::StatusOr<UniqueFd> MountOf(int file_system) {
   if (::fsconfig(file_system, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
     return ErrnoStatus(errno, "mount memory for secrets and configs");
   }
-  UniqueFd mount(
-      ::fsmount(file_system, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
+  UniqueFd mount(::fsmount(file_system, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV));
   if (!mount.valid()) return ErrnoStatus(errno, "mount memory for secrets and configs");
   return mount;
 }
@@ -47,11 +46,10 @@ bool Configure(int file_system, const char* key, const std::string& value) {
 // A detached mount. The kernel before 6.4 has no "noswap"; a ramfs is never swapped out either.
 absl::StatusOr<UniqueFd> NewMemory(size_t bytes) {
   const UniqueFd tmpfs(::fsopen("tmpfs", FSOPEN_CLOEXEC));
-  const bool never_swapped =
-      tmpfs.valid() && Configure(tmpfs.get(), "source", "swarm-files") &&
-      Configure(tmpfs.get(), "mode", "0755") &&
-      Configure(tmpfs.get(), "size", StrCat(bytes)) &&
-      ::fsconfig(tmpfs.get(), FSCONFIG_SET_FLAG, "noswap", nullptr, 0) == 0;
+  const bool never_swapped = tmpfs.valid() && Configure(tmpfs.get(), "source", "swarm-files") &&
+                             Configure(tmpfs.get(), "mode", "0755") &&
+                             Configure(tmpfs.get(), "size", StrCat(bytes)) &&
+                             ::fsconfig(tmpfs.get(), FSCONFIG_SET_FLAG, "noswap", nullptr, 0) == 0;
   if (never_swapped) return MountOf(tmpfs.get());
   const UniqueFd ramfs(::fsopen("ramfs", FSOPEN_CLOEXEC));
   const bool ready = ramfs.valid() && Configure(ramfs.get(), "source", "swarm-files") &&
@@ -141,8 +139,8 @@ absl::Status FileMount::Fill(int root, const std::vector<TaskFile>& files) {
       const std::string path = StrCat(kSecrets, "/", file.path.substr(in_secrets.size()));
       RETURN_IF_ERROR(WriteOne(root, path, file));
       if (!has_folder) {
-        binds_.insert(binds_.begin(), {StrCat(folder_, "/", kSecrets),
-                                       std::string(kSecretsFolder), /*noexec=*/true});
+        binds_.insert(binds_.begin(), {StrCat(folder_, "/", kSecrets), std::string(kSecretsFolder),
+                                       /*noexec=*/true});
       }
       has_folder = true;
       continue;

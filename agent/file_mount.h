@@ -29,8 +29,8 @@ class FileMount {
   FileMount(FileMount&& other) noexcept;
   FileMount& operator=(FileMount&&) = delete;
 
-  // What below /run/secrets is one folder, everything else a file of its own. Secrets cannot be run,
-  // configs can, when their mode says so.
+  // What below /run/secrets is one folder, everything else a file of its own. Secrets cannot be
+  // run, configs can, when their mode says so.
   const std::vector<OciFile>& Binds() const { return binds_; }
 
   // Takes away what an agent left that died while it prepared a container. Before the first Make.

@@ -271,6 +271,7 @@ void Session::OnAssignment(v1::Assignment assignment) {
     sequence_ = assignment.sequence();
     if (partial_.has_value()) {
       partial_->MergeFrom(assignment);
+      WipeContents(assignment);
     } else {
       partial_ = std::move(assignment);
     }

@@ -52,11 +52,13 @@ class Planner {
       return variable == environment_.end() ? std::string_view() : variable->second;
     };
     for (const v1::SecretReference& secret : container_.secrets()) {
-      RETURN_IF_ERROR(Add("secret", Of(secret), SecretPath(Of(secret).target()), contents_.secrets));
+      RETURN_IF_ERROR(
+          Add("secret", Of(secret), SecretPath(Of(secret).target()), contents_.secrets));
       files_.back().is_secret = true;
     }
     for (const v1::ConfigReference& config : container_.configs()) {
-      RETURN_IF_ERROR(Add("config", Of(config), ConfigPath(Of(config).target()), contents_.configs));
+      RETURN_IF_ERROR(
+          Add("config", Of(config), ConfigPath(Of(config).target()), contents_.configs));
     }
     return std::move(files_);
   }
@@ -89,14 +91,19 @@ class Planner {
     file.path = std::move(path);
     file.content = content->second;
     if (reference.file.has_mode()) file.mode = reference.file.mode() & 0777;
-    const bool owners = ReadOwner(reference.file.uid(), file.uid) &&
-                        ReadOwner(reference.file.gid(), file.gid);
+    const bool owners =
+        ReadOwner(reference.file.uid(), file.uid) && ReadOwner(reference.file.gid(), file.gid);
     if (!owners) return absl::InvalidArgumentError(StrCat(what, ": uid or gid is no number"));
     if (file.content->is_template) {
       auto expanded = ExpandTemplate(file.content->data.Reveal(), values_);
       if (!expanded.ok()) return Explain(expanded.status(), kind, what);
       file.expanded = SecretBytes::Copy(*expanded);
       WipeString(*expanded);
+    }
+    bytes_ += file.Reveal().size();
+    if (bytes_ > kMostTaskFileBytes) {
+      return absl::InvalidArgumentError(StrCat("secrets and configs make files of more than ",
+                                               kMostTaskFileBytes >> 20, " MiB together"));
     }
     files_.push_back(std::move(file));
     return absl::OkStatus();
@@ -120,6 +127,7 @@ class Planner {
   TemplateValues values_;
   std::map<std::string, std::string, std::less<>> environment_;
   std::vector<TaskFile> files_;
+  size_t bytes_ = 0;
 };
 
 }  // namespace

@@ -31,8 +31,13 @@ struct TaskFile {
   }
 };
 
+// All of a task's files, expanded, in bytes. Templates may make more of what the manager let
+// through.
+inline constexpr size_t kMostTaskFileBytes = 64 << 20;
+
 // `values` as for the task's environment; contents may say more ("secret", "config", "env" of the
-// task's spec). InvalidArgument: a template that does not expand, two files at one path.
+// task's spec). InvalidArgument: a template that does not expand, two files at one path, files
+// above the limit.
 absl::StatusOr<std::vector<TaskFile>> PlanTaskFiles(const v1::ContainerSpec& container,
                                                     const TaskContents& contents,
                                                     TemplateValues values);

@@ -1,5 +1,6 @@
 #include "agent/task_files.h"
 
+#include "common/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -88,12 +89,24 @@ TEST_F(TaskFilesTest, TemplatesKnowTheTaskItsEnvironmentAndItsOtherFiles) {
 
 TEST_F(TaskFilesTest, ABadTemplateIsSaidOfAConfigAndOfASecretWithoutItsText) {
   AddConfig("c", "{{secret \"gone\"}}", true);
-  EXPECT_THAT(Plan(),
-              StatusIs(kInvalid, "config c: the service has no secret \"gone\""));
+  EXPECT_THAT(Plan(), StatusIs(kInvalid, "config c: the service has no secret \"gone\""));
   container_.clear_configs();
   AddSecret("s", "{{secret \"swordfish\"}}", true);
   EXPECT_THAT(Plan(), StatusIs(kInvalid, AllOf(HasSubstr("secret s: its template names"),
                                                Not(HasSubstr("swordfish")))));
+}
+
+// A bomb: each file is small and names the big one.
+TEST_F(TaskFilesTest, WhatTemplatesMakeIsBoundedForEachFileAndForAll) {
+  AddConfig("big", std::string(1000 << 10, 'x'));
+  AddConfig("three", "{{config \"big\"}}{{config \"big\"}}{{config \"big\"}}", true);
+  EXPECT_THAT(Plan(), StatusIs(absl::StatusCode::kResourceExhausted,
+                               HasSubstr("config three: expands to more than 2097152 bytes")));
+  container_.mutable_configs()->RemoveLast();
+  for (int i = 0; i < 40; ++i) {
+    AddConfig(StrCat("two", i), "{{config \"big\"}}{{config \"big\"}}", true);
+  }
+  EXPECT_THAT(Plan(), StatusIs(kInvalid, HasSubstr("more than 64 MiB together")));
 }
 
 TEST_F(TaskFilesTest, TwoFilesAtOnePathAreRefused) {
@@ -112,8 +125,7 @@ v1::Revision Mounting(const std::string& secret_id) {
   return revision;
 }
 
-v1::Assignment Bringing(v1::Assignment::Kind kind, const std::string& id,
-                        const std::string& data) {
+v1::Assignment Bringing(v1::Assignment::Kind kind, const std::string& id, const std::string& data) {
   v1::Assignment assignment;
   assignment.set_kind(kind);
   v1::SecretContent& secret = *assignment.add_secrets();
@@ -125,9 +137,9 @@ v1::Assignment Bringing(v1::Assignment::Kind kind, const std::string& id,
 
 TEST(ContentBookTest, KnowsWhatTheManagerSaidAndForgetsWhatItTookAway) {
   ContentBook book;
-  EXPECT_THAT(book.Of(Mounting("1")).status(),
-              StatusIs(absl::StatusCode::kUnavailable,
-                       "waiting for the manager to send secret \"pw\""));
+  EXPECT_THAT(
+      book.Of(Mounting("1")).status(),
+      StatusIs(absl::StatusCode::kUnavailable, "waiting for the manager to send secret \"pw\""));
   EXPECT_TRUE(book.Learn(Bringing(v1::Assignment::KIND_COMPLETE, "1", "swordfish")));
   const auto contents = book.Of(Mounting("1"));
   ASSERT_OK(contents);

@@ -54,6 +54,8 @@ class ManagerClient {
       const v1::CreateClientCertificateRequest&) = 0;
   virtual absl::StatusOr<v1::UnlockKey> GetUnlockKey(const v1::GetUnlockKeyRequest&) = 0;
   virtual absl::StatusOr<v1::UnlockKey> RotateUnlockKey(const v1::RotateUnlockKeyRequest&) = 0;
+  virtual absl::StatusOr<v1::ConfirmUnlockKeyResponse> ConfirmUnlockKey(
+      const v1::ConfirmUnlockKeyRequest&) = 0;
   // Of a manager that is locked.
   virtual absl::StatusOr<v1::UnlockManagerResponse> UnlockManager(
       const v1::UnlockManagerRequest&) = 0;

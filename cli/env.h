@@ -25,6 +25,8 @@ class Console {
   virtual ~Console() = default;
   virtual void Out(std::string_view text) = 0;
   virtual void Err(std::string_view text) = 0;
+  // Something that Out was given is lost: the disk of the file that it goes to is full.
+  virtual bool lost_output() const = 0;
   // Standard output is a terminal, so lines may be redrawn.
   virtual bool interactive() const = 0;
   virtual size_t columns() const = 0;

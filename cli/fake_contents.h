@@ -17,9 +17,10 @@ namespace swarm::cli {
 
 template <typename Object>
 struct FakeContents {
-  std::string word;                       // "secret"
-  std::map<std::string, Object> objects;  // by id, with what they hold
+  std::string word;                          // "secret"
+  std::map<std::string, Object> objects;     // by id, with what they hold
   std::map<std::string, std::string> users;  // by name: the services that use it
+  std::string refuses;                       // what none may hold
 
   const Object* Find(const std::string& ref) const {
     for (const auto& [id, object] : objects) {
@@ -37,6 +38,9 @@ struct FakeContents {
   absl::StatusOr<Object> Create(const Request& request, uint64_t version) {
     Object object;
     *object.mutable_spec() = request.spec();
+    if (!refuses.empty() && request.spec().data() == refuses) {
+      return absl::InvalidArgumentError("data: is refused");
+    }
     if (request.content_addressed()) {
       object.mutable_spec()->set_name(NameFor(request.spec().name(), request.spec().data()));
     }
@@ -94,9 +98,8 @@ struct FakeContents {
     const Object* object = Find(ref);
     if (object == nullptr) return Missing(ref);
     if (const auto user = users.find(object->spec().name()); user != users.end()) {
-      return absl::FailedPreconditionError(StrCat(word, " \"", object->spec().name(),
-                                                  "\" is in use by service \"", user->second,
-                                                  "\""));
+      return absl::FailedPreconditionError(StrCat(
+          word, " \"", object->spec().name(), "\" is in use by service \"", user->second, "\""));
     }
     objects.erase(std::string(object->id()));
     return absl::OkStatus();

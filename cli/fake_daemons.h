@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "common/mutex.h"
 #include "common/random.h"
+#include "common/status_macros.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
@@ -40,12 +41,14 @@ class FakeConsole : public Console {
  public:
   void Out(std::string_view text) override { out += text; }
   void Err(std::string_view text) override { err += text; }
+  bool lost_output() const override { return is_full; }
   bool interactive() const override { return is_terminal; }
   size_t columns() const override { return width; }
 
   std::string out;
   std::string err;
   bool is_terminal = false;
+  bool is_full = false;
   size_t width = 100;
 };
 
@@ -59,6 +62,8 @@ struct FakeCluster {
   FakeContents<v1::Secret> secrets{.word = "secret"};
   FakeContents<v1::Config> configs{.word = "config"};
   std::string unlock_key = "SWMKEY-1-old";
+  std::string offered_key;  // not confirmed yet
+  absl::Status confirm_fails;
   bool is_locked = false;
   std::map<std::string, v1::Volume> volumes;  // by name
   std::set<std::string> refused_volumes;      // not to be removed
@@ -347,8 +352,16 @@ class FakeManager : public ManagerClient {
     return key;
   }
   absl::StatusOr<v1::UnlockKey> RotateUnlockKey(const v1::RotateUnlockKeyRequest&) override {
-    cluster_.unlock_key = "SWMKEY-1-new";
-    return GetUnlockKey({});
+    ASSIGN_OR_RETURN(v1::UnlockKey key, GetUnlockKey({}));
+    key.set_key(cluster_.offered_key = "SWMKEY-1-new");
+    return key;
+  }
+  absl::StatusOr<v1::ConfirmUnlockKeyResponse> ConfirmUnlockKey(
+      const v1::ConfirmUnlockKeyRequest& r) override {
+    if (!cluster_.confirm_fails.ok()) return cluster_.confirm_fails;
+    if (r.key() == cluster_.offered_key) cluster_.unlock_key = r.key();
+    if (r.key() != cluster_.unlock_key) return absl::FailedPreconditionError("another key");
+    return v1::ConfirmUnlockKeyResponse();
   }
   absl::StatusOr<v1::UnlockManagerResponse> UnlockManager(
       const v1::UnlockManagerRequest& r) override {

@@ -87,7 +87,8 @@ bool FitsFilter(const Object& object, const std::string& key, const std::string&
 
 // Of one key any value will do, except that all labels must be there; as in docker.
 template <typename Object>
-bool FitsAll(const Object& object, const std::vector<std::pair<std::string, std::string>>& filters) {
+bool FitsAll(const Object& object,
+             const std::vector<std::pair<std::string, std::string>>& filters) {
   return std::all_of(filters.begin(), filters.end(), [&](const auto& wanted) {
     if (wanted.first == "label") return FitsFilter(object, wanted.first, wanted.second);
     return std::any_of(filters.begin(), filters.end(), [&](const auto& one) {
@@ -161,7 +162,13 @@ std::vector<Command> SecretCommands() {
       {"secret ls", "", "list the secrets", 0, 0, false, ListFlags(), List<SecretWords>},
       {"secret inspect", "SECRET [SECRET...]", "show all about secrets but what they hold", 1, 1000,
        false, InspectFlags(), Inspect<SecretWords>},
-      {"secret rm", "SECRET [SECRET...]", "remove secrets that no service uses", 1, 1000, false, {},
+      {"secret rm",
+       "SECRET [SECRET...]",
+       "remove secrets that no service uses",
+       1,
+       1000,
+       false,
+       {},
        Remove<SecretWords>},
   };
 }
@@ -173,7 +180,13 @@ std::vector<Command> ConfigCommands() {
       {"config ls", "", "list the configs", 0, 0, false, ListFlags(), List<ConfigWords>},
       {"config inspect", "CONFIG [CONFIG...]", "show all about configs; --pretty shows the file", 1,
        1000, false, InspectFlags(), Inspect<ConfigWords>},
-      {"config rm", "CONFIG [CONFIG...]", "remove configs that no service uses", 1, 1000, false, {},
+      {"config rm",
+       "CONFIG [CONFIG...]",
+       "remove configs that no service uses",
+       1,
+       1000,
+       false,
+       {},
        Remove<ConfigWords>},
   };
 }

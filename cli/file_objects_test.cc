@@ -1,7 +1,11 @@
 // `secret …`, `config …`, their flags and `swarm unlock…`, against fake daemons.
+#include <fcntl.h>
+#include <stdlib.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <fstream>
+#include <thread>
 
 #include "cli/fake_daemons.h"
 #include "gmock/gmock.h"
@@ -103,11 +107,18 @@ TEST_F(FileObjectCommandsTest, AStacksContentsAreMadeBeforeItsServicesWhichNameT
                                       "none; make it with swarmctl secret create legacy FILE"));
   EXPECT_TRUE(cluster_.services.empty());
   ASSERT_EQ(RunWith("x", {"secret", "create", "legacy", "-"}), 0);
+  // One that the manager refuses: the others are not made either.
+  cluster_.configs.refuses = "hello";
+  EXPECT_EQ(RunWith(kStack, {"stack", "deploy", "-c", "-", "shop"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("config shop_page: data: is refused"));
+  EXPECT_EQ(cluster_.secrets.objects.size(), 1u);
+  EXPECT_TRUE(cluster_.networks.empty());
+  cluster_.configs.refuses.clear();
 
   const std::string pw = FakeContents<v1::Secret>::NameFor("shop_pw", "one");
-  EXPECT_THAT(Deploy(kStack), AllOf(HasSubstr("Creating secret " + pw + "\n"),
-                                    HasSubstr("Creating config shop_page-"),
-                                    Not(HasSubstr("unused"))));
+  EXPECT_THAT(Deploy(kStack),
+              AllOf(HasSubstr("Creating secret " + pw + "\n"),
+                    HasSubstr("Creating config shop_page-"), Not(HasSubstr("unused"))));
   const v1::ContainerSpec& container = Container("shop_web");
   ASSERT_EQ(container.secrets_size(), 2);
   EXPECT_EQ(container.secrets(0).secret_name(), pw);
@@ -122,8 +133,8 @@ TEST_F(FileObjectCommandsTest, AStacksContentsAreMadeBeforeItsServicesWhichNameT
   // Again: all is as it was. With another content: another object, and the service names it.
   EXPECT_EQ(Deploy(kStack), "Service shop_web is unchanged\n");
   world_.variables["PW"] = "two";
-  EXPECT_THAT(Deploy(kStack), AllOf(HasSubstr("Creating secret shop_pw-"),
-                                    HasSubstr("Updating service shop_web")));
+  EXPECT_THAT(Deploy(kStack),
+              AllOf(HasSubstr("Creating secret shop_pw-"), HasSubstr("Updating service shop_web")));
   EXPECT_EQ(Container("shop_web").secrets(0).secret_name(),
             FakeContents<v1::Secret>::NameFor("shop_pw", "two"));
   // The one before stays for a rollback; the one before that goes, unless something uses it.
@@ -155,13 +166,16 @@ TEST_F(FileObjectCommandsTest, PruneAndRemovalTakeTheContentsAlong) {
 
 TEST_F(FileObjectCommandsTest, BadContentsOfAStackNameTheirPlace) {
   const std::pair<std::string, const char*> cases[] = {
-      {"    secrets: [gone]\n", "stdin:4: services.web.secrets[0]: the secret gone is not declared"},
+      {"    secrets: [gone]\n",
+       "stdin:4: services.web.secrets[0]: the secret gone is not declared"},
       {"    secrets: [{target: x}]\n", "services.web.secrets[0]: needs source"},
-      {"    secrets: [{source: a, mod: 1}]\nsecrets: {a: {environment: A}}\n", "did you mean mode?"},
+      {"    secrets: [{source: a, mod: 1}]\nsecrets: {a: {environment: A}}\n",
+       "did you mean mode?"},
       {"    secrets: [{source: a, mode: rw}]\nsecrets: {a: {environment: A}}\n",
        "services.web.secrets[0]: mode \"rw\" is no permissions"},
       {"secrets: {a: {}}\n", "secrets.a: needs one of file, environment and external"},
-      {"configs: {a: {content: x, file: y}}\n", "configs.a: has more than one of file, environment"},
+      {"configs: {a: {content: x, file: y}}\n",
+       "configs.a: has more than one of file, environment"},
       {"secrets: {a: {content: x}}\n", "secrets.a.content: unknown key"},
       {"secrets: {a: {environment: NOT_SET}}\n", "secrets.a.environment: the variable NOT_SET is"},
       {"secrets: {a: {file: /none/such}}\n", "secrets.a.file: /none/such: "},
@@ -179,6 +193,37 @@ TEST_F(FileObjectCommandsTest, BadContentsOfAStackNameTheirPlace) {
   EXPECT_TRUE(cluster_.services.empty());
 }
 
+TEST_F(FileObjectCommandsTest, AnUnlockKeyThatIsTypedIsNotShown) {
+  cluster_.is_locked = true;
+  const int keyboard = ::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK);
+  ASSERT_GE(keyboard, 0);
+  ASSERT_EQ(::grantpt(keyboard), 0);
+  ASSERT_EQ(::unlockpt(keyboard), 0);
+  const int terminal = ::open(::ptsname(keyboard), O_RDWR | O_NOCTTY);
+  ASSERT_GE(terminal, 0);
+  const auto echoes = [&] {
+    termios state{};
+    EXPECT_EQ(::tcgetattr(terminal, &state), 0);
+    return (state.c_lflag & ECHO) != 0;
+  };
+  ASSERT_TRUE(echoes());
+  std::thread person([&] {
+    while (echoes()) std::this_thread::yield();
+    EXPECT_EQ(::write(keyboard, "SWMKEY-1-old\n", 13), 13);
+  });
+  world_.stdin_fd = terminal;
+  EXPECT_EQ(world_.Run({"swarm", "unlock"}), 0) << console_.err;
+  world_.stdin_fd = -1;
+  person.join();
+  EXPECT_EQ(console_.err, "Please enter unlock key: \n");
+  EXPECT_TRUE(echoes());
+  char shown[64] = {};
+  const ssize_t n = ::read(keyboard, shown, sizeof(shown));
+  EXPECT_THAT(std::string(shown, n < 0 ? 0 : static_cast<size_t>(n)), Not(HasSubstr("SWMKEY")));
+  ::close(terminal);
+  ::close(keyboard);
+}
+
 TEST_F(FileObjectCommandsTest, AutolockShowsItsKeyAndUnlockTakesIt) {
   EXPECT_EQ(world_.Run({"swarm", "unlock-key"}), 1);
   EXPECT_EQ(world_.Run({"swarm", "update", "--autolock"}), 0);
@@ -186,9 +231,21 @@ TEST_F(FileObjectCommandsTest, AutolockShowsItsKeyAndUnlockTakesIt) {
   console_.out.clear();
   EXPECT_EQ(world_.Run({"swarm", "unlock-key", "-q"}), 0);
   EXPECT_EQ(console_.out, "SWMKEY-1-old\n");
+  // One that could not be shown is not confirmed, nor one whose confirmation got lost.
+  console_.is_full = true;
+  EXPECT_EQ(world_.Run({"swarm", "unlock-key", "--rotate"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("could not be written out, so nothing is locked with it"));
+  EXPECT_EQ(cluster_.unlock_key, "SWMKEY-1-old");
+  console_.is_full = false;
+  cluster_.confirm_fails = absl::UnavailableError("connection lost");
   console_.out.clear();
+  EXPECT_EQ(world_.Run({"swarm", "unlock-key", "--rotate"}), 1);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("SWMKEY-1-new"), Not(HasSubstr("Successfully"))));
+  EXPECT_THAT(console_.err, HasSubstr("whether this key unlocks is not known"));
+  cluster_.confirm_fails = absl::OkStatus();
   EXPECT_EQ(world_.Run({"swarm", "unlock-key", "--rotate"}), 0);
-  EXPECT_THAT(console_.out, HasSubstr("SWMKEY-1-new"));
+  EXPECT_THAT(console_.out, HasSubstr("Successfully rotated"));
+  EXPECT_EQ(cluster_.unlock_key, "SWMKEY-1-new");
   console_.err.clear();
   EXPECT_EQ(RunWith("x\n", {"swarm", "unlock"}), 1);
   EXPECT_EQ(console_.err, "error: this manager is not locked\n");

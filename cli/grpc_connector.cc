@@ -97,6 +97,7 @@ class GrpcManager : public ManagerClient {
         logs_(v1::Logs::NewStub(channel)),
         containers_(v1::Containers::NewStub(channel)),
         unlock_(v1::Unlock::NewStub(channel)),
+        unlock_keys_(v1::UnlockKeys::NewStub(channel)),
         callee_(std::move(callee)),
         interrupt_(interrupt) {}
 
@@ -121,6 +122,11 @@ class GrpcManager : public ManagerClient {
   }
   absl::StatusOr<v1::UnlockKey> RotateUnlockKey(const v1::RotateUnlockKeyRequest& r) override {
     return Call<v1::UnlockKey>(&v1::Control::Stub::RotateUnlockKey, r);
+  }
+  absl::StatusOr<v1::ConfirmUnlockKeyResponse> ConfirmUnlockKey(
+      const v1::ConfirmUnlockKeyRequest& r) override {
+    return CallUnary<v1::ConfirmUnlockKeyResponse>(
+        *unlock_keys_, &v1::UnlockKeys::Stub::ConfirmUnlockKey, r, kPatience, callee_, interrupt_);
   }
   absl::StatusOr<v1::UnlockManagerResponse> UnlockManager(
       const v1::UnlockManagerRequest& r) override {
@@ -298,6 +304,7 @@ class GrpcManager : public ManagerClient {
   std::shared_ptr<v1::Logs::Stub> logs_;
   std::shared_ptr<v1::Containers::Stub> containers_;
   std::unique_ptr<v1::Unlock::Stub> unlock_;
+  std::unique_ptr<v1::UnlockKeys::Stub> unlock_keys_;
   const Callee callee_;
   Interrupt& interrupt_;
 };

@@ -16,13 +16,17 @@
 #include "cli/grpc_connector.h"
 #include "cli/raw_terminal.h"
 #include "common/grpc/credentials.h"
+#include "common/secret_bytes.h"
 
 namespace {
 
 class Terminal : public swarm::cli::Console {
  public:
-  void Out(std::string_view text) override { Write(STDOUT_FILENO, text); }
+  void Out(std::string_view text) override {
+    if (!Write(STDOUT_FILENO, text)) lost_output_ = true;
+  }
   void Err(std::string_view text) override { Write(STDERR_FILENO, text); }
+  bool lost_output() const override { return lost_output_; }
   bool interactive() const override {
     const char* term = std::getenv("TERM");
     return ::isatty(STDOUT_FILENO) != 0 && term != nullptr && std::string_view(term) != "dumb";
@@ -36,14 +40,17 @@ class Terminal : public swarm::cli::Console {
  private:
   // A reader that went away (`swarmctl … | head`) ends us by SIGPIPE; other errors have nowhere to
   // go.
-  static void Write(int fd, std::string_view text) {
+  static bool Write(int fd, std::string_view text) {
     while (!text.empty()) {
       const ssize_t n = ::write(fd, text.data(), text.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return;
+      if (n <= 0) return false;
       text.remove_prefix(static_cast<size_t>(n));
     }
+    return true;
   }
+
+  bool lost_output_ = false;
 };
 
 // Before any thread is made, so that all inherit it and only the listener takes the signal. False
@@ -76,6 +83,7 @@ void ListenForInterrupt(swarm::cli::Interrupt& interrupt) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  swarm::NeverDumpCore();  // it reads secrets and keys
   const bool interruptible = BlockInterrupt();
   swarm::edge::InitGrpcForTls13();
   auto& interrupt = *new swarm::cli::Interrupt;  // lives as long as the thread that looks at it

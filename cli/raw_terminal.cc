@@ -26,10 +26,14 @@ extern "C" void RestoreAndDie(int signal) {
 
 }  // namespace
 
-RawTerminal::RawTerminal(int fd) {
+RawTerminal::RawTerminal(int fd, Typing typing) {
   if (::isatty(fd) == 0 || ::tcgetattr(fd, &before) != 0) return;
   termios raw = before;
-  ::cfmakeraw(&raw);
+  if (typing == Typing::kRaw) {
+    ::cfmakeraw(&raw);
+  } else {
+    raw.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+  }
   raw_fd = fd;
   for (const int signal : kDeadly) {
     // One that is ignored (nohup) stays so.

@@ -1,6 +1,7 @@
 // RawTerminal: this terminal hands over every key as it is typed, Ctrl-C too, and shows nothing by
-// itself: a terminal inside a container does both. As before when it is destroyed, and when a
-// signal or a second Ctrl-C ends the process. One at a time.
+// itself: a terminal inside a container does both. Or, for what nobody is to see, it shows nothing
+// and is else as ever. As before when it is destroyed, and when a signal or a second Ctrl-C ends
+// the process. One at a time.
 #ifndef SWARM_CLI_RAW_TERMINAL_H_
 #define SWARM_CLI_RAW_TERMINAL_H_
 
@@ -9,10 +10,12 @@
 
 namespace swarm::cli {
 
+enum class Typing { kRaw, kUnseen };
+
 class RawTerminal {
  public:
   // Does nothing when `fd` is no terminal.
-  explicit RawTerminal(int fd);
+  explicit RawTerminal(int fd, Typing typing = Typing::kRaw);
   ~RawTerminal();
   RawTerminal(const RawTerminal&) = delete;
   RawTerminal& operator=(const RawTerminal&) = delete;

@@ -16,12 +16,14 @@ constexpr FlagState kNo = FlagState::kNotBuilt;
 constexpr FlagRule kCreate[] = {
     {"secret", 0, kList, "SECRET",
      "a secret to mount: db_pw, or source=db_pw,target=pw,uid=0,gid=0,mode=0400"},
-    {"config", 0, kList, "CONFIG", "a config to mount: nginx, or source=nginx,target=/etc/nginx.conf"},
+    {"config", 0, kList, "CONFIG",
+     "a config to mount: nginx, or source=nginx,target=/etc/nginx.conf"},
 };
 constexpr FlagRule kUpdate[] = {
     {"secret-add", 0, kList, "SECRET", "mount a secret, or another way: source=db_pw,target=pw"},
     {"secret-rm", 0, kList, "SECRET", "mount a secret no more"},
-    {"config-add", 0, kList, "CONFIG", "mount a config, or another way: source=nginx,target=/n.conf"},
+    {"config-add", 0, kList, "CONFIG",
+     "mount a config, or another way: source=nginx,target=/n.conf"},
     {"config-rm", 0, kList, "CONFIG", "mount a config no more"},
     {"secret", 0, kList, "", "changes nothing here: use --secret-add and --secret-rm", kNo},
     {"config", 0, kList, "", "changes nothing here: use --config-add and --config-rm", kNo},
@@ -47,8 +49,7 @@ absl::Status Apply(const Flags& flags, ServiceVerb verb, std::string_view kind, 
   for (const std::string& text : flags.List(flag)) {
     ASSIGN_OR_RETURN(const compose::FileWords words,
                      OfFlag(flag, text, compose::ParseFileWords(text)));
-    ASSIGN_OR_RETURN(const v1::FileTarget file,
-                     OfFlag(flag, text, compose::MakeFileTarget(words)));
+    ASSIGN_OR_RETURN(const v1::FileTarget file, OfFlag(flag, text, compose::MakeFileTarget(words)));
     const auto same = [&](const auto& r) {
       return Names(r, words.source) && r.file().name() == file.name();
     };

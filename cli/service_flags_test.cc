@@ -195,7 +195,8 @@ TEST(ServiceFlagsTest, SecretsAndConfigsAreMountedByNameOrInDetail) {
            {"--secret=a,b", "is none of source=NAME"},
            {"--config=source=a,mode=rw", "is no permissions"},
            {"--config=source=a,mode=01777", "is no permissions"}}) {
-    EXPECT_THAT(Create({flag, "x"}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)))
+    EXPECT_THAT(Create({flag, "x"}),
+                StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr(message)))
         << flag;
   }
 }

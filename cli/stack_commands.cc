@@ -116,8 +116,10 @@ class Deployment {
 
   // References of the file's services to secrets and configs get their ids.
   absl::Status Run(compose::Stack& file) {
+    // Before anything is made.
     ASSIGN_OR_RETURN(const VolumePlan volumes, PlanVolumes(manager_, file));
     RETURN_IF_ERROR(volumes.Check());
+    RETURN_IF_ERROR(CheckContents(manager_, file));
     RETURN_IF_ERROR(MakeNetworks(in_, manager_, file));
     RETURN_IF_ERROR(MakeContents(in_, manager_, stack_, file));
     RETURN_IF_ERROR(MakeVolumes(in_, manager_, volumes));

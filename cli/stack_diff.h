@@ -24,11 +24,11 @@ struct StackDiff {
 };
 
 // References of the file's services to secrets and configs get the names that a deploy would give
-// them. `existing`: the services of the stack. With `prune` those that left the file are removed; else
-// they are named and count as no change.
+// them. `existing`: the services of the stack. With `prune` those that left the file are removed;
+// else they are named and count as no change.
 absl::StatusOr<StackDiff> DiffStack(ManagerClient& manager, const std::string& stack,
-                                    compose::Stack& file,
-                                    const std::vector<v1::Service>& existing, bool prune);
+                                    compose::Stack& file, const std::vector<v1::Service>& existing,
+                                    bool prune);
 
 }  // namespace swarm::cli
 

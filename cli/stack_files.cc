@@ -162,6 +162,26 @@ absl::StatusOr<typename Calls::Object> Make(Invocation& in, ManagerClient& manag
   return Relabel<Calls>(manager, *std::move(made), content);
 }
 
+// What it would be, or is when it is there already.
+template <typename Calls>
+absl::StatusOr<typename Calls::Object> Look(ManagerClient& manager, const StackContent& content) {
+  if (content.external) return FindExternal<Calls>(manager, content.full_name);
+  typename Calls::CreateRequest request = RequestFor<Calls>(content);
+  request.set_dry_run(true);
+  auto object = Calls::Create(manager, request);
+  if (object.ok()) return object;
+  return WithExit(Annotate(object.status(), StrCat(Calls::kWord, " ", content.full_name)),
+                  ExitCodeOf(object.status()));
+}
+
+template <typename Calls>
+absl::Status CheckKind(ManagerClient& manager, const std::vector<StackContent>& contents) {
+  for (const StackContent& content : contents) {
+    RETURN_IF_ERROR(Look<Calls>(manager, content).status());
+  }
+  return absl::OkStatus();
+}
+
 // By full name: what the references of the file mean.
 template <typename Calls>
 void PinAll(const std::map<std::string, typename Calls::Object>& meant, compose::Stack& file) {
@@ -200,16 +220,13 @@ absl::Status PlanKind(ManagerClient& manager, const std::vector<StackContent>& c
                       compose::Stack& file, std::vector<std::string>& lines) {
   std::map<std::string, typename Calls::Object> meant;
   for (const StackContent& content : contents) {
-    typename Calls::CreateRequest request = RequestFor<Calls>(content);
-    request.set_dry_run(true);
-    auto object = content.external ? FindExternal<Calls>(manager, content.full_name)
-                                   : Calls::Create(manager, request);
+    auto object = Look<Calls>(manager, content);
     if (content.external && absl::IsNotFound(object.status())) {
       lines.push_back(StrCat("! ", Calls::kWord, " ", content.full_name,
                              ": is external and is not there; a deploy is refused for it"));
       continue;
     }
-    if (!object.ok()) return Annotate(object.status(), StrCat(Calls::kWord, " ", content.full_name));
+    RETURN_IF_ERROR(object.status());
     if (object->id().empty()) {
       lines.push_back(StrCat("+ ", Calls::kWord, " ", object->spec().name()));
     }
@@ -292,6 +309,11 @@ absl::StatusOr<StackContents> ContentsOfStack(ManagerClient& manager, const std:
   ASSIGN_OR_RETURN(contents.secrets, OrNone(SecretCalls::List(manager, kNamespaceLabel, stack)));
   ASSIGN_OR_RETURN(contents.configs, OrNone(ConfigCalls::List(manager, kNamespaceLabel, stack)));
   return contents;
+}
+
+absl::Status CheckContents(ManagerClient& manager, const compose::Stack& file) {
+  RETURN_IF_ERROR(CheckKind<SecretCalls>(manager, file.secrets));
+  return CheckKind<ConfigCalls>(manager, file.configs);
 }
 
 absl::Status MakeContents(Invocation& in, ManagerClient& manager, const std::string& stack,

@@ -22,6 +22,9 @@ struct StackContents {
 // Those with the stack's label. A manager of before there were any has none.
 absl::StatusOr<StackContents> ContentsOfStack(ManagerClient& manager, const std::string& stack);
 
+// Makes nothing: whether external ones are there and the manager would take the stack's own.
+absl::Status CheckContents(ManagerClient& manager, const compose::Stack& file);
+
 // External ones are looked for first: by their name, else as what another stack has under it, the
 // newest. Then the stack's own are made, where what they hold is new, and every reference of
 // `file`'s services gets the id and name of the object that it means.

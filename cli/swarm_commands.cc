@@ -1,10 +1,13 @@
 // `swarm …`: the cluster itself.
+#include <unistd.h>
+
 #include <utility>
 
 #include "cli/app.h"
 #include "cli/contexts.h"
 #include "cli/errors.h"
 #include "cli/output/words.h"
+#include "cli/raw_terminal.h"
 #include "common/file_system.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -69,11 +72,24 @@ void TellUnlockKey(Invocation& in, const std::string& key) {
                 "will not be able to restart the manager.\n"));
 }
 
+// It is told; from now on managers may ask for it.
+absl::Status ConfirmUnlockKey(Invocation& in, ManagerClient& manager, const v1::UnlockKey& key) {
+  if (in.env.console.lost_output()) {
+    return absl::FailedPreconditionError(
+        "the key could not be written out, so nothing is locked with it; try again");
+  }
+  v1::ConfirmUnlockKeyRequest request;
+  request.set_key(key.key());
+  return Annotate(manager.ConfirmUnlockKey(request).status(),
+                  "whether this key unlocks is not known (keep one of before too): ask with "
+                  "swarmctl swarm unlock-key");
+}
+
 // After auto_lock was switched on.
 absl::Status ShowUnlockKey(Invocation& in, ManagerClient& manager) {
   ASSIGN_OR_RETURN(const v1::UnlockKey key, manager.GetUnlockKey({}));
   TellUnlockKey(in, key.key());
-  return absl::OkStatus();
+  return ConfirmUnlockKey(in, manager, key);
 }
 
 // Of a cluster that was just made.
@@ -188,8 +204,8 @@ absl::Status Update(Invocation& in) {
     if (absl::IsAborted(status) && attempt < 5) continue;
     RETURN_IF_ERROR(status);
     in.Out("Swarm updated.\n");
-    const bool locks_now = request.spec().auto_lock() && !cluster.spec().auto_lock();
-    return locks_now ? ShowUnlockKey(in, *manager) : absl::OkStatus();
+    // Also when it was on: whoever began it may not have got the key.
+    return in.flags.On("autolock") ? ShowUnlockKey(in, *manager) : absl::OkStatus();
   }
 }
 
@@ -200,20 +216,28 @@ absl::Status UnlockKey(Invocation& in) {
                    rotate ? manager->RotateUnlockKey({}) : manager->GetUnlockKey({}));
   if (in.flags.On("quiet")) {
     in.Out(StrCat(key.key(), "\n"));
-    return absl::OkStatus();
+  } else {
+    TellUnlockKey(in, key.key());
   }
-  if (rotate) in.Out("Successfully rotated manager unlock key.\n\n");
-  TellUnlockKey(in, key.key());
+  RETURN_IF_ERROR(ConfirmUnlockKey(in, *manager, key));
+  if (rotate && !in.flags.On("quiet")) in.Out("\nSuccessfully rotated manager unlock key.\n");
   return absl::OkStatus();
 }
 
-// From standard input, as docker's; what is typed at a terminal is seen.
-absl::Status Unlock(Invocation& in) {
+// From standard input, as docker's; what is typed at a terminal is not shown.
+absl::StatusOr<std::string> ReadUnlockKey(Invocation& in) {
   constexpr size_t kMostKeyBytes = 4096;
-  if (in.env.console.interactive()) in.env.console.Err("Please enter unlock key: ");
+  const bool typed = ::isatty(in.env.stdin_fd) != 0;
+  const RawTerminal unseen(in.env.stdin_fd, Typing::kUnseen);
+  if (typed) in.env.console.Err("Please enter unlock key: ");
+  auto line = ReadLine(in.env.stdin_fd, kMostKeyBytes);
+  if (typed) in.env.console.Err("\n");
+  return line;
+}
+
+absl::Status Unlock(Invocation& in) {
   v1::UnlockManagerRequest request;
-  ASSIGN_OR_RETURN(const std::string line, ReadLine(in.env.stdin_fd, kMostKeyBytes));
-  request.set_key(line);
+  ASSIGN_OR_RETURN(*request.mutable_key(), ReadUnlockKey(in));
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   const absl::Status status = manager->UnlockManager(request).status();
   if (status.code() == absl::StatusCode::kUnimplemented) {
@@ -269,8 +293,7 @@ std::vector<FlagRule> ClusterFlags() {
       {"rebalance", 0, FlagKind::kText, "off|slow",
        "move tasks to nodes that joined or came back, by itself (off)"},
       {"rebalance-moves", 0, FlagKind::kText, "NUMBER", "at most so many a minute (6)"},
-      {"autolock", 0, FlagKind::kSwitch, "",
-       "managers that restart wait for `swarm unlock` (off)"},
+      {"autolock", 0, FlagKind::kSwitch, "", "managers that restart wait for `swarm unlock` (off)"},
       {"external-ca", 0, FlagKind::kList, "", "", kNo},
       {"max-snapshots", 0, FlagKind::kText, "", "", kNo},
       {"snapshot-interval", 0, FlagKind::kText, "", "", kNo},
@@ -341,8 +364,14 @@ std::vector<Command> SwarmCommands() {
         {"expiry", 0, FlagKind::kText, "DURATION", "life of the certificate (2160h at most)"}},
        ClientCert},
       {"swarm ca", "", ""},
-      {"swarm unlock", "", "give this node's locked manager its key, from standard input", 0, 0,
-       false, {}, Unlock},
+      {"swarm unlock",
+       "",
+       "give this node's locked manager its key, from standard input",
+       0,
+       0,
+       false,
+       {},
+       Unlock},
       {"swarm unlock-key",
        "",
        "show the key that unlocks managers",

@@ -28,15 +28,16 @@ absl::Status CheckFilePath(std::string_view path) {
   if (path.size() > kLongestPath) {
     return absl::InvalidArgumentError(StrCat("is longer than ", kLongestPath, " characters"));
   }
-  const bool control = std::any_of(path.begin(), path.end(),
-                                   [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  const bool control =
+      std::any_of(path.begin(), path.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
   if (control) return absl::InvalidArgumentError("holds a control character");
   for (const absl::string_view part : absl::StrSplit(ToAbsl(path.substr(1)), '/')) {
     if (part.empty() || part == "." || part == "..") {
       return absl::InvalidArgumentError(
           StrCat("\"", path, "\" is no clean path of a file: no empty, \".\" or \"..\" parts"));
     }
-    if (part.size() > 255) return absl::InvalidArgumentError("a name in it is above 255 characters");
+    if (part.size() > 255)
+      return absl::InvalidArgumentError("a name in it is above 255 characters");
   }
   for (const std::string_view kernel : {"/proc", "/sys", "/dev"}) {
     if (path == kernel || IsBelow(path, kernel)) {

@@ -12,8 +12,8 @@ namespace swarm {
 
 inline constexpr std::string_view kSecretsFolder = "/run/secrets";
 
-// Of a FileTarget's name, or the object's when that is empty: a relative one is below kSecretsFolder
-// or, of configs, below "/".
+// Of a FileTarget's name, or the object's when that is empty: a relative one is below
+// kSecretsFolder or, of configs, below "/".
 std::string SecretPath(std::string_view target);
 std::string ConfigPath(std::string_view target);
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
+#include "common/secret_bytes.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -32,10 +33,10 @@ constexpr std::string_view kFields[] = {
 };
 // Of Go's templates, and not here.
 constexpr std::string_view kNotBuilt[] = {
-    "if",       "else", "end",  "range", "with",     "define", "template", "block",
-    "break",    "and",  "call", "html",  "js",       "len",    "not",      "or",
-    "continue", "eq",   "ge",   "gt",    "le",       "lt",     "ne",       "print",
-    "printf",   "slice", "println", "urlquery", "join", "json", "lower",   "upper"};
+    "if",       "else",  "end",     "range",    "with", "define", "template", "block",
+    "break",    "and",   "call",    "html",     "js",   "len",    "not",      "or",
+    "continue", "eq",    "ge",      "gt",       "le",   "lt",     "ne",       "print",
+    "printf",   "slice", "println", "urlquery", "join", "json",   "lower",    "upper"};
 
 bool IsSpace(char c) { return absl::ascii_isspace(static_cast<unsigned char>(c)); }
 
@@ -77,8 +78,8 @@ class Action {
   absl::Status Bad(std::string_view why) const {
     const size_t end = std::min(whole_.find(kClose), std::min(whole_.find('\n'), kShown));
     const std::string_view shown = whole_.substr(0, end);
-    return absl::InvalidArgumentError(StrCat("template {{", OneLine(shown),
-                                             shown.size() < whole_.size() ? "}} " : " ", why));
+    return absl::InvalidArgumentError(
+        StrCat("template {{", OneLine(shown), shown.size() < whole_.size() ? "}} " : " ", why));
   }
 
   const std::vector<Word>& words() const { return words_; }
@@ -182,9 +183,10 @@ absl::StatusOr<std::string> Field(const Action& action, std::string_view name,
   const auto field = values.fields.find(name);
   if (field != values.fields.end()) return field->second;
   if (IsKnownField(name)) return std::string();
-  return action.Bad(StrCat("is unknown; there are ", absl::StrJoin(kFields, ", ", [](auto* out, auto f) {
-                             absl::StrAppend(out, ToAbsl(f));
-                           }), " and .Service.Labels"));
+  return action.Bad(StrCat(
+      "is unknown; there are ",
+      absl::StrJoin(kFields, ", ", [](auto* out, auto f) { absl::StrAppend(out, ToAbsl(f)); }),
+      " and .Service.Labels"));
 }
 
 absl::StatusOr<std::string> Call(const Action& action, const TemplateValues& values) {
@@ -194,8 +196,8 @@ absl::StatusOr<std::string> Call(const Action& action, const TemplateValues& val
     return action.Bad(StrCat("uses ", name, ", which is not built"));
   }
   if (name == "index") {
-    const bool good = words.size() == 3 && !words[1].quoted && words[1].text == kLabels &&
-                      words[2].quoted;
+    const bool good =
+        words.size() == 3 && !words[1].quoted && words[1].text == kLabels && words[2].quoted;
     if (!good) return action.Bad("is not {{index .Service.Labels \"key\"}}");
     return Label(values, words[2].text);
   }
@@ -204,8 +206,8 @@ absl::StatusOr<std::string> Call(const Action& action, const TemplateValues& val
   for (const auto& [known, lookup] : functions) {
     if (name != known) continue;
     if (*lookup == nullptr) {
-      return action.Bad(StrCat("uses ", name,
-                               ", which is for secrets and configs with template driver golang"));
+      return action.Bad(
+          StrCat("uses ", name, ", which is for secrets and configs with template driver golang"));
     }
     if (words.size() != 2 || !words[1].quoted) {
       return action.Bad(StrCat("is not {{", name, " \"name\"}}"));
@@ -220,7 +222,8 @@ absl::StatusOr<std::string> Evaluate(const Action& action, const TemplateValues&
   if (action.is_comment()) return std::string();
   const Word& first = action.words()[0];
   const bool alone = action.words().size() == 1;
-  if (first.quoted) return alone ? absl::StatusOr<std::string>(first.text) : action.Bad("is unknown");
+  if (first.quoted)
+    return alone ? absl::StatusOr<std::string>(first.text) : action.Bad("is unknown");
   if (!first.text.starts_with('.')) return Call(action, values);
   if (!alone) return action.Bad("takes nothing behind a field");
   return Field(action, first.text, values);
@@ -251,8 +254,9 @@ absl::StatusOr<std::string> ExpandTemplate(std::string_view text, const Template
     Action action(text.substr(begin + kOpen.size()));
     RETURN_IF_ERROR(action.Read());
     if (action.trims_before()) TrimEnd(out, literal_at);
-    ASSIGN_OR_RETURN(const std::string value, Evaluate(action, values));
+    ASSIGN_OR_RETURN(std::string value, Evaluate(action, values));
     out += value;
+    WipeString(value);  // it may be what a secret holds
     trims = action.trims_after();
     text = action.rest();
   }
@@ -261,7 +265,8 @@ absl::StatusOr<std::string> ExpandTemplate(std::string_view text, const Template
 absl::Status CheckTemplate(std::string_view text, TemplatePlace place) {
   TemplateValues values;
   if (place == TemplatePlace::kContent) {
-    values.secret = values.config = values.env = [](std::string_view) { return std::string_view(); };
+    values.secret = values.config =
+        values.env = [](std::string_view) { return std::string_view(); };
   }
   return ExpandTemplate(text, values).status();
 }

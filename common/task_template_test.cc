@@ -49,7 +49,8 @@ TEST(TaskTemplateTest, SecretsConfigsAndEnvAreForContentAlone) {
   EXPECT_THAT(ExpandTemplate("[{{secret \"db\"}}]", values), IsOkAndHolds("[{{.Task.ID}}]"));
   EXPECT_THAT(ExpandTemplate("{{secret \"other\"}}", values),
               StatusIs(kInvalid, HasSubstr("no such secret")));
-  EXPECT_OK(CheckTemplate("{{secret \"x\"}}{{config \"y\"}}{{env \"Z\"}}", TemplatePlace::kContent));
+  EXPECT_OK(
+      CheckTemplate("{{secret \"x\"}}{{config \"y\"}}{{env \"Z\"}}", TemplatePlace::kContent));
   EXPECT_THAT(CheckTemplate("{{env \"Z\"}}", TemplatePlace::kSpec), StatusIs(kInvalid));
 }
 

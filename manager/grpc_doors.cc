@@ -15,6 +15,7 @@
 #include "manager/api/control_service.h"
 #include "manager/api/grpc_outbox.h"
 #include "manager/api/logs_service.h"
+#include "manager/api/unlock_keys_service.h"
 #include "manager/api/node_roll.h"
 #include "manager/ca/ca_service.h"
 #include "manager/dispatcher/dispatcher_reactor.h"
@@ -72,6 +73,7 @@ class GrpcDoors final : public Doors {
                                  *rooms.history, *rooms.networks, *rooms.secrets, *rooms.configs,
                                  *rooms.volumes, *rooms.tasks, *rooms.diagnoses},
                                 Admit(), budget))},
+        {"swarm.v1.UnlockKeys", add(MakeUnlockKeysService(env, *rooms.clusters, Admit()))},
         {"swarm.v1.Dispatcher", add(MakeDispatcherService(env.loop, *rooms.dispatcher, Admit()))},
         {"swarm.v1.Logs", add(MakeLogsService(env, *rooms.logs, Admit(), budget))},
         {"swarm.v1.LogPublisher", add(MakeLogPublisherService(env, *rooms.logs, Admit()))},

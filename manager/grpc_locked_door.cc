@@ -6,8 +6,8 @@
 
 #include <utility>
 
-#include "common/grpc/endpoints.h"
 #include "common/grpc/credentials.h"
+#include "common/grpc/endpoints.h"
 #include "common/grpc/health.h"
 #include "common/grpc/listener.h"
 #include "common/grpc/unary_call.h"

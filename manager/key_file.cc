@@ -1,5 +1,9 @@
 #include "manager/key_file.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <utility>
 #include <vector>
 
@@ -10,6 +14,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/tls/sealed_box.h"
+#include "common/unique_fd.h"
 
 namespace swarm::manager {
 namespace {
@@ -17,7 +22,7 @@ namespace {
 constexpr std::string_view kFormat = "swarm-data-key-1";
 constexpr std::string_view kUnlockPrefix = "SWMKEY-1-";
 constexpr std::string_view kAboutData = "data key";
-constexpr size_t kMostBytes = 4096;
+constexpr size_t kMostBytes = 4096;  // of a file
 
 std::string Encode(std::string_view bytes) { return absl::Base64Escape(ToAbsl(bytes)); }
 
@@ -32,6 +37,30 @@ SecretBytes DecodeKey(std::string_view text) {
   SecretBytes key = good ? SecretBytes::Copy(bytes) : SecretBytes();
   WipeString(bytes);
   return key;
+}
+
+// "data.key.12.1.tmp" beside "data.key": of a process that ended before it was renamed.
+void RemoveLeftovers(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = path.substr(0, slash);
+  const std::string prefix = StrCat(path.substr(slash + 1), ".");
+  const auto names = ListDirectory(folder);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (name.starts_with(prefix) && name.ends_with(".tmp")) {
+      ::unlink(StrCat(folder, "/", name).c_str());
+    }
+  }
+}
+
+// What a file held that nobody else names is gone from where it was, on file systems that write in
+// place.
+void Overwrite(int fd) {
+  struct stat info = {};
+  if (::fstat(fd, &info) != 0 || info.st_nlink != 0) return;
+  if (info.st_size <= 0 || info.st_size > static_cast<off_t>(kMostBytes)) return;
+  const std::string zeros(static_cast<size_t>(info.st_size), '\0');
+  if (::pwrite(fd, zeros.data(), zeros.size(), 0) == info.st_size) (void)::fdatasync(fd);
 }
 
 }  // namespace
@@ -51,7 +80,9 @@ absl::StatusOr<KeyFile> KeyFile::Parse(std::string_view text) {
     }
     return all;
   }();
-  const absl::Status bad = absl::DataLossError("is no key file");
+  const absl::Status bad = absl::DataLossError(
+      "is no key file, or a damaged one: put it back from a copy; in a cluster without secrets it "
+      "may be removed, and a new one is made");
   if (words.size() != 3 || words[0] != kFormat) return bad;
   KeyFile file;
   if (words[1] == "open") {
@@ -66,6 +97,7 @@ absl::StatusOr<KeyFile> KeyFile::Parse(std::string_view text) {
 }
 
 absl::StatusOr<KeyFile> KeyFile::ReadOrMake(const std::string& path, Random& random) {
+  RemoveLeftovers(path);
   auto text = ReadFile(path, kMostBytes);
   if (text.ok()) {
     auto file = Parse(*text);
@@ -77,37 +109,48 @@ absl::StatusOr<KeyFile> KeyFile::ReadOrMake(const std::string& path, Random& ran
   KeyFile made;
   made.is_new_ = true;
   made.data_ = tls::MakeSealKey(random);
-  ManagerKeys keys{SecretBytes::Copy(made.data_.Reveal()), SecretBytes()};
-  RETURN_IF_ERROR(Write(path, keys, random));
+  std::string rendered = Render({SecretBytes::Copy(made.data_.Reveal()), SecretBytes()}, random);
+  const absl::Status written = Write(path, rendered);
+  WipeString(rendered);
+  RETURN_IF_ERROR(written);
   return made;
 }
 
-absl::StatusOr<ManagerKeys> KeyFile::Unlock(std::string_view text) const {
+absl::StatusOr<SecretBytes> ParseUnlockKey(std::string_view text) {
   text = ToStd(absl::StripAsciiWhitespace(ToAbsl(text)));
-  ManagerKeys keys;
+  SecretBytes key;
   if (text.starts_with(kUnlockPrefix)) {
-    keys.unlock = DecodeKey(StrCat(text.substr(kUnlockPrefix.size()), "="));
+    std::string digits = StrCat(text.substr(kUnlockPrefix.size()), "=");
+    key = DecodeKey(digits);
+    WipeString(digits);
   }
-  if (keys.unlock.empty()) {
-    return absl::InvalidArgumentError("key: is no unlock key, which begins with SWMKEY-1-");
-  }
+  if (!key.empty()) return key;
+  return absl::InvalidArgumentError("key: is no unlock key, which begins with SWMKEY-1-");
+}
+
+absl::StatusOr<ManagerKeys> KeyFile::Unlock(std::string_view text) const {
+  ManagerKeys keys;
+  ASSIGN_OR_RETURN(keys.unlock, ParseUnlockKey(text));
   auto data = tls::Unseal(keys.unlock, kAboutData, sealed_);
   if (!data.ok()) return absl::PermissionDeniedError("this key does not unlock this manager");
   keys.data = *std::move(data);
   return keys;
 }
 
-absl::Status KeyFile::Write(const std::string& path, const ManagerKeys& keys, Random& random) {
-  std::string text;
-  if (keys.unlock.empty()) {
-    text = StrCat(kFormat, " open ", Encode(keys.data.Reveal()), "\n");
-  } else {
-    text = StrCat(kFormat, " locked ",
-                  Encode(tls::Seal(keys.unlock, kAboutData, keys.data.Reveal(), random)), "\n");
-  }
-  const absl::Status written = WriteFileDurably(path, text, 0600);
-  WipeString(text);
-  return written;
+std::string KeyFile::Render(const ManagerKeys& keys, Random& random) {
+  const bool open = keys.unlock.empty();
+  std::string body = open ? Encode(keys.data.Reveal())
+                          : Encode(tls::Seal(keys.unlock, kAboutData, keys.data.Reveal(), random));
+  std::string text = StrCat(kFormat, open ? " open " : " locked ", body, "\n");
+  WipeString(body);
+  return text;
+}
+
+absl::Status KeyFile::Write(const std::string& path, std::string_view text) {
+  const UniqueFd old(::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_CLOEXEC));
+  RETURN_IF_ERROR(WriteFileDurably(path, text, 0600));
+  if (old.valid()) Overwrite(old.get());
+  return absl::OkStatus();
 }
 
 }  // namespace swarm::manager

@@ -9,6 +9,8 @@
 //   swarm-data-key-1 open DATA
 //   swarm-data-key-1 locked SEALED      the data key, sealed with the unlock key
 //
+// A copy of an open file, such as a backup's, opens all secrets also after the file was locked.
+//
 // Blocking; any thread.
 #ifndef SWARM_MANAGER_KEY_FILE_H_
 #define SWARM_MANAGER_KEY_FILE_H_
@@ -30,7 +32,8 @@ struct ManagerKeys {
 
 class KeyFile {
  public:
-  // Makes an open one with a new key when there is none. DataLoss when the file is not one.
+  // Makes an open one with a new key when there is none. DataLoss when the file is not one. Takes
+  // away what a write that was cut short has left beside it, which may be an open key.
   static absl::StatusOr<KeyFile> ReadOrMake(const std::string& path, Random& random);
 
   bool locked() const { return !sealed_.empty(); }
@@ -40,8 +43,11 @@ class KeyFile {
   // PermissionDenied: it is another key; InvalidArgument: it is no key at all.
   absl::StatusOr<ManagerKeys> Unlock(std::string_view text) const;
 
-  // Locked when there is an unlock key. After an error the old file is there.
-  static absl::Status Write(const std::string& path, const ManagerKeys& keys, Random& random);
+  // The text of a file: locked when there is an unlock key.
+  static std::string Render(const ManagerKeys& keys, Random& random);
+  // Durably, over a file that is overwritten in its place besides, as far as the file system lets
+  // us. After an error the old file is there, or, when only the last sync failed, the new one.
+  static absl::Status Write(const std::string& path, std::string_view text);
 
  private:
   KeyFile() = default;
@@ -54,6 +60,8 @@ class KeyFile {
 
 // "SWMKEY-1-…" of a key. Whoever gets the text may read everything.
 std::string UnlockKeyText(const SecretBytes& key);
+// InvalidArgument: it is no key. White space around it does not count.
+absl::StatusOr<SecretBytes> ParseUnlockKey(std::string_view text);
 
 }  // namespace swarm::manager
 

@@ -1,9 +1,12 @@
 #include "manager/key_file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/file_system.h"
 #include "common/strings.h"
+#include "common/unique_fd.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -12,13 +15,17 @@ namespace swarm::manager {
 namespace {
 
 using ::swarm::testing::StatusIs;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
 class KeyFileTest : public ::testing::Test {
  protected:
-  KeyFileTest() { EXPECT_OK(RemoveTree(folder_)); EXPECT_OK(MakeDirectories(folder_, 0700)); }
+  KeyFileTest() {
+    EXPECT_OK(RemoveTree(folder_));
+    EXPECT_OK(MakeDirectories(folder_, 0700));
+  }
   ~KeyFileTest() override { EXPECT_OK(RemoveTree(folder_)); }
 
   const std::string folder_ = StrCat(::testing::TempDir(), "/key_file_test");
@@ -51,7 +58,13 @@ TEST_F(KeyFileTest, ALockedOneShowsNoKeyAndOpensWithItsUnlockKeyAlone) {
   EXPECT_THAT(text, StartsWith("SWMKEY-1-"));
   EXPECT_EQ(text.size(), 52u);
   const auto open_text = ReadFile(path_);
-  ASSERT_OK(KeyFile::Write(path_, keys, *random_));
+  // What the open one was is gone from the disk, unless somebody else keeps it.
+  const UniqueFd old(::open(path_.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_TRUE(old.valid());
+  ASSERT_OK(KeyFile::Write(path_, KeyFile::Render(keys, *random_)));
+  std::string left(open_text->size(), 'x');
+  ASSERT_EQ(::pread(old.get(), left.data(), left.size(), 0), static_cast<ssize_t>(left.size()));
+  EXPECT_EQ(left, std::string(left.size(), '\0'));
   const auto locked_text = ReadFile(path_);
   ASSERT_OK(locked_text);
   // Not even the digits of the open one.
@@ -69,6 +82,29 @@ TEST_F(KeyFileTest, ALockedOneShowsNoKeyAndOpensWithItsUnlockKeyAlone) {
   for (const char* bad : {"", "SWMKEY-1-", "SWMKEY-1-abc", "SWMKEY-2-", "swordfish"}) {
     EXPECT_THAT(locked->Unlock(bad).status(), StatusIs(absl::StatusCode::kInvalidArgument)) << bad;
   }
+}
+
+// F1: ended between the write and the rename.
+TEST_F(KeyFileTest, WhatAWriteThatWasCutShortLeftIsTakenAway) {
+  ASSERT_OK(KeyFile::ReadOrMake(path_, *random_));
+  const auto text = ReadFile(path_);
+  ASSERT_OK(WriteFileDurably(path_ + ".4711.2.tmp", *text, 0600));
+  ASSERT_OK(WriteFileDurably(path_ + ".mine", "x", 0600));
+  ASSERT_OK(KeyFile::ReadOrMake(path_, *random_));
+  EXPECT_THAT(*ListDirectory(folder_), ElementsAre("data.key", "data.key.mine"));
+  EXPECT_EQ(*ReadFile(path_), *text);
+}
+
+TEST_F(KeyFileTest, ACopyThatSomebodyKeepsIsNotOverwritten) {
+  auto made = KeyFile::ReadOrMake(path_, *random_);
+  ASSERT_OK(made);
+  const auto text = ReadFile(path_);
+  const std::string copy = folder_ + "/copy";
+  ASSERT_EQ(::link(path_.c_str(), copy.c_str()), 0);
+  ManagerKeys keys = made->Take();
+  keys.unlock = SecretBytes::Copy(random_->Bytes(32));
+  ASSERT_OK(KeyFile::Write(path_, KeyFile::Render(keys, *random_)));
+  EXPECT_EQ(*ReadFile(copy), *text);
 }
 
 TEST_F(KeyFileTest, WhatIsNoKeyFileIsSaidAndLeftAlone) {

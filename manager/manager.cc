@@ -88,8 +88,7 @@ class GrpcManager final : public Manager {
     auto file = std::make_shared<const KeyFile>(std::move(key_file));
     // A key that comes at once waits in GoOn until the door is in its place.
     MutexLock lock(mu_);
-    ASSIGN_OR_RETURN(locked_door_,
-                     LockedDoor::Open(options_, [this, file](std::string_view text) {
+    ASSIGN_OR_RETURN(locked_door_, LockedDoor::Open(options_, [this, file](std::string_view text) {
                        return TryKey(*file, text);
                      }));
     LogWarning("manager", "locked: nothing is decided until somebody says swarmctl swarm unlock");
@@ -151,10 +150,10 @@ class GrpcManager final : public Manager {
     };
     OpenBlackBox();
     ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(options)));
-    RETURN_IF_ERROR(CheckKeyIsKnown());
     rooms_->vault = std::make_unique<SecretVault>(std::move(keys.data));
-    rooms_->keys = std::make_unique<KeyKeeper>(env_, KeyPath(), *rooms_->vault,
-                                               std::move(keys.unlock));
+    RETURN_IF_ERROR(CheckKeyOpensSecrets());
+    rooms_->keys =
+        std::make_unique<KeyKeeper>(env_, KeyPath(), *rooms_->vault, std::move(keys.unlock));
     if (rooms_->store->view().GetCluster() != nullptr || options_.initialise) {
       return absl::OkStatus();
     }
@@ -162,18 +161,21 @@ class GrpcManager final : public Manager {
         StrCat("there is no cluster in ", options_.state_dir, ": make one with --init"));
   }
 
-  // A new key opens nothing that is there.
-  absl::Status CheckKeyIsKnown() const {
-    bool has_secrets = false;
-    rooms_->store->view().EachSecret([&](const Ref<Secret>&) {
-      has_secrets = true;
-      return false;
+  // Fails closed: with another key old secrets are lost and new ones are sealed apart. One that
+  // does not open alone is damaged, and only who mounts it suffers.
+  absl::Status CheckKeyOpensSecrets() const {
+    size_t closed = 0;
+    bool opens = false;
+    rooms_->store->view().EachSecret([&](const Ref<Secret>& secret) {
+      opens = rooms_->vault->Open(*secret).ok();
+      closed += opens ? 0 : 1;
+      return !opens;
     });
-    if (!key_is_new_ || !has_secrets) return absl::OkStatus();
-    ::unlink(KeyPath().c_str());
-    return absl::DataLossError(
-        StrCat("the cluster has secrets, and the key that they are sealed with is gone: put ",
-               KeyPath(), " back"));
+    if (opens || closed == 0) return absl::OkStatus();
+    if (key_is_new_) ::unlink(KeyPath().c_str());
+    return absl::DataLossError(StrCat("the key in ", KeyPath(),
+                                      " opens none of the cluster's secrets (", closed,
+                                      "): put back the one that they were sealed with"));
   }
 
   // Without one nothing is quarantined, and all else goes on.
@@ -274,6 +276,11 @@ class GrpcManager final : public Manager {
       if (followed.ok()) return;
       LogError("manager", StrCat("the key file is not as auto_lock says: ", followed.message()));
     });
+    if (auto_lock && !rooms_->keys->locked()) {
+      LogWarning("manager",
+                 "autolock is on, and nobody has its key yet: this manager locks itself once "
+                 "somebody has asked for it with swarmctl swarm unlock-key");
+    }
     for (std::string_view room : kRoomNames) health.Set(StrCat("manager/", room), true);
     health.Set(kJournalHealth, rooms_->store->stall().ok());
     health.Set("", true);
@@ -334,11 +341,12 @@ class GrpcManager final : public Manager {
   std::unique_ptr<BlackBox> black_box_;  // null when the disk did not let us
   std::unique_ptr<LoopWatchdog> watchdog_;
   const std::shared_ptr<oci::Registry> registry_;
-  FatalCallback on_fatal_;    // on the loop
+  FatalCallback on_fatal_;  // on the loop
   bool key_is_new_ = false;
   // Set by TryKey, and looked at when the door is closed: Stop waits for what it began.
   std::shared_ptr<Awaited<bool>> going_on_;
-  // What begins and ends: Start's and Stop's thread, and the pool's that goes on when it is unlocked.
+  // What begins and ends: Start's and Stop's thread, and the pool's that goes on when it is
+  // unlocked.
   mutable Mutex mu_;
   std::unique_ptr<LockedDoor> locked_door_ ABSL_GUARDED_BY(mu_);  // null: not locked
   std::unique_ptr<Doors> doors_;

@@ -110,11 +110,11 @@ void FileReader::ReadData(const Fields& fields, bool is_config, StackContent& co
   const int given = (file ? 1 : 0) + (variable ? 1 : 0) + (text ? 1 : 0);
   if (given != 1) {
     const Value* at = fields.value();
-    problems_.Invalid(at == nullptr ? "" : at->Where(),
-                      StrCat(is_config ? kConfigs : kSecrets, ".", content.name),
-                      StrCat(given == 0 ? "needs one of " : "has more than one of ",
-                             is_config ? "file, environment, content" : "file, environment",
-                             " and external"));
+    problems_.Invalid(
+        at == nullptr ? "" : at->Where(),
+        StrCat(is_config ? kConfigs : kSecrets, ".", content.name),
+        StrCat(given == 0 ? "needs one of " : "has more than one of ",
+               is_config ? "file, environment, content" : "file, environment", " and external"));
     return;
   }
   if (text) content.data = *text;

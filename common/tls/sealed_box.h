@@ -3,9 +3,9 @@
 //   std::string sealed = Seal(key, "secret 2x…", plain.Reveal(), random);
 //   ASSIGN_OR_RETURN(SecretBytes plain, Unseal(key, "secret 2x…", sealed));
 //
-// A sealed text is a nonce of 12 bytes, the text, and a tag of 16 bytes. `about` is bound in and not
-// kept: what was sealed about one thing does not open as another. Nonces are random, so one key may
-// seal some 2^32 texts. Pure but for the random source; any thread.
+// A sealed text is a nonce of 12 bytes, the text, and a tag of 16 bytes. `about` is bound in and
+// not kept: what was sealed about one thing does not open as another. Nonces are random, so one key
+// may seal some 2^32 texts. Pure but for the random source; any thread.
 #ifndef SWARM_COMMON_TLS_SEALED_BOX_H_
 #define SWARM_COMMON_TLS_SEALED_BOX_H_
 

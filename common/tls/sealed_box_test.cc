@@ -16,7 +16,8 @@ class SealedBoxTest : public ::testing::Test {
 };
 
 TEST_F(SealedBoxTest, WhatWasSealedOpensWithTheSameKeyAboutTheSameThing) {
-  for (const std::string plain : {"", "x", "swordfish", "a text of more than one block of a cipher"}) {
+  for (const std::string plain :
+       {"", "x", "swordfish", "a text of more than one block of a cipher"}) {
     const std::string sealed = Seal(key_, "secret a", plain, *random_);
     EXPECT_EQ(sealed.size(), plain.size() + kSealedOverhead);
     const auto opened = Unseal(key_, "secret a", sealed);

@@ -39,23 +39,41 @@ void Clusters::Update(const v1::UpdateClusterRequest& request, Reply<v1::Cluster
       });
 }
 
-absl::StatusOr<v1::UnlockKey> Clusters::UnlockKeyNow() const {
-  if (keys_ == nullptr) return absl::UnimplementedError("this manager cannot be locked");
-  v1::UnlockKey key;
-  ASSIGN_OR_RETURN(*key.mutable_key(), keys_->UnlockKey());
-  return key;
+absl::StatusOr<KeyKeeper*> Clusters::Keys() const {
+  if (keys_ != nullptr) return keys_;
+  return absl::UnimplementedError("this manager cannot be locked");
 }
 
 void Clusters::GetUnlockKey(const v1::GetUnlockKeyRequest&, Reply<v1::UnlockKey> reply) {
   DCHECK(env_.loop.InLoop());
-  ReplyRead<v1::UnlockKey>(store_, UnlockKeyNow(), std::move(reply));
+  auto get = [&]() -> absl::StatusOr<v1::UnlockKey> {
+    ASSIGN_OR_RETURN(KeyKeeper* const keys, Keys());
+    v1::UnlockKey key;
+    ASSIGN_OR_RETURN(*key.mutable_key(), keys->UnlockKey());
+    return key;
+  };
+  ReplyRead<v1::UnlockKey>(store_, get(), std::move(reply));
 }
 
 void Clusters::RotateUnlockKey(const v1::RotateUnlockKeyRequest&, Reply<v1::UnlockKey> reply) {
   DCHECK(env_.loop.InLoop());
-  if (keys_ == nullptr) return reply(UnlockKeyNow());
-  keys_->Rotate([this, reply = std::move(reply)](absl::Status rotated) mutable {
-    reply(rotated.ok() ? UnlockKeyNow() : absl::StatusOr<v1::UnlockKey>(rotated));
+  auto rotate = [&]() -> absl::StatusOr<v1::UnlockKey> {
+    ASSIGN_OR_RETURN(KeyKeeper* const keys, Keys());
+    v1::UnlockKey key;
+    ASSIGN_OR_RETURN(*key.mutable_key(), keys->Rotate());
+    return key;
+  };
+  ReplyRead<v1::UnlockKey>(store_, rotate(), std::move(reply));
+}
+
+void Clusters::ConfirmUnlockKey(const v1::ConfirmUnlockKeyRequest& request,
+                                Reply<v1::ConfirmUnlockKeyResponse> reply) {
+  DCHECK(env_.loop.InLoop());
+  const absl::StatusOr<KeyKeeper*> keys = Keys();
+  if (!keys.ok()) return reply(keys.status());
+  (*keys)->Confirm(request.key(), [reply = std::move(reply)](absl::Status confirmed) mutable {
+    if (!confirmed.ok()) return reply(std::move(confirmed));
+    reply(v1::ConfirmUnlockKeyResponse());
   });
 }
 

@@ -41,7 +41,8 @@ struct SecretKind {
   static void Fill(const v1::SecretSpec& spec, Id id, const SecretVault& vault, Random& random,
                    Secret& record) {
     record.set_sealed_data(vault.Seal(id, spec.data(), random));
-    record.mutable_spec()->clear_data();
+    // The record lives long, and a field that is only cleared keeps its bytes.
+    WipeString(*record.mutable_spec()->mutable_data());
   }
   static bool Holds(const Secret& record, const SecretVault& vault, const std::string& data) {
     const auto plain = vault.Open(record);
@@ -77,8 +78,7 @@ struct ConfigKind {
 // ------------------------------------------------------------------------------------------ create
 
 template <typename Kind>
-void FileObjects<Kind>::Create(typename M::CreateRequest request,
-                               Reply<typename M::Object> reply) {
+void FileObjects<Kind>::Create(typename M::CreateRequest request, Reply<typename M::Object> reply) {
   DCHECK(env_.loop.InLoop());
   absl::StatusOr<typename M::Object> answer = CreateNow(request);
   WipeString(*request.mutable_spec()->mutable_data());
@@ -219,9 +219,8 @@ absl::Status FileObjects<Kind>::UpdateNow(const typename M::UpdateRequest& reque
   }
   if (request.version() != before->meta().version()) {
     return absl::AbortedError(StrCat(Kind::kWord, " \"", before->spec().name(),
-                                     "\" was changed meanwhile: version ",
-                                     before->meta().version(), ", you read ", request.version(),
-                                     "; read it again"));
+                                     "\" was changed meanwhile: version ", before->meta().version(),
+                                     ", you read ", request.version(), "; read it again"));
   }
   return store_.Update([&](WriteTx& tx) {
     Record changed = *before;
@@ -246,8 +245,7 @@ template <typename Kind>
 absl::Status FileObjects<Kind>::DeleteNow(const Record& record) {
   const ObjectUsers users(
       store_.view(),
-      {.spec_uses =
-           [&](const Service& service) { return Uses(service.spec().task(), record); },
+      {.spec_uses = [&](const Service& service) { return Uses(service.spec().task(), record); },
        .revision_uses =
            [&](const Revision& revision) { return Uses(revision.revision().task(), record); },
        .task_holds =

@@ -53,10 +53,9 @@ class FileObjectsTest : public ::testing::Test, public ApiWorld {
   Ref<Service> AddUser(const std::string& name, const std::string& secret_id) {
     const Ref<Service> service = AddService(name);
     Service changed = *service;
-    Revision revision =
-        *store->view().GetRevision(Id::ParseOrZero(service->revision_id()));
-    for (v1::TaskSpec* task : {changed.mutable_spec()->mutable_task(),
-                               revision.mutable_revision()->mutable_task()}) {
+    Revision revision = *store->view().GetRevision(Id::ParseOrZero(service->revision_id()));
+    for (v1::TaskSpec* task :
+         {changed.mutable_spec()->mutable_task(), revision.mutable_revision()->mutable_task()}) {
       task->mutable_container()->add_secrets()->set_secret_id(secret_id);
     }
     EXPECT_OK(store->Update([&](WriteTx& tx) {
@@ -84,16 +83,20 @@ TEST_F(FileObjectsTest, WhatASecretHoldsIsInNoAnswerNoEventAndNoJournal) {
   EXPECT_EQ(again->id(), made->id());
   const auto got = Get("pw");
   ASSERT_OK(got);
-  const auto list = Await<v1::ListSecretsResponse>(
-      [&](auto reply) { secrets.List({}, std::move(reply)); });
+  const auto list =
+      Await<v1::ListSecretsResponse>([&](auto reply) { secrets.List({}, std::move(reply)); });
   ASSERT_OK(list);
   EXPECT_EQ(list->secrets_size(), 1);
-  std::string all = made->SerializeAsString() + got->SerializeAsString() +
-                    list->SerializeAsString();
+  std::string all =
+      made->SerializeAsString() + got->SerializeAsString() + list->SerializeAsString();
   EXPECT_GE(sink.messages.size(), 2u);
   for (const v1::WatchEvent& event : sink.messages) all += event.SerializeAsString();
   EXPECT_THAT(all, HasSubstr("pw"));
-  EXPECT_EQ(vault.Open(*store->view().GetSecretByName("pw"))->Reveal(), kCanary);
+  const Ref<Secret> kept = store->view().GetSecretByName("pw");
+  EXPECT_EQ(vault.Open(*kept)->Reveal(), kCanary);
+  // Nor the spare room of the field that brought it, for as long as the record is there.
+  const std::string& brought = kept->spec().data();
+  all.append(brought.data(), brought.capacity());
   for (const auto& [key, value] : journal.TakeContent().records) all += value;
   EXPECT_THAT(all, HasSubstr("request-1"));
   EXPECT_THAT(all, Not(HasSubstr(kCanary)));
@@ -103,12 +106,11 @@ TEST_F(FileObjectsTest, AConfigIsShownWholeByGetAlone) {
   ASSERT_OK(CreateConfig("nginx.conf", "worker 1;"));
   v1::GetConfigRequest request;
   request.set_ref("nginx.conf");
-  const auto got =
-      Await<v1::Config>([&](auto reply) { configs.Get(request, std::move(reply)); });
+  const auto got = Await<v1::Config>([&](auto reply) { configs.Get(request, std::move(reply)); });
   ASSERT_OK(got);
   EXPECT_EQ(got->spec().data(), "worker 1;");
-  const auto list = Await<v1::ListConfigsResponse>(
-      [&](auto reply) { configs.List({}, std::move(reply)); });
+  const auto list =
+      Await<v1::ListConfigsResponse>([&](auto reply) { configs.List({}, std::move(reply)); });
   ASSERT_OK(list);
   EXPECT_EQ(list->configs(0).spec().data(), "");
 }
@@ -180,6 +182,17 @@ TEST_F(FileObjectsTest, OneInUseIsNotRemovedAndTheErrorNamesTheServices) {
   ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(changed); }));
   EXPECT_THAT(Delete("pw"), StatusIs(absl::StatusCode::kFailedPrecondition));
   SetState(task, TaskState::kShutdown);
+  // Its update goes on, and one that fails goes back to it.
+  changed = *store->view().GetService(Id::ParseOrZero(web->id()));
+  changed.set_previous_revision_id(changed.revision_id());
+  changed.mutable_spec()->mutable_update()->set_failure_action(
+      v1::UpdateConfig::FAILURE_ACTION_ROLLBACK);
+  changed.set_update_of_revision_id(changed.revision_id());
+  changed.mutable_update_status()->set_state(v1::UpdateStatus::STATE_UPDATING);
+  ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(changed); }));
+  EXPECT_THAT(Delete("pw"), StatusIs(absl::StatusCode::kFailedPrecondition));
+  changed.mutable_update_status()->set_state(v1::UpdateStatus::STATE_COMPLETED);
+  ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(changed); }));
   EXPECT_OK(Delete("pw"));
   EXPECT_THAT(Get("pw").status(), StatusIs(absl::StatusCode::kNotFound));
 }

@@ -58,7 +58,8 @@ std::set<std::string> Today() {
        {v1::Meta::descriptor()->file(), v1::GetClusterRequest::descriptor()->file(),
         v1::AgentMessage::descriptor()->file(), v1::LogMessage::descriptor()->file(),
         v1::ContainerInput::descriptor()->file(), v1::RootCertificate::descriptor()->file(),
-        v1::NodeInfo::descriptor()->file(), v1::UnlockManagerRequest::descriptor()->file(), storage::v1::ClusterRecord::descriptor()->file()}) {
+        v1::NodeInfo::descriptor()->file(), v1::UnlockManagerRequest::descriptor()->file(),
+        storage::v1::ClusterRecord::descriptor()->file()}) {
     for (int i = 0; i < file->message_type_count(); ++i) Describe(*file->message_type(i), out);
     for (int i = 0; i < file->enum_type_count(); ++i) Describe(*file->enum_type(i), out);
     for (int s = 0; s < file->service_count(); ++s) {

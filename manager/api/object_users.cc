@@ -5,9 +5,24 @@
 namespace swarm::manager {
 namespace {
 
+// The update that is under way may fail, and what the service then goes back to must be there.
+bool MayNeedAgain(const View& view, const Service& service, const UserRules& rules) {
+  const bool is_new = service.update_of_revision_id() != service.revision_id();
+  const bool goes_on =
+      is_new || service.update_status().state() == v1::UpdateStatus::STATE_UPDATING;
+  if (!goes_on ||
+      service.spec().update().failure_action() != v1::UpdateConfig::FAILURE_ACTION_ROLLBACK) {
+    return false;
+  }
+  const auto before = view.GetRevision(Id::ParseOrZero(service.previous_revision_id()));
+  return before != nullptr && rules.revision_uses(*before);
+}
+
 bool Uses(const View& view, const Service& service, const UserRules& rules) {
   // A service that is being removed uses it while tasks do.
-  if (!service.removing() && rules.spec_uses(service)) return true;
+  if (!service.removing() && (rules.spec_uses(service) || MayNeedAgain(view, service, rules))) {
+    return true;
+  }
   const Id id = Id::ParseOrZero(service.id());
   bool used = false;
   view.EachRevisionOfService(id, [&](const Ref<Revision>& revision) {

@@ -24,15 +24,15 @@ constexpr uint32_t kHighestOwner = 0x7fffffff;
 
 absl::Status ValidateObjectName(const std::string& name) {
   const auto plain = [](unsigned char c) { return absl::ascii_isalnum(c); };
-  const bool good = !name.empty() && name.size() <= kLongestName && plain(name.front()) &&
-                    plain(name.back()) &&
-                    std::all_of(name.begin(), name.end(), [&](unsigned char c) {
-                      return plain(c) || c == '_' || c == '.' || c == '-';
-                    });
+  const bool good =
+      !name.empty() && name.size() <= kLongestName && plain(name.front()) && plain(name.back()) &&
+      std::all_of(name.begin(), name.end(),
+                  [&](unsigned char c) { return plain(c) || c == '_' || c == '.' || c == '-'; });
   if (!good) {
-    return FieldError("name", StrCat("\"", absl::CEscape(name.substr(0, kLongestName)),
-                                     "\" is not a name: letters, digits, '_', '.' and '-', at most ",
-                                     kLongestName, ", beginning and ending with a letter or digit"));
+    return FieldError("name",
+                      StrCat("\"", absl::CEscape(name.substr(0, kLongestName)),
+                             "\" is not a name: letters, digits, '_', '.' and '-', at most ",
+                             kLongestName, ", beginning and ending with a letter or digit"));
   }
   if (Id::Parse(name).ok()) {
     return FieldError("name", StrCat("\"", name, "\" has the shape of an id"));
@@ -67,9 +67,9 @@ absl::Status ValidateOwner(const std::string& path, const std::string& owner) {
   if (owner.empty() || (absl::SimpleAtoi(owner, &id) && id <= kHighestOwner)) {
     return absl::OkStatus();
   }
-  return FieldError(path, StrCat("\"", absl::CEscape(owner.substr(0, 64)),
-                                 "\" is not a number of 0 to ", kHighestOwner,
-                                 "; names of the image are not looked up"));
+  return FieldError(path,
+                    StrCat("\"", absl::CEscape(owner.substr(0, 64)), "\" is not a number of 0 to ",
+                           kHighestOwner, "; names of the image are not looked up"));
 }
 
 absl::Status ValidateTarget(const std::string& path, const v1::FileTarget& file, bool is_secret) {
@@ -149,6 +149,18 @@ class Paths {
   std::vector<std::pair<std::string, std::string>> taken_;
 };
 
+// About what it takes; of a secret some bytes more.
+size_t BytesOf(const Secret& secret) { return secret.sealed_data().size(); }
+size_t BytesOf(const Config& config) { return config.spec().data().size(); }
+
+absl::Status CheckMounted(size_t bytes) {
+  if (bytes <= kMostMountedBytes) return absl::OkStatus();
+  return FieldError("task.container",
+                    StrCat("its secrets and configs hold ", bytes >> 20,
+                           " MiB together, above the most of ", kMostMountedBytes >> 20,
+                           " MiB of a service; put large files into the image or a volume"));
+}
+
 template <typename References, typename T>
 bool NamesOne(const References& references, const T& object) {
   return std::any_of(references.begin(), references.end(), [&](const auto& reference) {
@@ -180,34 +192,36 @@ absl::StatusOr<v1::TaskSpec> PinReferences(const View& view, v1::TaskSpec task) 
   if (!task.has_container()) return task;
   v1::ContainerSpec& container = *task.mutable_container();
   Paths paths;
+  size_t bytes = 0;
   for (int i = 0; i < container.secrets_size(); ++i) {
     const std::string field = StrCat("task.container.secrets[", i, "]");
     v1::SecretReference& reference = *container.mutable_secrets(i);
-    ASSIGN_OR_RETURN(
-        const Ref<Secret> secret,
-        Resolve<Secret>(
-            field, "secret", reference.secret_id(), reference.secret_name(),
-            [&](Id id) { return view.GetSecret(id); },
-            [&](const std::string& name) { return view.GetSecretByName(name); }));
+    ASSIGN_OR_RETURN(const Ref<Secret> secret,
+                     Resolve<Secret>(
+                         field, "secret", reference.secret_id(), reference.secret_name(),
+                         [&](Id id) { return view.GetSecret(id); },
+                         [&](const std::string& name) { return view.GetSecretByName(name); }));
     reference.set_secret_id(secret->id());
     reference.set_secret_name(secret->spec().name());
+    bytes += BytesOf(*secret);
     const std::string& target = reference.file().name();
     RETURN_IF_ERROR(paths.Take(field, SecretPath(target.empty() ? secret->spec().name() : target)));
   }
   for (int i = 0; i < container.configs_size(); ++i) {
     const std::string field = StrCat("task.container.configs[", i, "]");
     v1::ConfigReference& reference = *container.mutable_configs(i);
-    ASSIGN_OR_RETURN(
-        const Ref<Config> config,
-        Resolve<Config>(
-            field, "config", reference.config_id(), reference.config_name(),
-            [&](Id id) { return view.GetConfig(id); },
-            [&](const std::string& name) { return view.GetConfigByName(name); }));
+    ASSIGN_OR_RETURN(const Ref<Config> config,
+                     Resolve<Config>(
+                         field, "config", reference.config_id(), reference.config_name(),
+                         [&](Id id) { return view.GetConfig(id); },
+                         [&](const std::string& name) { return view.GetConfigByName(name); }));
     reference.set_config_id(config->id());
     reference.set_config_name(config->spec().name());
+    bytes += BytesOf(*config);
     const std::string& target = reference.file().name();
     RETURN_IF_ERROR(paths.Take(field, ConfigPath(target.empty() ? config->spec().name() : target)));
   }
+  RETURN_IF_ERROR(CheckMounted(bytes));
   return task;
 }
 

@@ -1,5 +1,6 @@
 #include "manager/api/reference_validation.h"
 
+#include "common/strings.h"
 #include "tests/support/api_world.h"
 
 namespace swarm::manager {
@@ -20,8 +21,7 @@ v1::SecretSpec SecretOf(const std::string& name, const std::string& data) {
 TEST(ReferenceValidationTest, ASecretHasANameAndOneByteTo500KiB) {
   EXPECT_OK(ValidateSecretSpec(SecretOf("db_pw.v1-2", "x")));
   EXPECT_OK(ValidateSecretSpec(SecretOf(std::string(128, 'a'), std::string(500 << 10, 'x'))));
-  for (const std::string name :
-       {"", "-a", "a-", "a b", "a/b", "0123456789abcdefghijklmno"}) {
+  for (const std::string name : {"", "-a", "a-", "a b", "a/b", "0123456789abcdefghijklmno"}) {
     EXPECT_THAT(ValidateSecretSpec(SecretOf(name, "x")), StatusIs(kInvalid, HasSubstr("name: ")))
         << name;
   }
@@ -131,8 +131,9 @@ TEST_F(PinReferencesTest, NamesAndIdsBecomeBoth) {
 
 TEST_F(PinReferencesTest, WhatIsNotThereAndTwoFilesAtOnePathAreRefused) {
   container.add_secrets()->set_secret_name("gone");
-  EXPECT_THAT(PinReferences(store->view(), task).status(),
-              StatusIs(kInvalid, HasSubstr("task.container.secrets[0]: secret \"gone\" not found")));
+  EXPECT_THAT(
+      PinReferences(store->view(), task).status(),
+      StatusIs(kInvalid, HasSubstr("task.container.secrets[0]: secret \"gone\" not found")));
   container.clear_secrets();
   const std::string a = AddSecret("a");
   AddConfig("c");
@@ -148,6 +149,25 @@ TEST_F(PinReferencesTest, WhatIsNotThereAndTwoFilesAtOnePathAreRefused) {
   container.mutable_secrets(0)->set_secret_name("z");
   EXPECT_THAT(PinReferences(store->view(), task).status(),
               StatusIs(kInvalid, HasSubstr("is \"a\", not \"z\"")));
+}
+
+TEST_F(PinReferencesTest, WhatAServiceMountsIsBoundedTogether) {
+  Config config;
+  config.set_id(Id::Make(*random).ToString());
+  config.mutable_spec()->set_name("big");
+  config.mutable_spec()->set_data(std::string(kMostConfigBytes, 'x'));
+  ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(config); }));
+  for (int i = 0; i < 32; ++i) {
+    v1::ConfigReference& reference = *container.add_configs();
+    reference.set_config_name("big");
+    reference.mutable_file()->set_name(StrCat("/etc/", i));
+  }
+  EXPECT_OK(PinReferences(store->view(), task));
+  v1::ConfigReference& more = *container.add_configs();
+  more.set_config_name("big");
+  more.mutable_file()->set_name("/etc/more");
+  EXPECT_THAT(PinReferences(store->view(), task).status(),
+              StatusIs(kInvalid, HasSubstr("hold 32 MiB together, above the most of 32 MiB")));
 }
 
 }  // namespace

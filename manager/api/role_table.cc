@@ -27,6 +27,7 @@ constexpr Rule kRules[] = {
     {"/swarm.v1.Control/CreateClientCertificate", kWriters},
     {"/swarm.v1.Control/GetUnlockKey", kWriters},
     {"/swarm.v1.Control/RotateUnlockKey", kWriters},
+    {"/swarm.v1.UnlockKeys/ConfirmUnlockKey", kWriters},
     {"/swarm.v1.Control/GetNode", kReaders},
     {"/swarm.v1.Control/ListNodes", kReaders},
     {"/swarm.v1.Control/UpdateNode", kWriters},

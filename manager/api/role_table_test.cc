@@ -29,9 +29,10 @@ edge::PeerIdentity With(tls::Role role) {
 
 std::vector<std::string> AllMethods() {
   const google::protobuf::FileDescriptor* files[] = {
-      v1::GetClusterRequest::descriptor()->file(), v1::AgentMessage::descriptor()->file(),
-      v1::LogMessage::descriptor()->file(),        v1::ContainerInput::descriptor()->file(),
-      v1::RootCertificate::descriptor()->file(),   v1::NodeInfo::descriptor()->file(), v1::UnlockManagerRequest::descriptor()->file()};
+      v1::GetClusterRequest::descriptor()->file(),   v1::AgentMessage::descriptor()->file(),
+      v1::LogMessage::descriptor()->file(),          v1::ContainerInput::descriptor()->file(),
+      v1::RootCertificate::descriptor()->file(),     v1::NodeInfo::descriptor()->file(),
+      v1::UnlockManagerRequest::descriptor()->file()};
   std::vector<std::string> methods;
   for (const auto* file : files) {
     for (int s = 0; s < file->service_count(); ++s) {

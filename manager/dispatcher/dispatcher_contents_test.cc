@@ -30,8 +30,7 @@ class DispatcherContentsTest : public DispatcherTest {
   }
   Ref<Revision> AddMounting(const std::vector<Id>& secrets, const std::vector<Id>& configs) {
     Revision record = *AddRevision(++number_, "sha256:1");
-    v1::ContainerSpec& container =
-        *record.mutable_revision()->mutable_task()->mutable_container();
+    v1::ContainerSpec& container = *record.mutable_revision()->mutable_task()->mutable_container();
     for (const Id id : secrets) container.add_secrets()->set_secret_id(id.ToString());
     for (const Id id : configs) container.add_configs()->set_config_id(id.ToString());
     EXPECT_OK(store_->Update([&](WriteTx& tx) { return tx.Put(record); }));
@@ -61,8 +60,8 @@ TEST_F(DispatcherContentsTest, ANodeGetsWhatItsTasksMountOnceBeforeThemAndNothin
 
   FakeAgent agent(loop_, *dispatcher_);
   agent.Join(node_);
-  EXPECT_THAT(agent.secrets, ElementsAre(Pair(mine.ToString(), "swordfish"),
-                                         Pair(shared.ToString(), "both")));
+  EXPECT_THAT(agent.secrets,
+              ElementsAre(Pair(mine.ToString(), "swordfish"), Pair(shared.ToString(), "both")));
   EXPECT_THAT(agent.configs, ElementsAre(Pair(config.ToString(), "worker 1;")));
 
   // More tasks of it, and another revision that shares one.

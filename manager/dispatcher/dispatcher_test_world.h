@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "common/tls/sealed_box.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "common/tls/sealed_box.h"
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/journal/journal.h"
 #include "manager/secret_vault.h"

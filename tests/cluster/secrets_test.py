@@ -82,6 +82,25 @@ class SecretsTest(ClusterTest):
         self.assertIn("worker 1;", cluster.ctl("config", "inspect", "--pretty", "conf").stdout)
         self.assertEqual([s["Name"] for s in cluster.rows("secret", "ls", "--filter", "label=env=prod")], ["pw"])
 
+    def test_the_largest_ones_and_files_below_volumes_and_in_a_read_only_root(self):
+        cluster = self.cluster(workers=0)
+        self.create(cluster, "secret", "large", "s" * (500 << 10))
+        self.create(cluster, "config", "huge", "c" * (1000 << 10))
+        self.create(cluster, "config", "conf", "worker 1;\n")
+        self.serve(cluster, "web", "--read-only", "--mount", "type=volume,source=data,target=/data", "--secret", "large",
+                   "--config", "source=huge,target=/etc/deep/down/huge", "--config", "source=conf,target=/data/app.conf",
+                   "--config", "source=conf,target=/run/app.conf", "--secret", "source=large,target=/run/other/large,mode=0")
+        [task] = cluster.wait_running("web", 1)
+        self.assertEqual(os.stat(self.inside(cluster, task, "/run/secrets/large")).st_size, 500 << 10)
+        self.assertEqual(self.read(cluster, task, "/etc/deep/down/huge"), "c" * (1000 << 10))
+        self.assertEqual(self.read(cluster, task, "/data/app.conf"), "worker 1;\n")
+        self.assertEqual(self.read(cluster, task, "/run/app.conf"), "worker 1;\n")
+        self.assertEqual(stat.S_IMODE(os.stat(self.inside(cluster, task, "/run/other/large")).st_mode), 0)
+        # Nobody in it can change them.
+        for path in ("/data/app.conf", "/run/secrets/large", "/run/secrets/new"):
+            with self.assertRaises(OSError):
+                open(self.inside(cluster, task, path), "w").close()
+
     def test_one_in_use_stays_and_a_node_without_its_tasks_does_not_get_it(self):
         cluster = self.cluster(workers=2)
         self.create(cluster, "secret", "pw", CANARY)
@@ -131,15 +150,30 @@ class SecretsTest(ClusterTest):
 
         # Not in what people are told …
         said = ""
-        for args in (("secret", "inspect", "pw"), ("secret", "ls"), ("config", "inspect", "mail"), ("service", "inspect", "web"),
-                     ("service", "ps", "--no-trunc", "web"), ("service", "logs", "--tail", "5", "web"), ("info",)):
-            said += cluster.ctl(*args, check=False).stdout
+        stack = os.path.join(cluster.dir, "stack.yml")
+        with open(stack, "w") as f:
+            f.write("services: {web: {image: x, secrets: [pw]}}\nsecrets: {pw: {environment: PW}}\n")
+        for args in (("secret", "inspect", "pw"), ("secret", "inspect", "--pretty", "pw"), ("secret", "ls"), ("config", "inspect", "mail"),
+                     ("service", "inspect", "web"), ("service", "inspect", "--pretty", "web"), ("service", "ps", "--no-trunc", "web"),
+                     ("service", "logs", "--tail", "5", "web"), ("service", "exec", "web", "/bin/sh", "-c", "env"), ("info",)):
+            answer = cluster.ctl(*args, check=False)
+            said += answer.stdout + answer.stderr
+        for args in (("config", "-c", stack), ("diff", "-c", stack, "shop")):
+            answer = run(*cluster.ctl_command(), "stack", *args, check=False, env={**os.environ, "PW": CANARY})
+            self.assertEqual(answer.stderr, "")
+            said += answer.stdout
+        # A content that is refused is not repeated either.
+        answer = cluster.ctl("secret", "create", "--template-driver", "golang", "bad", "-", stdin="{{" + CANARY + "}}", check=False)
+        self.assertEqual(answer.returncode, 1)
+        said += answer.stderr
         cluster.ctl("service", "rm", "web")
         cluster.until(lambda: not cluster.rows("service", "ls"), "the service to be gone")
         cluster.ctl("secret", "rm", "pw")
-        feed.terminate()
-        said += feed.communicate(timeout=30)[0].decode()
-        self.assertIn('"secret"', said)
+        for line in feed.stdout:  # until it is told that the secret is gone
+            said += line.decode()
+            if b'"Type":"secret"' in line and b'"Action":"remove"' in line:
+                break
+        self.assertIn('"Name": "pw"', said)
         self.assertNotIn(CANARY, said)
 
     # S5
@@ -310,6 +344,11 @@ networks: {default: {external: true, name: none}}
         self.refused(cluster, "service", "ls", says=["this manager is locked", "swarmctl swarm unlock"])
         self.refused(cluster, "swarm", "unlock", stdin=key + "\n", says=["does not unlock"])
         self.refused(cluster, "swarm", "unlock", stdin="nonsense\n", says=["SWMKEY-1-"])
+        self.assertEqual(self.read(cluster, task, "/run/secrets/pw"), "swordfish")
+        # So they do when their agent starts anew, which nobody tells anything.
+        worker = cluster.workers[0]
+        worker.kill_agent()
+        worker.start()
         self.assertEqual(self.read(cluster, task, "/run/secrets/pw"), "swordfish")
         cluster.ctl("swarm", "unlock", stdin=rotated + "\n")
         wait_for(lambda: cluster.ctl("service", "ls", check=False).returncode == 0, "the manager to serve")
