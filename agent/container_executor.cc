@@ -8,6 +8,8 @@
 #include "agent/container_mounts.h"
 #include "agent/file_mount.h"
 #include "agent/health/health_check.h"
+#include "agent/log_destination.h"
+#include "agent/logs/log_compressor.h"
 #include "agent/on_pool.h"
 #include "agent/runtime/image_config.h"
 #include "agent/runtime/oci_config.h"
@@ -107,11 +109,14 @@ absl::Status PrepareContainer(const Surroundings& around, const TaskSpecOnNode& 
   if (joined.sockets.udp.valid()) {
     spec.kept_fds = {joined.sockets.udp.get(), joined.sockets.tcp.get()};
   }
+  ASSIGN_OR_RETURN(spec.log, LogDestinationOf(task, around.facts.hostname));
   spec.image_digest = task.revision->image_digest();
   if (const auto check = EffectiveHealthCheck(container.health_check(), config.health_check)) {
     spec.note = check->SerializeAsString();
   }
-  return runtime.Prepare(spec);
+  RETURN_IF_ERROR(runtime.Prepare(spec));
+  if (CompressesLogs(task)) MarkCompressed(runtime.LogDirectory(spec.id));
+  return absl::OkStatus();
 }
 
 // The task's, else the image's, else SIGTERM. A bad name in an image is the image's fault, not

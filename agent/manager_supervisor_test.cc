@@ -235,11 +235,10 @@ class ManagerPidFileTest : public ManagerSupervisorTest {
     // Until exec is over: the file behind it is the program's a moment before its arguments are.
     const std::string exe = absl::StrCat("/proc/", pid, "/exe");
     const std::string cmdline = absl::StrCat("/proc/", pid, "/cmdline");
-    std::error_code error;
-    while (
-        (std::filesystem::read_symlink(exe, error) != program ||
-         ReadFile(cmdline, 64 << 10).value_or("").find(options_.state_dir) == std::string::npos) &&
-        !error) {
+    std::error_code error;  // in the middle of exec the link may not be read
+    while (!HasEnded(pid) && (std::filesystem::read_symlink(exe, error) != program ||
+                              ReadFile(cmdline, 64 << 10).value_or("").find(options_.state_dir) ==
+                                  std::string::npos)) {
     }
     return pid;
   }

@@ -31,6 +31,12 @@ std::vector<v1::NodeImage> ListImages(const ImageStore& store) {
   return images;
 }
 
+std::vector<std::string> LogFolders(const Runtime& runtime, const std::vector<std::string>& ids) {
+  std::vector<std::string> folders;
+  for (const std::string& id : ids) folders.push_back(runtime.LogDirectory(id));
+  return folders;
+}
+
 }  // namespace
 
 Node::Node(const Env& env, NodeParts parts, NodeOptions options)
@@ -39,7 +45,10 @@ Node::Node(const Env& env, NodeParts parts, NodeOptions options)
       options_(std::move(options)),
       publisher_(env, parts_.logs, static_cast<LogHost&>(*this)),
       calls_(env, parts_.calls, static_cast<CallHost&>(*this), parts_.call_threads,
-             parts_.runtime) {
+             parts_.runtime),
+      compressor_(env, [&runtime = parts_.runtime] {
+        return LogFolders(runtime, runtime.ListIds().value_or(std::vector<std::string>()));
+      }) {
   parts_.worker.OnReport([this](const v1::TaskReport& report) { OnReport(report); });
   parts_.executor.OnImagesChanged([this] { RefreshImages(); });
   parts_.executor.SetVolumes(parts_.volumes, [this] {
@@ -64,6 +73,7 @@ Node::~Node() {
 void Node::Start(absl::AnyInvocable<void(absl::Status)> ready) {
   parts_.executor.SetNode({"", options_.hostname, options_.platform});
   if (parts_.networks != nullptr) FollowHostFacts();
+  compressor_.Start();
   RefreshImages([this, alive = alive_, ready = std::move(ready)]() mutable {
     if (*alive) parts_.worker.Start(options_.boot_id, std::move(ready));
   });

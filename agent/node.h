@@ -22,6 +22,7 @@
 #include "agent/env.h"
 #include "agent/identity.h"
 #include "agent/image/image_store.h"
+#include "agent/logs/log_compressor.h"
 #include "agent/logs/log_publisher.h"
 #include "agent/network/host_facts.h"
 #include "agent/network_doctor.h"
@@ -140,6 +141,7 @@ class Node : private SessionHost, private LogHost, private CallHost {
   LogPublisher publisher_;
   std::unique_ptr<NetworkDoctor> doctor_;  // null: this node has no networks
   ContainerCalls calls_;
+  LogCompressor compressor_;
   std::function<void()> on_removed_;
   absl::AnyInvocable<void(absl::Status)> when_assigned_;
   TimerId patience_timer_ = 0;

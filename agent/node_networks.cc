@@ -349,10 +349,16 @@ absl::StatusOr<TaskNetworks::Join> NodeNetworks::PlanJoin(const TaskSpecOnNode& 
   const v1::DnsConfig& dns = DnsOf(task);
   std::string resolv_conf = ContainerResolvConf(ParseResolvConf(host_conf_), Strings(dns.search()),
                                                 Strings(dns.options()));
+  std::map<std::string, Network> networks;
+  for (const std::string& id : NetworkIds(task)) {
+    if (const auto it = state_.networks.find(id); it != state_.networks.end()) networks.insert(*it);
+  }
   return Join([router = router_, needs = Needs(), attachment = std::move(attachment),
+               networks = std::move(networks),
                resolv_conf = std::move(resolv_conf)]() -> absl::StatusOr<JoinedNetworks> {
     ASSIGN_OR_RETURN(const auto open, router->Get(needs));
     JoinedNetworks joined;
+    RETURN_IF_ERROR(open->router->Expect(networks));
     ASSIGN_OR_RETURN(joined.path, open->attachments->Attach(attachment));
     for (const AttachedAddress& address : attachment.addresses) {
       joined.addresses.push_back(address.address.ToString());

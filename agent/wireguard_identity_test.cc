@@ -6,14 +6,15 @@
 #include "common/file_system.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::agent {
 namespace {
 
 TEST(WireguardIdentityTest, ARestartedAgentHasTheKeyThatItHadAndNobodyElseReadsIt) {
   const auto random = MakeSeededRandom(7);
-  const std::string path = ::testing::TempDir() + "/wireguard-identity-test.key";
-  unlink(path.c_str());
+  const testing::TempFolder folder;
+  const std::string path = folder / "wireguard.key";
   const auto first = OpenWireguardIdentity(path, {"n1", "boot"}, *random);
   ASSERT_OK(first);
   EXPECT_EQ(first->private_key.size(), 32u);
@@ -32,30 +33,29 @@ TEST(WireguardIdentityTest, ARestartedAgentHasTheKeyThatItHadAndNobodyElseReadsI
     EXPECT_NE(other->public_key, first->public_key);
     EXPECT_EQ(OpenWireguardIdentity(path, {"n1", "boot"}, *random)->public_key, other->public_key);
   }
-  unlink(path.c_str());
 }
 
 TEST(WireguardIdentityTest, AMachineThatIsAnotherNodeNowHasAnotherKey) {
   const auto random = MakeSeededRandom(7);
-  const std::string path = ::testing::TempDir() + "/wireguard-identity-test-2.key";
+  const testing::TempFolder folder;
+  const std::string path = folder / "wireguard.key";
   const auto first = OpenWireguardIdentity(path, {"n1", "boot"}, *random);
   const auto second = OpenWireguardIdentity(path, {"n2", "boot"}, *random);
   ASSERT_OK(first);
   ASSERT_OK(second);
   EXPECT_NE(second->public_key, first->public_key);
   EXPECT_NE(OpenWireguardIdentity(path, {"n1", "boot"}, *random)->public_key, first->public_key);
-  unlink(path.c_str());
 }
 
 TEST(WireguardIdentityTest, AnotherBootHasAnotherKeyAlsoWhereTheFolderOutlivesIt) {
   const auto random = MakeSeededRandom(7);
-  const std::string path = ::testing::TempDir() + "/wireguard-identity-test-3.key";
+  const testing::TempFolder folder;
+  const std::string path = folder / "wireguard.key";
   const auto first = OpenWireguardIdentity(path, {"n1", "boot"}, *random);
   const auto second = OpenWireguardIdentity(path, {"n1", "next boot"}, *random);
   ASSERT_OK(first);
   ASSERT_OK(second);
   EXPECT_NE(second->public_key, first->public_key);
-  unlink(path.c_str());
 }
 
 }  // namespace

@@ -51,6 +51,11 @@ std::vector<Command> VolumeCommands();
 std::vector<Command> ImageCommands();
 std::vector<Command> SystemCommands();
 const std::vector<Command>& AllCommands();
+// "what runs, and how many of it" of "service"; "" for what is no group.
+std::string_view GroupSummary(std::string_view name);
+// For help, a whole line that one might type: the command's own or that of examples.cc; "" for
+// none.
+std::string_view ExampleOf(const Command& command);
 
 // --host --context --format --agent-socket --help: before the command or among its flags.
 absl::Span<const FlagRule> GlobalFlags();
@@ -119,7 +124,7 @@ absl::Status InspectEach(
     Invocation& in,
     const std::function<absl::StatusOr<Inspected>(const std::string& ref, bool pretty)>& look);
 
-// The scripts of `completion`, made from the commands.
+// The scripts of `completion`.
 absl::StatusOr<std::string> CompletionScript(std::string_view shell);
 
 }  // namespace swarm::cli

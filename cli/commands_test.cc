@@ -6,6 +6,7 @@
 #include "common/version.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::cli {
 namespace {
@@ -27,12 +28,10 @@ constexpr auto kPending = v1::TaskStatus::STATE_PENDING;
 class CommandsTest : public ::testing::Test {
  protected:
   std::string WriteFile(const std::string& name, const std::string& text) {
-    const std::string path = ::testing::TempDir() + "/" +
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name() + "-" +
-                             name;
-    std::ofstream(path) << text;
-    return path;
+    return folder_.Write(name, text);
   }
+
+  const testing::TempFolder folder_;
 
   FakeWorld world_;
   FakeCluster& cluster_ = world_.cluster;
@@ -521,6 +520,27 @@ TEST_F(CommandsTest, LogsNameTheTaskAndKeepTheStreamsApart) {
   EXPECT_EQ(console_.out, "hello\none hello\n");
 }
 
+TEST_F(CommandsTest, LogsHaveAnEndAndDetails) {
+  cluster_.AddService("web", 1);
+  v1::LogMessage line;
+  line.set_data("hello");
+  line.set_task_id("a");
+  line.set_service_name("web");
+  line.set_slot(1);
+  line.set_node_hostname("blue");
+  (*line.mutable_attributes())["tier"] = "front";
+  (*line.mutable_attributes())["REGION"] = "eu";
+  cluster_.logs = {line};
+  EXPECT_EQ(world_.Run({"service", "logs", "-f", "--details", "--until=5m", "web"}), 0);
+  EXPECT_EQ(console_.out, "web.1.a@blue    | REGION=eu,tier=front hello\n");
+  EXPECT_TRUE(cluster_.log_request.options().details());
+  EXPECT_FALSE(cluster_.log_request.options().follow()) << "what is over is not followed";
+  EXPECT_EQ(cluster_.log_request.options().until_unix_nanos(),
+            absl::ToUnixNanos(world_.clock.WallNow() - absl::Minutes(5)));
+  EXPECT_EQ(world_.Run({"service", "logs", "--until=yesterday", "web"}), 2);
+  EXPECT_THAT(console_.err, HasSubstr("--until: \"yesterday\" is neither"));
+}
+
 TEST_F(CommandsTest, TheRestOfACutLineFollowsItWhateverElseIsPrinted) {
   cluster_.AddService("web", 1);
   v1::LogMessage half;
@@ -562,7 +582,7 @@ TEST_F(CommandsTest, InspectPrintsDockersNames) {
   EXPECT_EQ(world_.Run({"service", "inspect", "web", "--format", "{{.ID}} {{.Spec.Mode.Global}}"}),
             1);
   EXPECT_EQ(console_.err,
-            "error: template: there is no field .Spec.Mode.Global; there are "
+            "error: template position 11: there is no field .Spec.Mode.Global; there are "
             ".Spec.Mode.Replicated\n");
   EXPECT_EQ(world_.Run({"service", "inspect", "nope"}), 1);
   EXPECT_EQ(console_.out, "[]\n");
@@ -776,15 +796,6 @@ TEST_F(CommandsTest, ConfigShowsTheFileAsItIsUnderstood) {
       "shop.yaml", "services:\n  web:\n    image: ${IMG:-busybox}\n    ports: ['80:80']\n");
   EXPECT_EQ(world_.Run({"stack", "config", "-c", path}), 0);
   EXPECT_EQ(console_.out, "services:\n  web:\n    image: busybox\n    ports:\n      - \"80:80\"\n");
-}
-
-TEST_F(CommandsTest, CompletionKnowsCommandsAndFlags) {
-  EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
-  EXPECT_THAT(console_.out,
-              AllOf(HasSubstr("\"service \") words=\"attach cp create exec history inspect"),
-                    HasSubstr("--replicas"), Not(HasSubstr("--memory-swap"))));
-  EXPECT_EQ(world_.Run({"completion", "fish"}), 0);
-  EXPECT_EQ(world_.Run({"completion", "tcsh"}), 2);
 }
 
 }  // namespace

@@ -1,6 +1,4 @@
-#include <map>
-#include <set>
-
+// The scripts of `completion`. They know nothing: each asks `swarmctl __complete` (complete.h).
 #include "cli/app.h"
 #include "cli/errors.h"
 #include "common/strings.h"
@@ -8,118 +6,83 @@
 namespace swarm::cli {
 namespace {
 
-std::string FlagWords(const Command& command) {
-  std::string words;
-  const auto add = [&words](absl::Span<const FlagRule> rules) {
-    for (const FlagRule& rule : rules) {
-      if (rule.state == FlagState::kBuilt)
-        StrAppend(&words, words.empty() ? "--" : " --", rule.name);
-    }
-  };
-  add(command.flags);
-  add(GlobalFlags());
-  return words;
+// What bash replaces begins after the last = or :, which it takes for ends of words.
+constexpr std::string_view kBash =
+    R"(# bash completion of swarmctl: source it, or put it into /etc/bash_completion.d
+_swarmctl() {
+  local typed="${COMP_LINE:0:COMP_POINT}" line name cur prefix="" one
+  local -a words
+  read -ra words <<< "$typed"
+  [[ "$typed" == *[[:space:]] ]] && words+=("")
+  cur="${words[${#words[@]}-1]}"
+  for one in = :; do
+    [[ "$COMP_WORDBREAKS" == *"$one"* && "$cur" == *"$one"* ]] || continue
+    name="${cur%"${cur##*"$one"}"}"
+    [ "${#name}" -gt "${#prefix}" ] && prefix="$name"
+  done
+  COMPREPLY=()
+  while IFS= read -r line; do
+    if [ "$line" = ":files" ]; then
+      while IFS= read -r name; do COMPREPLY+=("$name"); done < <(compgen -f -- "${cur#"$prefix"}")
+      compopt -o filenames 2>/dev/null
+      continue
+    fi
+    name="${line%%$'\t'*}"
+    [[ "$name" == *= ]] && compopt -o nospace 2>/dev/null
+    COMPREPLY+=("${name#"$prefix"}")
+  done < <("${words[0]}" __complete "${words[@]:1}" 2>/dev/null)
 }
+complete -F _swarmctl swarmctl
+)";
 
-// What may follow each word: "" is the program itself, "service" a group.
-std::map<std::string, std::set<std::string>> WordsAfter() {
-  std::map<std::string, std::set<std::string>> after;
-  for (const Command& command : AllCommands()) {
-    if (command.run == nullptr) continue;
-    const size_t space = command.path.find(' ');
-    const std::string first(command.path.substr(0, space));
-    after[""].insert(first);
-    if (space != std::string_view::npos) {
-      after[first].insert(std::string(command.path.substr(space + 1)));
-    }
-  }
-  return after;
+constexpr std::string_view kZsh = R"(#compdef swarmctl
+# zsh completion of swarmctl: source it after compinit, or put it as _swarmctl into $fpath
+_swarmctl() {
+  local line name about
+  local -a whole begun
+  for line in "${(@f)$("${(Q)words[1]}" __complete "${(@Q)words[2,CURRENT]}" 2>/dev/null)}"; do
+    [[ -z "$line" ]] && continue
+    if [[ "$line" == ":files" ]]; then
+      _files
+      continue
+    fi
+    name="${line%%$'\t'*}"
+    about=""
+    [[ "$line" == *$'\t'* ]] && about="${line#*$'\t'}"
+    if [[ "$name" == *= ]]; then
+      begun+=("${name//:/\\:}:$about")
+    else
+      whole+=("${name//:/\\:}:$about")
+    fi
+  done
+  _describe -V swarmctl whole
+  _describe -V swarmctl begun -S ''
 }
+if [[ "$funcstack[1]" == "_swarmctl" ]]; then _swarmctl "$@"; else compdef _swarmctl swarmctl; fi
+)";
 
-std::string Joined(const std::set<std::string>& words) {
-  std::string text;
-  for (const std::string& word : words) StrAppend(&text, text.empty() ? "" : " ", word);
-  return text;
-}
-
-std::string Bash() {
-  std::string cases;
-  for (const auto& [word, after] : WordsAfter()) {
-    if (!word.empty()) StrAppend(&cases, "    \"", word, " \") words=\"", Joined(after), "\" ;;\n");
-  }
-  std::string flags;
-  for (const Command& command : AllCommands()) {
-    if (command.run == nullptr) continue;
-    const bool alone = command.path.find(' ') == std::string_view::npos;
-    StrAppend(&flags, "    \"", command.path, alone ? " \"*" : "\"", ") words=\"",
-              FlagWords(command), "\" ;;\n");
-  }
-  return StrCat(
-      "# bash completion of swarmctl: source it, or put it into /etc/bash_completion.d\n"
-      "_swarmctl() {\n"
-      "  local cur=\"${COMP_WORDS[COMP_CWORD]}\" words=\"\"\n"
-      "  local command=\"${COMP_WORDS[1]} ${COMP_WORDS[2]}\"\n"
-      "  if [ \"$COMP_CWORD\" -eq 1 ]; then words=\"",
-      Joined(WordsAfter()[""]),
-      "\"\n"
-      "  elif [ \"$COMP_CWORD\" -eq 2 ] && [[ \"$cur\" != -* ]]; then\n"
-      "    case \"${COMP_WORDS[1]} \" in\n",
-      cases,
-      "    esac\n"
-      "  elif [[ \"$cur\" == -* ]]; then\n"
-      "    [ \"$COMP_CWORD\" -eq 2 ] && command=\"${COMP_WORDS[1]} \"\n"
-      "    case \"$command\" in\n",
-      flags,
-      "    esac\n"
-      "  else COMPREPLY=($(compgen -f -- \"$cur\")); return\n"
-      "  fi\n"
-      "  COMPREPLY=($(compgen -W \"$words\" -- \"$cur\"))\n"
-      "}\n"
-      "complete -F _swarmctl swarmctl\n");
-}
-
-std::string Quoted(std::string_view text) {
-  std::string out = "'";
-  for (char c : text) out += c == '\'' ? std::string("\\'") : std::string(1, c);
-  return out + "'";
-}
-
-std::string Fish() {
-  std::string out = "# fish completion of swarmctl: put it into ~/.config/fish/completions\n";
-  const std::map<std::string, std::set<std::string>> after = WordsAfter();
-  for (const std::string& word : after.at("")) {
-    StrAppend(&out, "complete -c swarmctl -n __fish_use_subcommand -f -a ", word, "\n");
-  }
-  for (const Command& command : AllCommands()) {
-    if (command.run == nullptr) continue;
-    const size_t space = command.path.find(' ');
-    const std::string_view first = command.path.substr(0, space);
-    std::string seen = StrCat("__fish_seen_subcommand_from ", first);
-    if (space != std::string_view::npos) {
-      const std::string_view second = command.path.substr(space + 1);
-      StrAppend(&out, "complete -c swarmctl -n '", seen, "; and not __fish_seen_subcommand_from ",
-                Joined(after.at(std::string(first))), "' -f -a ", second, " -d ",
-                Quoted(command.summary), "\n");
-      StrAppend(&seen, "; and __fish_seen_subcommand_from ", second);
-    }
-    for (const FlagRule& rule : command.flags) {
-      if (rule.state != FlagState::kBuilt) continue;
-      StrAppend(&out, "complete -c swarmctl -n '", seen, "' -l ", rule.name,
-                rule.kind == FlagKind::kSwitch ? "" : " -r", " -d ", Quoted(rule.help), "\n");
-    }
-  }
-  return out;
-}
+constexpr std::string_view kFish =
+    R"(# fish completion of swarmctl: put it into ~/.config/fish/completions
+function __swarmctl_complete
+    set -l words (commandline -opc)
+    set -l current (commandline -ct)
+    for line in ($words[1] __complete $words[2..-1] "$current" 2>/dev/null)
+        if test "$line" = ":files"
+            __fish_complete_path "$current"
+        else
+            echo $line
+        end
+    end
+end
+complete -c swarmctl -f -a '(__swarmctl_complete)'
+)";
 
 }  // namespace
 
 absl::StatusOr<std::string> CompletionScript(std::string_view shell) {
-  if (shell == "bash") return Bash();
-  if (shell == "zsh") {
-    return StrCat("# zsh completion of swarmctl: source it after compinit\n",
-                  "autoload -U +X bashcompinit && bashcompinit\n", Bash());
-  }
-  if (shell == "fish") return Fish();
+  if (shell == "bash") return std::string(kBash);
+  if (shell == "zsh") return std::string(kZsh);
+  if (shell == "fish") return std::string(kFish);
   return UsageError(StrCat("completion ", shell, ": must be bash, zsh or fish"));
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "cli/board.h"
 #include "cli/errors.h"
 #include "cli/output/views.h"
 #include "cli/output/words.h"
@@ -47,50 +48,6 @@ absl::StatusOr<std::unique_ptr<Stream<v1::WatchEvent>>> OpenWatch(ManagerClient&
 bool IsWorthReopening(const absl::Status& status) {
   return absl::IsUnavailable(status) || absl::IsAborted(status);
 }
-
-// Lines that are drawn again in place, cut to the terminal, or are printed when they change.
-class Board {
- public:
-  Board(Console& console, bool quiet, bool in_place)
-      : console_(console), quiet_(quiet), in_place_(in_place) {}
-
-  void Show(const std::vector<std::string>& live, const std::vector<std::string>& plain) {
-    if (quiet_) return;
-    if (in_place_) {
-      Redraw(live);
-    } else {
-      for (const std::string& line : plain) {
-        if (std::find(shown_.begin(), shown_.end(), line) == shown_.end()) {
-          console_.Out(StrCat(line, "\n"));
-        }
-      }
-      shown_ = plain;
-    }
-  }
-
- private:
-  void Redraw(const std::vector<std::string>& lines) {
-    if (lines == shown_) return;
-    std::string out;
-    if (!shown_.empty()) out = StrCat("\x1b[", shown_.size(), "A");
-    for (const std::string& line : lines) {
-      const size_t width = std::max<size_t>(console_.columns(), 20) - 1;
-      StrAppend(&out, "\x1b[2K", line.substr(0, width), "\n");
-    }
-    // Lines that are no longer there are emptied, and the cursor goes back up.
-    for (size_t i = lines.size(); i < shown_.size(); ++i) out += "\x1b[2K\n";
-    if (shown_.size() > lines.size()) {
-      StrAppend(&out, "\x1b[", shown_.size() - lines.size(), "A");
-    }
-    console_.Out(out);
-    shown_ = lines;
-  }
-
-  Console& console_;
-  const bool quiet_;
-  const bool in_place_;
-  std::vector<std::string> shown_;
-};
 
 std::string SomeOf(const std::vector<std::string>& names) {
   constexpr size_t kSome = 3;
@@ -201,10 +158,13 @@ class ConvergenceWaiter {
       if (done) return absl::OkStatus();
       if (options_.timeout) {
         const absl::Duration left = *options_.timeout - (Now() - begun_);
-        if (left <= absl::ZeroDuration()) return TimedOut();
+        if (left <= absl::ZeroDuration()) {
+          Draw("", /*is_over=*/true);
+          return TimedOut();
+        }
         patience = std::min(patience, left);
       }
-      RETURN_IF_ERROR(Take(patience));
+      RETURN_IF_ERROR(Take(std::min(patience, show_again_)));
     }
   }
 
@@ -244,7 +204,7 @@ class ConvergenceWaiter {
     for (const auto& one : progress_) {
       const Progress::Verdict verdict = one->Judge(Now());
       if (verdict.state == Progress::State::kFailed) {
-        Draw("");
+        Draw("", /*is_over=*/true);
         return absl::AbortedError(WhyNot(*one, verdict));
       }
       if (verdict.state == Progress::State::kConverged) {
@@ -286,7 +246,7 @@ class ConvergenceWaiter {
                   "rolled back: ", verdict.reason);
   }
 
-  void Draw(std::string_view verify) {
+  void Draw(std::string_view verify, bool is_over = false) {
     std::vector<std::string> live;
     std::vector<std::string> plain;
     for (const auto& one : progress_) {
@@ -309,7 +269,15 @@ class ConvergenceWaiter {
       live.emplace_back(verify);
       plain.emplace_back(verify);
     }
-    board_.Show(live, plain);
+    // What it ends with is shown at once.
+    const bool large = verify.empty() && !is_over && IsLarge();
+    show_again_ = board_.Show(live, plain, large, Now());
+  }
+
+  bool IsLarge() const {
+    return progress_.size() > Progress::kMostBars ||
+           std::any_of(progress_.begin(), progress_.end(),
+                       [](const auto& one) { return one->task_count() > Progress::kMostBars; });
   }
 
   absl::Status Take(absl::Duration patience) {
@@ -354,6 +322,7 @@ class ConvergenceWaiter {
   std::unique_ptr<Stream<v1::WatchEvent>> watch_;
   absl::Duration begun_;
   std::optional<absl::Duration> converged_since_;
+  absl::Duration show_again_ = absl::InfiniteDuration();  // the board holds something back
   std::string reason_;
   int reopens_ = 0;
 };
@@ -455,7 +424,7 @@ absl::Status GoneWaiter::Loop(std::vector<v1::Service>& services, const WaitOpti
         return TimedOutGone(lines.ok() && !lines->empty() ? (*lines)[0]
                                                           : StrCat("waiting for ", first));
       }
-      if (lines.ok()) board.Show(*lines, *lines);
+      if (lines.ok()) board.Show(*lines, *lines, /*large=*/false, now);
       next_look = now + kSilence;
     }
     RETURN_IF_ERROR(Take(std::min(left, next_look - now), services));

@@ -30,6 +30,9 @@ class Console {
   // Standard output is a terminal, so lines may be redrawn.
   virtual bool interactive() const = 0;
   virtual size_t columns() const = 0;
+  virtual size_t rows() const { return 24; }
+  // Standard output is a terminal, and its user minds no colors (NO_COLOR).
+  virtual bool colors() const { return false; }
 };
 
 // Ctrl-C. Any thread.

@@ -89,6 +89,7 @@ struct FakeCluster {
   v1::StatsRequest stats_request;
   std::vector<v1::StatsResponse> stats;
   v1::TopResponse top;
+  v1::WatchRequest watch_request;
   std::string loaded;  // bytes that `image load` sent
   v1::UpdateServiceRequest update_request;
   v1::RollbackServiceRequest rollback_request;
@@ -692,7 +693,8 @@ class FakeManager : public ManagerClient {
     info.set_version("9.9");
     return info;
   }
-  std::unique_ptr<Stream<v1::WatchEvent>> Watch(const v1::WatchRequest&, bool) override {
+  std::unique_ptr<Stream<v1::WatchEvent>> Watch(const v1::WatchRequest& r, bool) override {
+    cluster_.watch_request = r;
     return std::make_unique<FakeWatch>(cluster_);
   }
   std::unique_ptr<Stream<v1::NetworkFinding>> DiagnoseNetworks(
@@ -850,6 +852,9 @@ struct FakeWorld {
   int Run(const std::vector<std::string>& args) {
     console.out.clear();
     console.err.clear();
+    return RunOn(console, args);
+  }
+  int RunOn(Console& console, const std::vector<std::string>& args) {
     CliEnv env{console,
                clock,
                *random,

@@ -10,6 +10,7 @@
 #include "cli/fake_daemons.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::cli {
 namespace {
@@ -58,8 +59,8 @@ TEST_F(FileObjectCommandsTest, CreateTakesStandardInputOrAFile) {
   EXPECT_EQ(console_.out, "pw-id\n");
   EXPECT_EQ(cluster_.secrets.Find("pw")->spec().data(), "swordfish");
   EXPECT_EQ(cluster_.secrets.Find("pw")->spec().labels().at("a"), "b");
-  const std::string path = ::testing::TempDir() + "/nginx.conf";
-  std::ofstream(path) << "worker 1;\n";
+  const testing::TempFolder folder;
+  const std::string path = folder.Write("nginx.conf", "worker 1;\n");
   EXPECT_EQ(world_.Run({"config", "create", "--template-driver=golang", "nginx", path}), 0);
   EXPECT_EQ(cluster_.configs.Find("nginx")->spec().data(), "worker 1;\n");
   EXPECT_EQ(cluster_.configs.Find("nginx")->spec().template_driver(), "golang");
@@ -167,7 +168,7 @@ TEST_F(FileObjectCommandsTest, PruneAndRemovalTakeTheContentsAlong) {
 TEST_F(FileObjectCommandsTest, BadContentsOfAStackNameTheirPlace) {
   const std::pair<std::string, const char*> cases[] = {
       {"    secrets: [gone]\n",
-       "stdin:4: services.web.secrets[0]: the secret gone is not declared"},
+       "stdin:4:15: services.web.secrets[0]: the secret gone is not declared"},
       {"    secrets: [{target: x}]\n", "services.web.secrets[0]: needs source"},
       {"    secrets: [{source: a, mod: 1}]\nsecrets: {a: {environment: A}}\n",
        "did you mean mode?"},

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "cli/errors.h"
 #include "cli/output/views.h"
 #include "cli/output/words.h"
+#include "cli/ps.h"
 #include "common/quantity.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -97,24 +99,32 @@ absl::Status Pull(Invocation& in) {
   return absl::OkStatus();
 }
 
+bool FitsFilter(const v1::Image& image, const std::string& key, const std::string& value) {
+  if (key == "dangling") return image.references().empty() == (value == "true" || value == "1");
+  // "nginx" is any of that name, "nginx:1.25" that tag.
+  const auto is = [&value](const std::string& reference) {
+    const std::string name = FamiliarName(reference);
+    return name == value ||
+           (name.starts_with(value) && (name[value.size()] == ':' || name[value.size()] == '@'));
+  };
+  return std::any_of(image.references().begin(), image.references().end(), is);
+}
+
 absl::Status List(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  RETURN_IF_ERROR(in.OutputFormat().status());
+  ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"dangling", "reference"}));
   ASSIGN_OR_RETURN(NodeClient * node, in.Node());
   ASSIGN_OR_RETURN(const v1::ListImagesResponse answer, node->ListImages({}));
-  const std::vector<v1::Image> images(answer.images().begin(), answer.images().end());
+  std::vector<v1::Image> images(answer.images().begin(), answer.images().end());
+  KeepFitting(images, filters, FitsFilter);
   const bool whole = in.flags.On("no-trunc");
-  if (in.flags.On("quiet")) {
-    for (const v1::Image& image : images) {
-      std::string_view id = image.id();
-      if (!whole && id.starts_with("sha256:")) id.remove_prefix(7);
-      in.Out(StrCat(ShortId(id, whole), "\n"));
-    }
-    return absl::OkStatus();
+  std::vector<std::string> ids;
+  for (const v1::Image& image : images) {
+    std::string_view id = image.id();
+    if (!whole && id.starts_with("sha256:")) id.remove_prefix(7);
+    ids.push_back(ShortId(id, whole));
   }
-  ASSIGN_OR_RETURN(const std::string text,
-                   ImageListing(images, in.env.clock.WallNow(), whole).Render(format));
-  in.Out(text);
-  return absl::OkStatus();
+  return PrintListing(in, ids, ImageListing(images, in.env.clock.WallNow(), whole));
 }
 
 absl::Status Remove(Invocation& in) {
@@ -156,15 +166,8 @@ std::vector<Command> ImageCommands() {
         {"all-tags", 'a', FlagKind::kSwitch, "", "", FlagState::kNotBuilt},
         {"platform", 0, FlagKind::kText, "", "", FlagState::kNotBuilt}},
        Pull},
-      {"image ls",
-       "",
-       "list the images of this node",
-       0,
-       0,
-       false,
-       {{"quiet", 'q', FlagKind::kSwitch, "", "ids alone"},
-        {"no-trunc", 0, FlagKind::kSwitch, "", "whole ids"}},
-       List},
+      {"image ls", "", "list the images of this node", 0, 0, false,
+       ListFlags("reference or dangling"), List},
       {"image rm",
        "IMAGE [IMAGE...]",
        "remove images from this node",

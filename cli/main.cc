@@ -2,56 +2,24 @@
 // terminal, environment, Ctrl-C and daemons.
 #include <pthread.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "cli/complete.h"
 #include "cli/env.h"
 #include "cli/errors.h"
 #include "cli/grpc_connector.h"
 #include "cli/raw_terminal.h"
+#include "cli/terminal.h"
 #include "common/grpc/credentials.h"
 #include "common/secret_bytes.h"
 
 namespace {
-
-class Terminal : public swarm::cli::Console {
- public:
-  void Out(std::string_view text) override {
-    if (!Write(STDOUT_FILENO, text)) lost_output_ = true;
-  }
-  void Err(std::string_view text) override { Write(STDERR_FILENO, text); }
-  bool lost_output() const override { return lost_output_; }
-  bool interactive() const override {
-    const char* term = std::getenv("TERM");
-    return ::isatty(STDOUT_FILENO) != 0 && term != nullptr && std::string_view(term) != "dumb";
-  }
-  size_t columns() const override {
-    winsize size{};
-    if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-    return 80;
-  }
-
- private:
-  // A reader that went away (`swarmctl … | head`) ends us by SIGPIPE; other errors have nowhere to
-  // go.
-  static bool Write(int fd, std::string_view text) {
-    while (!text.empty()) {
-      const ssize_t n = ::write(fd, text.data(), text.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return false;
-      text.remove_prefix(static_cast<size_t>(n));
-    }
-    return true;
-  }
-
-  bool lost_output_ = false;
-};
 
 // Before any thread is made, so that all inherit it and only the listener takes the signal. False
 // when whoever started us wants it ignored (a job in the background of a script): then it stays so.
@@ -80,6 +48,17 @@ void ListenForInterrupt(swarm::cli::Interrupt& interrupt) {
   }).detach();
 }
 
+// A shell that asks what may come next must not hang: a manager that does not answer within a
+// second adds nothing, and whatever still waits then ends.
+void LimitCompletion(swarm::cli::Interrupt& interrupt) {
+  std::thread([&interrupt] {
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    interrupt.Trigger();
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    ::_exit(swarm::cli::kExitInterrupted);
+  }).detach();
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -88,20 +67,15 @@ int main(int argc, char** argv) {
   swarm::edge::InitGrpcForTls13();
   auto& interrupt = *new swarm::cli::Interrupt;  // lives as long as the thread that looks at it
   if (interruptible) ListenForInterrupt(interrupt);
-  Terminal terminal;
+  if (argc > 1 && argv[1] == swarm::cli::kCompleteWord) LimitCompletion(interrupt);
+  const auto variable = [](std::string_view name) -> std::optional<std::string> {
+    const char* value = std::getenv(std::string(name).c_str());
+    return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+  };
+  swarm::cli::Terminal terminal(STDOUT_FILENO, STDERR_FILENO, variable);
   const auto clock = swarm::MakeSystemClock();
   const auto random = swarm::MakeSystemRandom();
   const auto connector = swarm::cli::MakeGrpcConnector(interrupt);
-  swarm::cli::CliEnv env{terminal,
-                         *clock,
-                         *random,
-                         interrupt,
-                         *connector,
-                         [](std::string_view name) -> std::optional<std::string> {
-                           const char* value = std::getenv(std::string(name).c_str());
-                           return value == nullptr ? std::nullopt
-                                                   : std::optional<std::string>(value);
-                         },
-                         STDIN_FILENO};
+  swarm::cli::CliEnv env{terminal, *clock, *random, interrupt, *connector, variable, STDIN_FILENO};
   return swarm::cli::RunCli(std::vector<std::string>(argv + 1, argv + argc), env);
 }

@@ -154,35 +154,17 @@ bool FitsFilter(const v1::Network& network, const std::string& key, const std::s
 }
 
 absl::Status List(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  RETURN_IF_ERROR(in.OutputFormat().status());
   ASSIGN_OR_RETURN(const auto filters,
                    ParseFilters(in.flags, {"driver", "id", "label", "name", "scope"}));
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(std::vector<v1::Network> networks, ListAllNetworks(*manager));
-  // Of one key any value will do, except that all labels must be there; as in docker.
-  const auto fits = [&](const v1::Network& network) {
-    return std::all_of(filters.begin(), filters.end(), [&](const auto& wanted) {
-      if (wanted.first == "label") return FitsFilter(network, wanted.first, wanted.second);
-      return std::any_of(filters.begin(), filters.end(), [&](const auto& one) {
-        return one.first == wanted.first && FitsFilter(network, one.first, one.second);
-      });
-    });
-  };
-  networks.erase(std::remove_if(networks.begin(), networks.end(),
-                                [&](const v1::Network& network) { return !fits(network); }),
-                 networks.end());
+  KeepFitting(networks, filters, FitsFilter);
   SortForListing(networks);
   const bool whole = in.flags.On("no-trunc");
-  if (in.flags.On("quiet")) {
-    for (const v1::Network& network : networks) {
-      in.Out(StrCat(ShortId(network.id(), whole), "\n"));
-    }
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const std::string text,
-                   NetworkListing(std::move(networks), whole).Render(format));
-  in.Out(text);
-  return absl::OkStatus();
+  std::vector<std::string> ids;
+  for (const v1::Network& network : networks) ids.push_back(ShortId(network.id(), whole));
+  return PrintListing(in, ids, NetworkListing(std::move(networks), whole));
 }
 
 // ------------------------------------------------------------------------------------ inspect
@@ -277,16 +259,8 @@ std::vector<FlagRule> NetworkInspectFlags() {
 std::vector<Command> NetworkCommands() {
   return {
       {"network create", "NETWORK", "make a network", 1, 1, false, CreateFlags(), Create},
-      {"network ls",
-       "",
-       "list the networks",
-       0,
-       0,
-       false,
-       {{"quiet", 'q', kSwitch, "", "ids alone"},
-        {"no-trunc", 0, kSwitch, "", "whole ids"},
-        {"filter", 'f', kList, "KEY=VALUE", "driver, id, label, name or scope"}},
-       List},
+      {"network ls", "", "list the networks", 0, 0, false,
+       ListFlags("driver, id, label, name or scope"), List},
       {"network inspect", "NETWORK [NETWORK...]", "show everything about networks", 1, 1000, false,
        NetworkInspectFlags(), Inspect},
       {"network rm",

@@ -215,13 +215,6 @@ TEST_F(NetworkCommandsTest, EventsOfNetworksAreTold) {
   EXPECT_THAT(console_.out, HasSubstr("network create front-id (name=front, type=overlay)\n"));
 }
 
-TEST_F(NetworkCommandsTest, CompletionKnowsTheCommands) {
-  EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
-  EXPECT_THAT(console_.out,
-              AllOf(HasSubstr("\"network \") words=\"create doctor inspect ls prune rm\""),
-                    HasSubstr("\"network create\") words=\"--driver --subnet")));
-}
-
 TEST_F(NetworkCommandsTest, PortsInHostModeAreToldOfRunningTasksByTheirRevision) {
   v1::Service& web = cluster_.AddService("web", 2);
   v1::Task& old = cluster_.PutTask("t1", web, 1, v1::TaskStatus::STATE_RUNNING);

@@ -39,25 +39,17 @@ bool FitsFilter(const v1::Node& node, const std::string& key, const std::string&
 }
 
 absl::Status List(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  ASSIGN_OR_RETURN(const auto filters, ParseFilters(in.flags, {"id", "name", "role", "node.label",
-                                                               "label", "membership"}));
+  RETURN_IF_ERROR(in.OutputFormat().status());
+  ASSIGN_OR_RETURN(
+      const Filters filters,
+      ParseFilters(in.flags, {"id", "name", "role", "node.label", "label", "membership"}));
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
-  ASSIGN_OR_RETURN(const std::vector<v1::Node> all, ListAllNodes(*manager));
-  std::vector<v1::Node> nodes;
-  for (const v1::Node& node : all) {
-    bool fits = true;
-    for (const auto& [key, value] : filters) fits = fits && FitsFilter(node, key, value);
-    if (fits) nodes.push_back(node);
-  }
+  ASSIGN_OR_RETURN(std::vector<v1::Node> nodes, ListAllNodes(*manager));
+  KeepFitting(nodes, filters, FitsFilter);
   SortForListing(nodes);
-  if (in.flags.On("quiet")) {
-    for (const v1::Node& node : nodes) in.Out(StrCat(node.id(), "\n"));
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const std::string text, NodeListing(nodes, SelfId(in)).Render(format));
-  in.Out(text);
-  return absl::OkStatus();
+  std::vector<std::string> ids;
+  for (const v1::Node& node : nodes) ids.push_back(node.id());
+  return PrintListing(in, ids, NodeListing(nodes, SelfId(in)));
 }
 
 absl::Status Ps(Invocation& in) {
@@ -147,15 +139,8 @@ absl::Status Remove(Invocation& in) {
 
 std::vector<Command> NodeCommands() {
   return {
-      {"node ls",
-       "",
-       "list the nodes",
-       0,
-       0,
-       false,
-       {{"quiet", 'q', FlagKind::kSwitch, "", "ids alone"},
-        {"filter", 'f', FlagKind::kList, "KEY=VALUE", "id, name, role, membership or label"}},
-       List},
+      {"node ls", "", "list the nodes", 0, 0, false,
+       ListFlags("id, name, role, membership or label"), List},
       {"node ps", "[NODE...]", "list the tasks of nodes (default: this one)", 0, 1000, false,
        PsFlags(), Ps},
       {"node inspect", "NODE [NODE...]", "show everything about nodes; self is this one", 1, 1000,

@@ -343,7 +343,13 @@ std::vector<std::string> ServiceProgress::Bars() const {
     widest = std::max(widest, lines.back().first.size());
   }
   std::vector<std::string> bars;
-  if (lines.size() > kMostBars) return bars;
+  if (lines.size() > kMostBars) {
+    const auto good = std::count_if(lines.begin(), lines.end(),
+                                    [](const auto& line) { return line.second->good; });
+    bars.push_back(StrCat(DrawBar(static_cast<uint64_t>(good), lines.size()), " ",
+                          static_cast<uint64_t>(good) * 100 / lines.size(), "%"));
+    return bars;
+  }
   for (const auto& [name, occupant] : lines) {
     const std::string space(widest - name.size(), ' ');
     std::string line =

@@ -59,7 +59,7 @@ class Progress {
 
   // "overall progress: 1 out of 3 tasks"; above kMostBars with the number in each state.
   virtual std::string Summary() const = 0;
-  // On terminals: one a place up to kMostBars, else none: "1/3: running   [====>  ]".
+  // On terminals: one a place up to kMostBars, else one of all: "1/3: running   [====>  ]".
   virtual std::vector<std::string> Bars() const = 0;
   // One a place that has something to say: "web.2: no suitable node (…)". At most kMostBars.
   virtual std::vector<std::string> Notes() const = 0;
@@ -69,6 +69,7 @@ class Progress {
   const std::string& id() const { return id_; }
   const std::string& name() const { return name_; }
   const v1::Service& service() const { return service_; }
+  size_t task_count() const { return tasks_.size(); }
 
  protected:
   // The service is another one now.

@@ -14,8 +14,6 @@
 namespace swarm::cli {
 namespace {
 
-using Filters = std::vector<std::pair<std::string, std::string>>;
-
 // What tasks are told to be. (Docker's "accepted" is none that a task is ever told here.)
 constexpr std::string_view kDesiredStates[] = {"ready",    "running", "complete",
                                                "shutdown", "remove",  "accepted"};
@@ -128,31 +126,24 @@ absl::StatusOr<std::string> NodeRef(Invocation& in, const std::string& argument)
   return info.node_id();
 }
 
-absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ParseFilters(
-    const Flags& flags, std::initializer_list<std::string_view> known) {
-  std::vector<std::pair<std::string, std::string>> filters;
-  for (const std::string& text : flags.List("filter")) {
-    const size_t equals = text.find('=');
-    if (equals == std::string::npos) {
-      return UsageError(StrCat("--filter ", text, ": must be KEY=VALUE"));
-    }
-    const std::string key = text.substr(0, equals);
-    if (std::find(known.begin(), known.end(), key) == known.end()) {
-      std::string names;
-      for (std::string_view name : known) StrAppend(&names, names.empty() ? "" : ", ", name);
-      return UsageError(StrCat("--filter ", text, ": the keys are ", names));
-    }
-    filters.emplace_back(key, text.substr(equals + 1));
-  }
-  return filters;
+std::vector<FlagRule> ListFlags(std::string_view keys, std::string_view quiet) {
+  return {
+      {"quiet", 'q', FlagKind::kSwitch, "", quiet},
+      {"no-trunc", 0, FlagKind::kSwitch, "", "whole ids"},
+      {"filter", 'f', FlagKind::kList, "KEY=VALUE", keys},
+  };
 }
 
-bool HasLabel(const google::protobuf::Map<std::string, std::string>& labels,
-              const std::string& filter) {
-  const size_t equals = filter.find('=');
-  const auto it = labels.find(filter.substr(0, equals));
-  if (it == labels.end()) return false;
-  return equals == std::string::npos || it->second == filter.substr(equals + 1);
+absl::Status PrintListing(Invocation& in, const std::vector<std::string>& ids,
+                          const Listing& listing) {
+  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  if (in.flags.On("quiet")) {
+    for (const std::string& id : ids) in.Out(StrCat(id, "\n"));
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::string text, listing.Render(format));
+  in.Out(text);
+  return absl::OkStatus();
 }
 
 absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks) {
@@ -170,17 +161,9 @@ absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks) {
   if (!in.flags.On("no-resolve")) {
     view.node_names.insert(node_names.begin(), node_names.end());
   }
-  // Of one key any value will do, as in Docker.
-  const auto fits = [&](const v1::Task& task) {
-    return std::all_of(filters.begin(), filters.end(), [&](const auto& wanted) {
-      return std::any_of(filters.begin(), filters.end(), [&](const auto& one) {
-        return one.first == wanted.first && FitsFilter(task, one.first, one.second, node_names);
-      });
-    });
-  };
-  tasks.erase(
-      std::remove_if(tasks.begin(), tasks.end(), [&](const v1::Task& task) { return !fits(task); }),
-      tasks.end());
+  KeepFitting(tasks, filters, [&](const v1::Task& task, const auto& key, const auto& value) {
+    return FitsFilter(task, key, value, node_names);
+  });
   SortForListing(tasks);
   if (in.flags.On("quiet")) {
     for (const v1::Task& task : tasks) in.Out(StrCat(task.id(), "\n"));
@@ -192,15 +175,10 @@ absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks) {
   return absl::OkStatus();
 }
 
-std::vector<FlagRule> ServiceListFlags() {
-  return {
-      {"quiet", 'q', FlagKind::kSwitch, "", "ids alone"},
-      {"filter", 'f', FlagKind::kList, "KEY=VALUE", "id, name, label or mode"},
-  };
-}
+std::vector<FlagRule> ServiceListFlags() { return ListFlags("id, name, label or mode"); }
 
 absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  RETURN_IF_ERROR(in.OutputFormat().status());
   ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"id", "name", "label", "mode"}));
   for (const auto& [key, value] : filters) {
     if (key == "mode" &&
@@ -209,27 +187,18 @@ absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services) {
                                ": must be replicated, global, replicated-job or global-job"));
     }
   }
-  const auto fits = [&](const v1::Service& service) {
-    return std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
-      const auto& [key, value] = filter;
-      if (key == "id") return service.id().starts_with(value);
-      if (key == "name") return service.spec().name().starts_with(value);
-      if (key == "label") return HasLabel(service.spec().labels(), value);
-      return value == ModeKey(service.spec());
-    });
-  };
-  services.erase(std::remove_if(services.begin(), services.end(),
-                                [&](const v1::Service& service) { return !fits(service); }),
-                 services.end());
+  KeepFitting(services, filters,
+              [](const v1::Service& service, const auto& key, const auto& value) {
+                if (key == "id") return service.id().starts_with(value);
+                if (key == "name") return service.spec().name().starts_with(value);
+                if (key == "label") return HasLabel(service.spec().labels(), value);
+                return value == ModeKey(service.spec());
+              });
   SortForListing(services);
-  if (in.flags.On("quiet")) {
-    for (const v1::Service& service : services) in.Out(StrCat(service.id(), "\n"));
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const std::string text,
-                   ServiceListing(services, false, in.env.clock.WallNow()).Render(format));
-  in.Out(text);
-  return absl::OkStatus();
+  const bool whole = in.flags.On("no-trunc");
+  std::vector<std::string> ids;
+  for (const v1::Service& service : services) ids.push_back(service.id());
+  return PrintListing(in, ids, ServiceListing(services, whole, in.env.clock.WallNow()));
 }
 
 }  // namespace swarm::cli

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "cli/app.h"
+#include "cli/filters.h"
+#include "cli/output/listing.h"
 
 namespace swarm::cli {
 
@@ -18,18 +20,16 @@ std::vector<FlagRule> PsFlags();
 // Prints the tasks as the flags say.
 absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks);
 
-// Of `service ls` and `stack services`: --quiet --filter
+// Of `service ls` and `stack services`: --quiet --no-trunc --filter
 std::vector<FlagRule> ServiceListFlags();
 // Prints the services as the flags say.
 absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services);
 
-// `--filter KEY=VALUE`, each KEY one of `known`; a usage error else.
-absl::StatusOr<std::vector<std::pair<std::string, std::string>>> ParseFilters(
-    const Flags& flags, std::initializer_list<std::string_view> known);
-
-// "key" or "key=value" against labels.
-bool HasLabel(const google::protobuf::Map<std::string, std::string>& labels,
-              const std::string& filter);
+// Of an `ls`: --quiet --no-trunc --filter, whose keys are in `keys`: "id, name or label".
+std::vector<FlagRule> ListFlags(std::string_view keys, std::string_view quiet = "ids alone");
+// One a line for --quiet; else `listing` as --format says.
+absl::Status PrintListing(Invocation& in, const std::vector<std::string>& ids,
+                          const Listing& listing);
 
 // Docker's `-f` of `inspect`, `info` and `version`, where no filter takes the letter.
 FlagRule FormatFlag();

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_split.h"
 #include "cli/app.h"
+#include "cli/complete.h"
 #include "cli/compose/nearest.h"
 #include "cli/errors.h"
 #include "cli/output/format.h"
@@ -104,7 +105,8 @@ std::string CommandHelp(const Command& command, size_t columns) {
   if (!command.flags.empty()) text += " [FLAGS]";
   if (!command.arguments.empty()) StrAppend(&text, " ", command.arguments);
   text += "\n";
-  if (!command.example.empty()) StrAppend(&text, "Example:  ", command.example, "\n");
+  const std::string_view example = ExampleOf(command);
+  if (!example.empty()) StrAppend(&text, "Example:  swarmctl ", example, "\n");
   const std::string flags = FlagHelp(command.flags, columns);
   if (!flags.empty()) StrAppend(&text, "\nFlags:\n", flags);
   // A flag of its own hides the global one of that name, and the letter of one that shares it.
@@ -209,6 +211,10 @@ class Runner {
   absl::Status Run(const std::vector<std::string>& args) {
     ASSIGN_OR_RETURN(const Flags globals, ParseFlags(FlagsBeforeCommands(), args, true));
     std::vector<std::string> words = globals.arguments();
+    if (!words.empty() && words[0] == kCompleteWord) {
+      words.erase(words.begin());
+      return Print(CompletionLines(Complete(words, env_)));
+    }
     if (globals.On("version")) return Print(StrCat("swarmctl version ", kVersion, "\n"));
     const bool asks = globals.On("help") || (!words.empty() && words[0] == "help");
     if (asks) {
@@ -267,6 +273,11 @@ class Runner {
 };
 
 }  // namespace
+
+std::string_view GroupSummary(std::string_view name) {
+  const Group* group = FindGroup(name);
+  return group == nullptr ? "" : group->summary;
+}
 
 int RunCli(const std::vector<std::string>& args, CliEnv& env) {
   const absl::Status status = Runner(env).Run(args);

@@ -39,8 +39,6 @@ constexpr FlagRule kScalarsNotBuilt[] = {
     {"memory-swap", 0, kText, "", "", kNo},
     {"memory-swappiness", 0, kText, "", "", kNo},
     {"with-registry-auth", 0, kSwitch, "", "", kNo},
-    {"log-driver", 0, kText, "", "", kNo},
-    {"log-opt", 0, kList, "", "", kNo},
     {"isolation", 0, kText, "", "", kNo},
     {"credential-spec", 0, kText, "", "", kNo},
 };
@@ -100,6 +98,7 @@ void AddThemes(ServiceVerb verb, std::vector<FlagRule>& to) {
   Add(to, FileFlags(verb));
   Add(to, MountFlags(verb));
   Add(to, HealthFlags());
+  Add(to, LogFlags());
   Add(to, RolloutFlags());
 }
 

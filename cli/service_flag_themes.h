@@ -34,6 +34,11 @@ absl::Status ApplyRollout(const Flags& flags, v1::ServiceSpec& spec);
 std::vector<FlagRule> HealthFlags();
 absl::Status ApplyHealth(const Flags& flags, v1::ServiceSpec& spec);
 
+// --log-driver and --log-opt. Another driver begins without options; --log-opt alone changes those
+// of the driver that is there.
+std::vector<FlagRule> LogFlags();
+absl::Status ApplyLogs(const Flags& flags, v1::ServiceSpec& spec);
+
 // --constraint, --placement-pref, --placement-strategy, --replicas-max-per-node,
 // --generic-resource
 std::vector<FlagRule> PlacementFlags(ServiceVerb verb);

@@ -286,6 +286,7 @@ absl::Status ApplyThemes(const Flags& flags, ServiceVerb verb, const FlagWorld& 
   RETURN_IF_ERROR(ApplyMode(flags, verb, spec));
   RETURN_IF_ERROR(ApplyPlacement(flags, verb, spec));
   RETURN_IF_ERROR(ApplyHealth(flags, spec));
+  RETURN_IF_ERROR(ApplyLogs(flags, spec));
   RETURN_IF_ERROR(ApplyNetworks(flags, verb, world.network_names, spec));
   RETURN_IF_ERROR(ApplyFiles(flags, verb, spec));
   RETURN_IF_ERROR(ApplyMounts(flags, verb, spec));

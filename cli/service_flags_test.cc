@@ -56,6 +56,24 @@ TEST(ServiceFlagsTest, AnImageAloneIsAServiceOfOneReplica) {
   ExpectSpec(*spec, "task { container { image: 'busybox' } } replicated { replicas: 1 }");
 }
 
+TEST(ServiceFlagsTest, ALogDriverHasItsOptions) {
+  auto spec =
+      Create({"--log-driver=local", "--log-opt", "max-size=5m", "--log-opt=labels=a=b", "x"});
+  ASSERT_OK(spec);
+  const std::string rest = "container { image: 'x' } } replicated { replicas: 1 }";
+  ExpectSpec(*spec,
+             "task { log_driver { name: 'local' options { key: 'max-size' value: '5m' }"
+             " options { key: 'labels' value: 'a=b' } } " +
+                 rest);
+  ASSERT_OK(Update({"--log-opt=max-size=6m", "web"}, *spec));
+  EXPECT_EQ(spec->task().log_driver().options().at("max-size"), "6m");
+  EXPECT_EQ(spec->task().log_driver().name(), "local");
+  ASSERT_OK(Update({"--log-driver=none", "web"}, *spec));
+  ExpectSpec(*spec, "task { log_driver { name: 'none' } " + rest);
+  EXPECT_THAT(Create({"--log-opt=max-size", "x"}).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("NAME=VALUE")));
+}
+
 TEST(ServiceFlagsTest, EveryBuiltFlagReachesItsField) {
   const auto spec = Create({"--name=web",
                             "-l",

@@ -4,6 +4,7 @@
 #include "cli/fake_daemons.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::cli {
 namespace {
@@ -438,11 +439,12 @@ TEST_F(ServiceKindsTest, InspectHasDockersNamesForModesAndRules) {
 }
 
 TEST_F(ServiceKindsTest, AStackIsCreatedInTheOrderInWhichItsServicesWaitForEachOther) {
-  const std::string path = ::testing::TempDir() + "/kinds-stack.yaml";
-  std::ofstream(path) << "services:\n"
-                         "  web: {image: busybox, depends_on: [db]}\n"
-                         "  agent: {image: busybox, deploy: {mode: global}}\n"
-                         "  db: {image: busybox}\n";
+  const testing::TempFolder folder;
+  const std::string path = folder.Write("stack.yaml",
+                                        "services:\n"
+                                        "  web: {image: busybox, depends_on: [db]}\n"
+                                        "  agent: {image: busybox, deploy: {mode: global}}\n"
+                                        "  db: {image: busybox}\n");
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "s"}), 0);
   EXPECT_THAT(cluster_.writes, ElementsAre("create network s_default", "create s_db",
                                            "create s_web", "create s_agent"));
@@ -482,9 +484,8 @@ TEST_F(ServiceKindsTest, HelpAndCompletionKnowTheNewWords) {
                                   HasSubstr("rebalance"), HasSubstr("attach")));
   EXPECT_EQ(world_.Run({"service", "create", "--help"}), 0);
   EXPECT_THAT(console_.out, AllOf(HasSubstr("--health-http URL"), HasSubstr("--autoscale RULES")));
-  EXPECT_EQ(world_.Run({"completion", "bash"}), 0);
-  EXPECT_THAT(console_.out, AllOf(HasSubstr("--update-order"), HasSubstr("--depends-on-add"),
-                                  HasSubstr("--rebalance-moves")));
+  EXPECT_EQ(world_.Run({"__complete", "service", "update", "--"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("--update-order"), HasSubstr("--depends-on-add")));
 }
 
 }  // namespace

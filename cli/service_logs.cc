@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "absl/strings/numbers.h"
 #include "cli/errors.h"
@@ -21,6 +22,7 @@ class LogPrinter {
         timestamps_(in.flags.On("timestamps")),
         task_ids_(!in.flags.On("no-task-ids")),
         whole_(in.flags.On("no-trunc")),
+        details_(in.flags.On("details")),
         resolve_(!in.flags.On("no-resolve")) {}
 
   void Print(const v1::LogMessage& message) {
@@ -39,6 +41,7 @@ class LogPrinter {
     if (!continues) {
       if (timestamps_) StrAppend(&line, Rfc3339Nano(ToTime(message.timestamp())), " ");
       if (!raw_) StrAppend(&line, Head(message), "    | ");
+      if (details_) StrAppend(&line, Details(message));
     }
     StrAppend(&line, message.data(), message.partial() ? "" : "\n");
     if (message.stream() == v1::LogMessage::STREAM_STDERR) {
@@ -66,15 +69,41 @@ class LogPrinter {
     return head;
   }
 
+  // "REGION=eu,tier=front ", as docker prints them.
+  static std::string Details(const v1::LogMessage& message) {
+    const std::map<std::string, std::string> sorted(message.attributes().begin(),
+                                                    message.attributes().end());
+    std::string out;
+    for (const auto& [name, value] : sorted) {
+      StrAppend(&out, out.empty() ? "" : ",", name, "=", value);
+    }
+    return out.empty() ? out : out + " ";
+  }
+
   Invocation& in_;
   const bool raw_;
   const bool timestamps_;
   const bool task_ids_;
   const bool whole_;
+  const bool details_;
   const bool resolve_;
   size_t widest_ = 0;
   std::map<v1::LogMessage::Stream, std::string> unfinished_;  // the task whose line it is; or ""
 };
+
+absl::StatusOr<std::optional<absl::Time>> TimeOf(Invocation& in, std::string_view flag) {
+  if (!in.flags.Has(flag)) return std::nullopt;
+  const absl::StatusOr<absl::Time> time = ParseSince(in.flags.Text(flag), in.env.clock.WallNow());
+  if (!time.ok()) return UsageError(StrCat("--", flag, ": ", time.status().message()));
+  return *time;
+}
+
+// How long a follower reads: what was printed until then may still be on its way for a moment.
+absl::Duration TimeLeft(Invocation& in, const v1::LogOptions& options) {
+  if (!options.follow() || options.until_unix_nanos() == 0) return absl::InfiniteDuration();
+  const absl::Time end = absl::FromUnixNanos(options.until_unix_nanos()) + absl::Seconds(1);
+  return std::max(end - in.env.clock.WallNow(), absl::ZeroDuration());
+}
 
 absl::StatusOr<v1::LogOptions> OptionsFrom(Invocation& in) {
   v1::LogOptions options;
@@ -89,11 +118,13 @@ absl::StatusOr<v1::LogOptions> OptionsFrom(Invocation& in) {
     }
     options.set_tail(lines);
   }
-  if (in.flags.Has("since")) {
-    absl::StatusOr<absl::Time> since = ParseSince(in.flags.Text("since"), in.env.clock.WallNow());
-    if (!since.ok()) return UsageError(StrCat("--since: ", since.status().message()));
-    options.set_since_unix_nanos(absl::ToUnixNanos(*since));
-  }
+  ASSIGN_OR_RETURN(const std::optional<absl::Time> since, TimeOf(in, "since"));
+  ASSIGN_OR_RETURN(const std::optional<absl::Time> until, TimeOf(in, "until"));
+  if (since) options.set_since_unix_nanos(absl::ToUnixNanos(*since));
+  if (until) options.set_until_unix_nanos(absl::ToUnixNanos(*until));
+  // What is over is not followed.
+  if (until && *until <= in.env.clock.WallNow()) options.set_follow(false);
+  options.set_details(in.flags.On("details"));
   return options;
 }
 
@@ -123,12 +154,13 @@ std::vector<FlagRule> ServiceLogsFlags() {
       {"follow", 'f', FlagKind::kSwitch, "", "go on with what is printed from now on"},
       {"tail", 'n', FlagKind::kText, "NUMBER", "lines from the end (all)"},
       {"since", 0, FlagKind::kText, "TIME", "not older: 10m, or 2026-01-02T13:04:05Z"},
+      {"until", 0, FlagKind::kText, "TIME", "not newer; a follower ends then"},
       {"timestamps", 't', FlagKind::kSwitch, "", "when each line was printed"},
       {"raw", 0, FlagKind::kSwitch, "", "the lines alone"},
       {"no-trunc", 0, FlagKind::kSwitch, "", "whole task ids"},
       {"no-resolve", 0, FlagKind::kSwitch, "", "ids instead of names"},
       {"no-task-ids", 0, FlagKind::kSwitch, "", "without task ids"},
-      {"details", 0, FlagKind::kSwitch, "", "", FlagState::kNotBuilt},
+      {"details", 0, FlagKind::kSwitch, "", "labels and variables that --log-opt names"},
   };
 }
 
@@ -155,7 +187,9 @@ absl::Status ServiceLogs(Invocation& in) {
   const auto stream = manager->SubscribeLogs(request);
   LogPrinter printer(in);
   while (true) {
-    absl::StatusOr<std::optional<v1::LogMessage>> message = stream->Next(absl::InfiniteDuration());
+    const absl::Duration left = TimeLeft(in, options);
+    if (left == absl::ZeroDuration()) return absl::OkStatus();
+    absl::StatusOr<std::optional<v1::LogMessage>> message = stream->Next(left);
     if (absl::IsOutOfRange(message.status())) return absl::OkStatus();
     RETURN_IF_ERROR(message.status());
     if (message->has_value()) printer.Print(**message);

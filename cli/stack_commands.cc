@@ -257,7 +257,9 @@ class Deployment {
 
   template <typename Warnings>
   void Accept(const Warnings& warnings, v1::Service service) {
-    for (const std::string& warning : warnings) in_.Warn(warning);
+    for (const std::string& warning : warnings) {
+      if (warned_.insert(warning).second) in_.Warn(warning);  // of one image once
+    }
     accepted_.push_back(std::move(service));
   }
 
@@ -268,6 +270,7 @@ class Deployment {
   std::map<std::string, v1::Service> existing_;
   std::vector<v1::Service> accepted_;
   std::vector<v1::Service> pruned_;
+  std::set<std::string> warned_;
 };
 
 // The stack's networks that are no longer in the file, once the services that left it are gone. One
@@ -347,18 +350,22 @@ absl::Status Diff(Invocation& in) {
 // -------------------------------------------------------------------------------------- others
 
 absl::Status List(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
+  RETURN_IF_ERROR(in.OutputFormat().status());
+  ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"name"}));
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   v1::ListServicesRequest request;
   (*request.mutable_labels())[std::string(kNamespaceLabel)] = "";
   ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ListAllServices(*manager, request));
   std::map<std::string, size_t> stacks;
   for (const v1::Service& service : services) {
-    ++stacks[service.spec().labels().at(std::string(kNamespaceLabel))];
+    const std::string& name = service.spec().labels().at(std::string(kNamespaceLabel));
+    const bool fits = FitsFilters(
+        filters, [&](const auto&, const auto& value) { return name.starts_with(value); });
+    if (fits) ++stacks[name];
   }
-  ASSIGN_OR_RETURN(const std::string text, StackListing(stacks).Render(format));
-  in.Out(text);
-  return absl::OkStatus();
+  std::vector<std::string> names;
+  for (const auto& [name, count] : stacks) names.push_back(name);
+  return PrintListing(in, names, StackListing(stacks));
 }
 
 absl::Status Ps(Invocation& in) {
@@ -474,7 +481,7 @@ std::vector<Command> StackCommands() {
         {"prune", 0, FlagKind::kSwitch, "", "as a deploy that removes what is not in the file"},
         {"exit-code", 0, FlagKind::kSwitch, "", "exit 1 when it would change something"}},
        Diff},
-      {"stack ls", "", "list the stacks", 0, 0, false, {}, List},
+      {"stack ls", "", "list the stacks", 0, 0, false, ListFlags("name", "names alone"), List},
       {"stack ps", "STACK", "list the tasks of a stack", 1, 1, false, PsFlags(), Ps},
       {"stack services", "STACK", "list the services of a stack", 1, 1, false, ServiceListFlags(),
        Services},

@@ -6,6 +6,7 @@
 #include "cli/fake_daemons.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::cli {
 namespace {
@@ -17,10 +18,7 @@ using ::testing::Not;
 class StackDiffTest : public ::testing::Test {
  protected:
   int Run(const std::string& verb, const std::string& text, std::vector<std::string> flags = {}) {
-    const std::string path = ::testing::TempDir() + "/" +
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name() +
-                             "-diff.yml";
-    std::ofstream(path) << text;
+    const std::string path = folder_.Write("diff.yml", text);
     std::vector<std::string> args = {"stack", verb, "-c", path};
     args.insert(args.end(), flags.begin(), flags.end());
     args.emplace_back("shop");
@@ -32,6 +30,7 @@ class StackDiffTest : public ::testing::Test {
   FakeWorld world_;
   FakeCluster& cluster_ = world_.cluster;
   FakeConsole& console_ = world_.console;
+  const testing::TempFolder folder_;
 };
 
 TEST_F(StackDiffTest, NamesWhatADeployWouldMakeAndMakesNothing) {

@@ -8,6 +8,7 @@
 #include "cli/fake_daemons.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::cli {
 namespace {
@@ -27,10 +28,7 @@ constexpr char kShop[] =
 class StackNetworksTest : public ::testing::Test {
  protected:
   int Deploy(const std::string& text, std::vector<std::string> flags = {}) {
-    const std::string path = ::testing::TempDir() + "/" +
-                             ::testing::UnitTest::GetInstance()->current_test_info()->name() +
-                             ".yml";
-    std::ofstream(path) << text;
+    const std::string path = folder_.Write("stack.yml", text);
     std::vector<std::string> args = {"stack", "deploy", "--resolve-image=changed", "-c", path};
     args.insert(args.end(), flags.begin(), flags.end());
     args.emplace_back("shop");
@@ -40,6 +38,7 @@ class StackNetworksTest : public ::testing::Test {
   FakeWorld world_;
   FakeCluster& cluster_ = world_.cluster;
   FakeConsole& console_ = world_.console;
+  const testing::TempFolder folder_;
 };
 
 TEST_F(StackNetworksTest, NetworksAreMadeBeforeServicesAndLeftAloneAfterwards) {

@@ -1,12 +1,9 @@
-// events, info, version, completion.
-#include <algorithm>
+// info, version, completion; events has a file of its own.
 #include <optional>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "cli/app.h"
-#include "cli/errors.h"
-#include "cli/output/events.h"
+#include "cli/events_command.h"
 #include "cli/output/inspect.h"
 #include "cli/ps.h"
 #include "common/status_macros.h"
@@ -15,89 +12,6 @@
 
 namespace swarm::cli {
 namespace {
-
-absl::StatusOr<v1::WatchRequest::Kind> KindOf(const std::string& type) {
-  if (type == "service") return v1::WatchRequest::KIND_SERVICE;
-  if (type == "node") return v1::WatchRequest::KIND_NODE;
-  if (type == "task") return v1::WatchRequest::KIND_TASK;
-  if (type == "cluster") return v1::WatchRequest::KIND_CLUSTER;
-  if (type == "network") return v1::WatchRequest::KIND_NETWORK;
-  if (type == "secret") return v1::WatchRequest::KIND_SECRET;
-  if (type == "config") return v1::WatchRequest::KIND_CONFIG;
-  return UsageError(StrCat("--filter type=", type,
-                           ": must be service, node, task, network, secret, config or cluster"));
-}
-
-absl::StatusOr<v1::WatchRequest> WatchFrom(Invocation& in, ManagerClient& manager) {
-  v1::WatchRequest request;
-  ASSIGN_OR_RETURN(const auto filters, ParseFilters(in.flags, {"type", "service"}));
-  for (const auto& [key, value] : filters) {
-    if (key == "type") {
-      ASSIGN_OR_RETURN(const auto kind, KindOf(value));
-      request.add_kinds(kind);
-      continue;
-    }
-    if (!request.service_id().empty()) {
-      return UsageError("--filter service: may be given once");
-    }
-    v1::GetServiceRequest get;
-    get.set_ref(value);
-    ASSIGN_OR_RETURN(const v1::Service service, manager.GetService(get));
-    request.set_service_id(service.id());
-  }
-  uint64_t since = 0;
-  if (in.flags.Has("since") && !absl::SimpleAtoi(in.flags.Text("since"), &since)) {
-    return UsageError(
-        StrCat("--since=", in.flags.Text("since"),
-               ": must be a Version of `events --format json`; a time is not built yet"));
-  }
-  request.set_resume_from_version(since);
-  return request;
-}
-
-absl::Status PrintEvent(Invocation& in, const Format& format, const v1::WatchEvent& event,
-                        EventTeller& teller) {
-  if (event.action() == v1::WatchEvent::ACTION_RESYNC) {
-    in.Warn("events before this point are no longer kept");
-  }
-  if (event.object_case() == v1::WatchEvent::OBJECT_NOT_SET) return absl::OkStatus();
-  const News news = teller.Tell(event);
-  if (format.kind == Format::Kind::kTable) {
-    in.Out(EventLine(event, news));
-    return absl::OkStatus();
-  }
-  std::vector<JsonObject> objects;
-  objects.push_back(EventObject(event, news));
-  ASSIGN_OR_RETURN(const std::string text, RenderObjects(objects, format));
-  in.Out(text);
-  return absl::OkStatus();
-}
-
-absl::Status Events(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
-  ASSIGN_OR_RETURN(v1::WatchRequest request, WatchFrom(in, *manager));
-  EventTeller teller;
-  // How things are before the first event; of the past nobody knows any more.
-  if (request.resume_from_version() == 0) {
-    ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ListAllServices(*manager));
-    for (const v1::Service& service : services) teller.Remember(service);
-  }
-  auto stream = manager->Watch(request, /*patient=*/false);
-  while (true) {
-    absl::StatusOr<std::optional<v1::WatchEvent>> event = stream->Next(absl::InfiniteDuration());
-    if (absl::IsOutOfRange(event.status())) return absl::OkStatus();
-    if (absl::IsAborted(event.status()) && request.resume_from_version() > 0) {
-      // Printed too slowly: the feed was closed and goes on where it stopped.
-      stream = manager->Watch(request, /*patient=*/false);
-      continue;
-    }
-    RETURN_IF_ERROR(event.status());
-    if (!event->has_value()) continue;
-    request.set_resume_from_version((*event)->version());
-    RETURN_IF_ERROR(PrintEvent(in, format, **event, teller));
-  }
-}
 
 absl::StatusOr<v1::Cluster> FetchCluster(Invocation& in) {
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
@@ -165,17 +79,7 @@ absl::Status Completion(Invocation& in) {
 
 std::vector<Command> SystemCommands() {
   return {
-      {"events",
-       "",
-       "show changes as they happen",
-       0,
-       0,
-       false,
-       {{"filter", 'f', FlagKind::kList, "KEY=VALUE",
-         "type (service, node, task, network, secret, config, cluster) or service"},
-        {"since", 0, FlagKind::kText, "VERSION", "what came after this version too"},
-        {"until", 0, FlagKind::kText, "", "", FlagState::kNotBuilt}},
-       Events},
+      {"events", "", "show changes as they happen", 0, 0, false, EventsFlags(), Events},
       {"info", "", "this node and its cluster", 0, 0, false, {FormatFlag()}, Info},
       {"version",
        "",

@@ -91,8 +91,6 @@ class GrpcLockedDoor final : public LockedDoor {
     return absl::OkStatus();
   }
 
-  std::string address() const override { return listener_->address(); }
-
  private:
   const std::unique_ptr<edge::HealthService> health_;
   UnlockService unlock_;

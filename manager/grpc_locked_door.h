@@ -7,7 +7,6 @@
 #define SWARM_MANAGER_GRPC_LOCKED_DOOR_H_
 
 #include <memory>
-#include <string>
 #include <string_view>
 
 #include "absl/functional/any_invocable.h"
@@ -25,7 +24,6 @@ class LockedDoor {
   static absl::StatusOr<std::unique_ptr<LockedDoor>> Open(const ManagerOptions& options,
                                                           TryKey try_key);
   virtual ~LockedDoor() = default;
-  virtual std::string address() const = 0;
 };
 
 }  // namespace swarm::manager

@@ -10,6 +10,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::manager {
 namespace {
@@ -22,14 +23,8 @@ using ::testing::StartsWith;
 
 class KeyFileTest : public ::testing::Test {
  protected:
-  KeyFileTest() {
-    EXPECT_OK(RemoveTree(folder_));
-    EXPECT_OK(MakeDirectories(folder_, 0700));
-  }
-  ~KeyFileTest() override { EXPECT_OK(RemoveTree(folder_)); }
-
-  const std::string folder_ = StrCat(::testing::TempDir(), "/key_file_test");
-  const std::string path_ = folder_ + "/data.key";
+  const testing::TempFolder folder_;
+  const std::string path_ = folder_ / "data.key";
   std::unique_ptr<Random> random_ = MakeSeededRandom(1);
 };
 
@@ -91,7 +86,7 @@ TEST_F(KeyFileTest, WhatAWriteThatWasCutShortLeftIsTakenAway) {
   ASSERT_OK(WriteFileDurably(path_ + ".4711.2.tmp", *text, 0600));
   ASSERT_OK(WriteFileDurably(path_ + ".mine", "x", 0600));
   ASSERT_OK(KeyFile::ReadOrMake(path_, *random_));
-  EXPECT_THAT(*ListDirectory(folder_), ElementsAre("data.key", "data.key.mine"));
+  EXPECT_THAT(*ListDirectory(folder_.path()), ElementsAre("data.key", "data.key.mine"));
   EXPECT_EQ(*ReadFile(path_), *text);
 }
 
@@ -99,7 +94,7 @@ TEST_F(KeyFileTest, ACopyThatSomebodyKeepsIsNotOverwritten) {
   auto made = KeyFile::ReadOrMake(path_, *random_);
   ASSERT_OK(made);
   const auto text = ReadFile(path_);
-  const std::string copy = folder_ + "/copy";
+  const std::string copy = folder_ / "copy";
   ASSERT_EQ(::link(path_.c_str(), copy.c_str()), 0);
   ManagerKeys keys = made->Take();
   keys.unlock = SecretBytes::Copy(random_->Bytes(32));

@@ -10,6 +10,7 @@
 #include "manager/key_file.h"
 #include "tests/support/sim_loop.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::manager {
 namespace {
@@ -24,15 +25,12 @@ constexpr auto kPrecondition = absl::StatusCode::kFailedPrecondition;
 class KeyKeeperTest : public ::testing::Test {
  protected:
   KeyKeeperTest() {
-    EXPECT_OK(RemoveTree(folder_));
-    EXPECT_OK(MakeDirectories(folder_, 0700));
     auto made = KeyFile::ReadOrMake(path_, *random_);
     EXPECT_OK(made);
     ManagerKeys keys = made->Take();
     vault_.emplace(std::move(keys.data));
     keeper_.emplace(env_, path_, *vault_, std::move(keys.unlock));
   }
-  ~KeyKeeperTest() override { EXPECT_OK(RemoveTree(folder_)); }
 
   // What a manager that starts now finds.
   bool FileIsLocked() {
@@ -66,8 +64,8 @@ class KeyKeeperTest : public ::testing::Test {
     return *key;
   }
 
-  const std::string folder_ = StrCat(::testing::TempDir(), "/key_keeper_test");
-  const std::string path_ = folder_ + "/data.key";
+  const testing::TempFolder folder_;
+  const std::string path_ = folder_ / "data.key";
   SimLoop loop_;
   std::unique_ptr<Random> random_ = MakeSeededRandom(1);
   std::unique_ptr<WorkerPool> pool_ = MakeInlinePool();
@@ -140,16 +138,16 @@ TEST_F(KeyKeeperTest, AWriteThatFailsLeavesTheOldFileAndIsDoneWhenItIsWishedAgai
   const std::string old = Lock();
   const auto next = keeper_->Rotate();
   ASSERT_OK(next);
-  ASSERT_OK(RemoveTree(folder_));  // as good as a disk without room
+  ASSERT_OK(RemoveTree(folder_.path()));  // as good as a disk without room
   EXPECT_FALSE(Confirm(*next).ok());
   EXPECT_EQ(*keeper_->UnlockKey(), old);
-  ASSERT_OK(MakeDirectories(folder_, 0700));
+  ASSERT_OK(MakeDirectories(folder_.path(), 0700));
   EXPECT_OK(Confirm(*next));
   EXPECT_TRUE(FileOpensWith(*next));
 
-  ASSERT_OK(RemoveTree(folder_));
+  ASSERT_OK(RemoveTree(folder_.path()));
   EXPECT_FALSE(Follow(false).ok());
-  ASSERT_OK(MakeDirectories(folder_, 0700));
+  ASSERT_OK(MakeDirectories(folder_.path(), 0700));
   EXPECT_OK(Follow(false));
   EXPECT_FALSE(FileIsLocked());
 }

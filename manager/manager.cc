@@ -78,7 +78,8 @@ class GrpcManager final : public Manager {
   Addresses addresses() const override {
     MutexLock lock(mu_);
     if (doors_ != nullptr) return doors_->addresses();
-    return {"", "", locked_door_ == nullptr ? "" : locked_door_->address()};
+    // Also between the door of a locked one and its own.
+    return {"", "", StrCat("unix:", options_.run_dir, "/manager.sock")};
   }
 
  private:

@@ -4,7 +4,11 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <deque>
+#include <functional>
+#include <queue>
 #include <utility>
 #include <vector>
 
@@ -17,6 +21,11 @@ namespace swarm::agent {
 namespace {
 
 constexpr size_t kRequestBytes = 200 << 10;  // with names and times below 256 KiB
+// Of lines that were read and wait for their turn, of all tasks of a subscription; a single read of
+// many tasks is still worth its while.
+constexpr size_t kWaitingBytes = 2 << 20;
+constexpr size_t kLeastRead = 8 << 10;
+constexpr size_t kLineBytes = 160;  // of a line, beside its text: ids and names
 
 // One task's log, while it is read by the pool or waits here.
 struct Feed {
@@ -24,8 +33,10 @@ struct Feed {
   LogSource source;
   std::shared_ptr<std::optional<LogReader>> reader = std::make_shared<std::optional<LogReader>>();
   int watch = -1;
-  bool fresh = true;  // there may be something to read
+  bool fresh = true;    // there may be something to read
+  bool at_end = false;  // everything was read that there will ever be
   bool finished = false;
+  std::deque<LogLine> lines;  // read, and not yet sent
 };
 
 struct Piece {
@@ -36,7 +47,7 @@ struct Piece {
 
 // On the pool.
 Piece ReadPiece(std::optional<LogReader>& reader, const std::string& directory,
-                const v1::LogOptions& options) {
+                const v1::LogOptions& options, size_t max_bytes) {
   Piece piece;
   if (!reader.has_value()) {
     auto opened = LogReader::Open(directory, options);
@@ -44,7 +55,7 @@ Piece ReadPiece(std::optional<LogReader>& reader, const std::string& directory,
     if (!opened.ok()) return piece;
     reader = *std::move(opened);
   }
-  auto lines = reader->Read(kRequestBytes);
+  auto lines = reader->Read(max_bytes);
   piece.status = lines.status();
   if (lines.ok()) piece.lines = *std::move(lines);
   piece.more = reader->more();
@@ -122,31 +133,69 @@ class LogPublisher::Subscription : public LogStreamListener {
     stream_->Send(std::move(request));
   }
 
-  // The next log that may have something, after the one that was read last.
+  // A log that may have something older than what is here is read before anything is sent, so that
+  // the lines of all tasks come in the order of their times.
   void Pump() {
     if (sending_ || reading_ || ended_) return;
     bool open = false;
-    for (size_t i = 1; i <= feeds_.size(); ++i) {
-      const size_t index = (last_ + i) % feeds_.size();
-      open |= !feeds_[index].finished;
-      if (!feeds_[index].finished && feeds_[index].fresh) return ReadFeed(index);
+    for (size_t i = 0; i < feeds_.size(); ++i) {
+      Feed& feed = feeds_[i];
+      if (MayHaveMore(feed)) return ReadFeed(i);
+      open |= !feed.finished;
+    }
+    v1::PublishLogsRequest request;
+    Merge(request);
+    if (request.messages_size() > 0 || request.finished_task_ids_size() > 0) {
+      return Send(std::move(request));
     }
     if (open) return;  // inotify or the end of a task wakes us
     ended_ = true;
     stream_->Finish();
   }
 
+  static bool MayHaveMore(const Feed& feed) {
+    return feed.lines.empty() && feed.fresh && !feed.at_end && !feed.finished;
+  }
+
+  // Lines, the oldest first, until the request is full or a log must be read first.
+  void Merge(v1::PublishLogsRequest& request) {
+    using Head = std::pair<int64_t, size_t>;  // when, and of which feed
+    std::priority_queue<Head, std::vector<Head>, std::greater<>> heads;
+    for (size_t i = 0; i < feeds_.size(); ++i) {
+      if (!feeds_[i].lines.empty()) heads.emplace(feeds_[i].lines.front().unix_nanos, i);
+    }
+    for (size_t bytes = 0; !heads.empty() && bytes < kRequestBytes;) {
+      const size_t index = heads.top().second;
+      Feed& feed = feeds_[index];
+      heads.pop();
+      bytes += feed.lines.front().data.size() + kLineBytes;
+      Fill(*request.add_messages(), std::move(feed.lines.front()), feed, owner_.host_);
+      feed.lines.pop_front();
+      if (!feed.lines.empty()) {
+        heads.emplace(feed.lines.front().unix_nanos, index);
+      } else if (MayHaveMore(feed)) {
+        break;
+      }
+    }
+    for (Feed& feed : feeds_) {
+      if (!feed.at_end || feed.finished || !feed.lines.empty()) continue;
+      feed.finished = true;
+      request.add_finished_task_ids(feed.task_id);
+    }
+  }
+
   void ReadFeed(size_t index) {
-    last_ = index;
     Feed& feed = feeds_[index];
     feed.fresh = false;
     reading_ = true;
     // Asked before the read, so that what is written later is not missed.
     const bool final_read = feed.source.finished || !options_.follow();
-    auto work = [reader = feed.reader, directory = feed.source.directory, options = options_,
-                 &loop = owner_.env_.loop, this, alive = alive_, index, final_read] {
+    const size_t max_bytes = std::clamp(kWaitingBytes / feeds_.size(), kLeastRead, kRequestBytes);
+    auto work = [reader = feed.reader, max_bytes, directory = feed.source.directory,
+                 options = options_, &loop = owner_.env_.loop, this, alive = alive_, index,
+                 final_read] {
       loop.Post([this, alive, index, final_read,
-                 piece = ReadPiece(*reader, directory, options)]() mutable {
+                 piece = ReadPiece(*reader, directory, options, max_bytes)]() mutable {
         if (*alive) OnRead(index, final_read, std::move(piece));
       });
     };
@@ -160,16 +209,20 @@ class LogPublisher::Subscription : public LogStreamListener {
   void OnRead(size_t index, bool final_read, Piece piece) {
     reading_ = false;
     Feed& feed = feeds_[index];
-    v1::PublishLogsRequest request;
-    for (LogLine& line : piece.lines)
-      Fill(*request.add_messages(), std::move(line), feed, owner_.host_);
+    for (LogLine& line : piece.lines) feed.lines.push_back(std::move(line));
     if (piece.more) feed.fresh = true;
-    if (!piece.status.ok() || (final_read && !piece.more)) {
-      feed.finished = true;
-      request.add_finished_task_ids(feed.task_id);
-    }
-    if (request.messages_size() == 0 && request.finished_task_ids_size() == 0) return Pump();
-    Send(std::move(request));
+    if (!piece.status.ok()) feed.lines.push_back(Complaint(piece.status));
+    if (!piece.status.ok() || (final_read && !piece.more)) feed.at_end = true;
+    Pump();
+  }
+
+  // In the place of the lines that cannot be read.
+  LogLine Complaint(const absl::Status& status) const {
+    LogLine line;
+    line.unix_nanos = absl::ToUnixNanos(owner_.env_.clock.WallNow());
+    line.from_stderr = true;
+    line.data = StrCat("swarm-agent: the rest of this log cannot be read: ", status.message());
+    return line;
   }
 
   absl::Status WatchFolders() {
@@ -225,7 +278,6 @@ class LogPublisher::Subscription : public LogStreamListener {
   std::unique_ptr<LogStream> stream_;
   UniqueFd inotify_;
   WatchId watch_ = 0;
-  size_t last_ = 0;
   bool sending_ = false;
   bool reading_ = false;
   bool ended_ = false;

@@ -1,6 +1,7 @@
 // LogPublisher: answers the manager's log requests. One stream per subscription; what the stream
 // has not taken yet is not read from disk (back-pressure), and new lines are noticed through
-// inotify.
+// inotify. The lines of all tasks of a subscription come ordered by time, as far as they have been
+// written when it looks; what waits for that is bounded (a few MiB).
 //
 // Loop thread only; files are read on the pool.
 #ifndef SWARM_AGENT_LOGS_LOG_PUBLISHER_H_

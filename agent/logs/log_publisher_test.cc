@@ -2,7 +2,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <future>
 #include <map>
 #include <memory>
@@ -28,6 +30,7 @@ using ::testing::UnorderedElementsAre;
 struct Wire {
   LogStreamListener* listener = nullptr;
   std::vector<std::string> lines;
+  std::vector<int64_t> times;
   std::vector<std::string> finished_tasks;
   std::string subscription_id;
   size_t largest = 0;
@@ -45,6 +48,7 @@ class FakeStream : public LogStream {
     wire_->subscription_id = request.subscription_id();
     wire_->largest = std::max(wire_->largest, request.ByteSizeLong());
     for (const v1::LogMessage& message : request.messages()) {
+      wire_->times.push_back(message.timestamp().nanos());
       wire_->lines.push_back(absl::StrCat(message.task_id(), ": ", message.data()));
     }
     for (const std::string& id : request.finished_task_ids()) wire_->finished_tasks.push_back(id);
@@ -109,10 +113,11 @@ class LogPublisherTest : public ::testing::Test, public LogConnector, public Log
       OnLoop([&] { so = condition(); });
     } while (!so);
   }
-  void Write(const std::string& task, const std::string& text) {
+  void Write(const std::string& task, const std::string& text, int64_t time = 1) {
     ASSERT_TRUE(MakeDirectories(dir_ + "/" + task, 0700).ok());
     FILE* f = ::fopen((dir_ + "/" + task + "/log").c_str(), "a");
-    const std::string record = absl::StrCat("{\"t\":1,\"s\":\"o\",\"l\":\"", text, "\"}\n");
+    const std::string record =
+        absl::StrCat("{\"t\":", time, ",\"s\":\"o\",\"l\":\"", text, "\"}\n");
     ::fwrite(record.data(), 1, record.size(), f);
     ::fclose(f);
   }
@@ -195,6 +200,30 @@ TEST_F(LogPublisherTest, SendsLargeLogsInPiecesBelowTheLimit) {
   EXPECT_EQ(wire_->lines.size(), 200u);
   EXPECT_LE(wire_->largest, size_t{256 << 10});
   EXPECT_GT(wire_->sends, 5);
+}
+
+TEST_F(LogPublisherTest, LinesOfAllTasksComeOrderedByTime) {
+  for (int i = 0; i < 3000; ++i) {
+    Write(i % 3 == 0 ? "a" : i % 3 == 1 ? "b" : "c", absl::StrCat(std::string(300, 'x'), i), i + 1);
+  }
+  Begin({"a", "b", "c"});
+  Until([&] { return wire_->finished; });
+  ASSERT_EQ(wire_->times.size(), 3000u);
+  EXPECT_TRUE(std::is_sorted(wire_->times.begin(), wire_->times.end()));
+  EXPECT_GT(wire_->sends, 3) << "in several pieces";
+}
+
+TEST_F(LogPublisherTest, ALogThatCannotBeReadSaysWhy) {
+  Write("a", "one");
+  Write("b", "two");
+  ASSERT_EQ(::rename((dir_ + "/a/log").c_str(), (dir_ + "/a/log.1").c_str()), 0);
+  ASSERT_EQ(::symlink("/etc/passwd", (dir_ + "/a/log").c_str()), 0);
+  Begin({"a", "b"});
+  Until([&] { return wire_->finished; });
+  ASSERT_EQ(wire_->lines.size(), 2u);
+  EXPECT_EQ(wire_->lines[0], "b: two");
+  EXPECT_THAT(wire_->lines[1], ::testing::HasSubstr("a: swarm-agent: the rest of this log cannot"));
+  EXPECT_THAT(wire_->finished_tasks, UnorderedElementsAre("a", "b"));
 }
 
 TEST_F(LogPublisherTest, SaysWhenAStreamFails) {

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -89,14 +90,17 @@ std::optional<LogLine> ParseLogRecord(std::string_view record) {
 }
 
 LogReader::LogReader(std::string dir, const v1::LogOptions& options)
-    : dir_(std::move(dir)), since_(options.since_unix_nanos()) {
+    : dir_(std::move(dir)),
+      since_(options.since_unix_nanos()),
+      until_(options.until_unix_nanos() == 0 ? INT64_MAX : options.until_unix_nanos()) {
   const bool both = !options.stdout() && !options.stderr();
   stdout_ = both || options.stdout();
   stderr_ = both || options.stderr();
 }
 
 bool LogReader::Wanted(const LogLine& line) const {
-  return (line.from_stderr ? stderr_ : stdout_) && line.unix_nanos >= since_;
+  return (line.from_stderr ? stderr_ : stdout_) && line.unix_nanos >= since_ &&
+         line.unix_nanos <= until_;
 }
 
 std::string LogReader::Name(int number) const {
@@ -122,7 +126,7 @@ absl::Status LogReader::OpenFiles() {
     struct stat info;
     if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, StrCat("stat ", Name(number)));
     if (!files_.empty() && files_.front().inode == info.st_ino) continue;
-    files_.push_front({std::move(fd), info.st_ino, 0});
+    files_.push_front(File{std::move(fd), info.st_ino});
   }
   return absl::OkStatus();
 }
@@ -133,13 +137,43 @@ absl::Status LogReader::SkipToTail(int64_t lines) {
     File& file = files_[first - 1];
     struct stat info;
     if (::fstat(file.fd.get(), &info) != 0) return ErrnoStatus(errno, "stat log");
-    ASSIGN_OR_RETURN(file.offset, FindTail(file.fd.get(), info.st_size, &lines,
-                                           [this](const LogLine& line) { return Wanted(line); }));
+    const int64_t before = lines;
+    if (!IsGzip(file.fd.get())) {
+      ASSIGN_OR_RETURN(file.offset, FindTail(file.fd.get(), info.st_size, &lines,
+                                             [this](const LogLine& line) { return Wanted(line); }));
+    }
+    // It may have become so while we looked.
+    if (IsGzip(file.fd.get())) {
+      lines = before;
+      file.offset = 0;
+      ASSIGN_OR_RETURN(const int64_t wanted, CountWanted(file));
+      file.skip = std::max<int64_t>(wanted - lines, 0);
+      lines = std::max<int64_t>(lines - wanted, 0);
+    }
     --first;
     if (lines == 0) break;
   }
   files_.erase(files_.begin(), files_.begin() + static_cast<ptrdiff_t>(first));
   return absl::OkStatus();
+}
+
+// Of a compressed file, which cannot be read backwards.
+absl::StatusOr<int64_t> LogReader::CountWanted(File& file) {
+  GunzipStream stream(file.fd.get());
+  int64_t wanted = 0;
+  std::string rest;
+  while (true) {
+    ASSIGN_OR_RETURN(const std::string bytes, stream.Read(kChunk));
+    if (bytes.empty()) return wanted;
+    rest += bytes;
+    size_t begin = 0;
+    for (size_t end; (end = rest.find('\n', begin)) != std::string::npos; begin = end + 1) {
+      const auto line = ParseLogRecord(std::string_view(rest).substr(begin, end - begin));
+      if (line.has_value() && Wanted(*line)) ++wanted;
+    }
+    rest.erase(0, begin);
+    if (rest.size() > kMaxRecord) rest.clear();
+  }
 }
 
 // True when the file that was the newest is not any more: the newer ones are queued behind it.
@@ -154,11 +188,22 @@ absl::StatusOr<bool> LogReader::AppendRotated() {
     if (::fstat(fd.get(), &info) != 0) break;
     if (info.st_ino == known) break;
     if (!newer.empty() && newer.front().inode == info.st_ino) continue;
-    newer.push_front({std::move(fd), info.st_ino, 0});
+    newer.push_front(File{std::move(fd), info.st_ino});
   }
   if (newer.empty()) return false;
   for (File& file : newer) files_.push_back(std::move(file));
   return true;
+}
+
+// The next bytes of what the file says; none at its end.
+absl::StatusOr<std::string> LogReader::ReadFile(File& file) {
+  if (file.compressed == nullptr) {
+    ASSIGN_OR_RETURN(std::string bytes, ReadAt(file.fd.get(), file.offset, kChunk));
+    if (!IsGzip(file.fd.get())) return bytes;
+    file.compressed = std::make_unique<GunzipStream>(file.fd.get());
+    RETURN_IF_ERROR(file.compressed->Skip(file.offset));
+  }
+  return file.compressed->Read(kChunk);
 }
 
 // Bytes added to the buffer; 0 at the end of everything.
@@ -166,7 +211,7 @@ absl::StatusOr<size_t> LogReader::Fill() {
   while (true) {
     if (!files_.empty()) {
       File& file = files_.front();
-      ASSIGN_OR_RETURN(std::string bytes, ReadAt(file.fd.get(), file.offset, kChunk));
+      ASSIGN_OR_RETURN(const std::string bytes, ReadFile(file));
       if (!bytes.empty()) {
         file.offset += static_cast<off_t>(bytes.size());
         buffer_ += bytes;
@@ -195,6 +240,10 @@ absl::StatusOr<std::vector<LogLine>> LogReader::Read(size_t max_bytes) {
       if (end == std::string::npos) break;
       auto line = ParseLogRecord(std::string_view(buffer_).substr(begin, end - begin));
       if (!line.has_value() || !Wanted(*line)) continue;
+      if (files_.front().skip > 0) {
+        --files_.front().skip;
+        continue;
+      }
       given += line->data.size() + 64;
       lines.push_back(*std::move(line));
     }

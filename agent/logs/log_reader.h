@@ -8,7 +8,8 @@
 //
 // Blocking; one thread at a time. Every whole record is given once, in the order it was written,
 // also when the files rotate meanwhile; what rotated out of existence before it was read is
-// skipped. Bytes that are not a record are skipped. A log that is not there is empty.
+// skipped, and what is compressed meanwhile (gzip_file.h) makes no difference. Bytes that are not a
+// record are skipped. A log that is not there is empty.
 #ifndef SWARM_AGENT_LOGS_LOG_READER_H_
 #define SWARM_AGENT_LOGS_LOG_READER_H_
 
@@ -16,12 +17,14 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "agent/logs/gzip_file.h"
 #include "common/unique_fd.h"
 #include "swarm/v1/dispatcher.pb.h"
 
@@ -39,8 +42,8 @@ std::optional<LogLine> ParseLogRecord(std::string_view record);
 
 class LogReader {
  public:
-  // `tail` (negative: all) counts lines that `stdout`, `stderr` and `since` let through; neither
-  // stdout nor stderr set means both.
+  // `tail` (negative: all) counts lines that `stdout`, `stderr`, `since` and `until` let through;
+  // neither stdout nor stderr set means both.
   static absl::StatusOr<LogReader> Open(std::string dir, const v1::LogOptions& options);
 
   // About `max_bytes` of data, at least one line when there is one. Reads at most 4 MiB of file per
@@ -53,7 +56,9 @@ class LogReader {
   struct File {
     UniqueFd fd;
     ino_t inode = 0;
-    off_t offset = 0;
+    off_t offset = 0;  // of what it says, compressed or not
+    int64_t skip = 0;  // wanted lines before the tail, when it is compressed
+    std::unique_ptr<GunzipStream> compressed;
   };
 
   LogReader(std::string dir, const v1::LogOptions& options);
@@ -62,11 +67,13 @@ class LogReader {
   absl::Status SkipToTail(int64_t lines);
   std::string Name(int number) const;
   absl::StatusOr<bool> AppendRotated();
+  absl::StatusOr<std::string> ReadFile(File& file);
+  absl::StatusOr<int64_t> CountWanted(File& file);
   absl::StatusOr<size_t> Fill();
 
   std::string dir_;
   bool stdout_, stderr_;
-  int64_t since_;
+  int64_t since_, until_;
   std::deque<File> files_;  // oldest first; the last may still grow
   std::string buffer_;      // read and not yet given: at most a chunk and a record
   bool more_ = false;

@@ -129,6 +129,16 @@ absl::Status Router::Apply(const NetworkUpdate& update) {
   return ApplyUpdate(update);
 }
 
+absl::Status Router::Expect(const std::map<std::string, Network>& networks) {
+  MutexLock lock(mu_);
+  NetworkUpdate update;
+  for (const auto& [id, network] : networks) {
+    if (!planner_.state().networks.contains(id)) update.put.networks[id] = network;
+  }
+  if (update.put.networks.empty() || !told_) return absl::OkStatus();
+  return ApplyUpdate(update);
+}
+
 absl::Status Router::ApplyUpdate(const NetworkUpdate& update) {
   std::set<IpAddress> gone;
   for (const auto& key : update.gone_tasks) {

@@ -97,6 +97,9 @@ class Router {
   absl::Status Apply(const NetworkState& state) ABSL_LOCKS_EXCLUDED(mu_);
   // What changed since. FailedPrecondition before the first Apply(NetworkState).
   absl::Status Apply(const NetworkUpdate& update) ABSL_LOCKS_EXCLUDED(mu_);
+  // Networks that a container is about to be attached to, when the update that brings them may
+  // still be on its way; those that are known stay as they are.
+  absl::Status Expect(const std::map<std::string, Network>& networks) ABSL_LOCKS_EXCLUDED(mu_);
   // Compares with the kernel, in the router and in the host, and repairs.
   absl::Status Resync() ABSL_LOCKS_EXCLUDED(mu_);
   // Compares as Resync does, and changes nothing. FailedPrecondition before the first

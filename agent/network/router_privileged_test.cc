@@ -273,6 +273,25 @@ TEST_F(RouterTest, AnAttachmentThatFailsLeavesNothing) {
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no task's id")));
 }
 
+TEST_F(RouterTest, AnAttachmentMayComeBeforeTheUpdateThatBringsItsNetwork) {
+  Apply();
+  Network late = state_.networks.at("front");
+  late.id = late.name = "late";
+  late.vni = 4999;
+  late.subnets = {{.prefix = Prefix("10.0.99.0/24"), .gateway = Ip("10.0.99.1")}};
+  Put(&state_, late);
+  Put(&state_, MakeTask("late", "web", "a", "n1", {"10.0.99.5"}));
+  const Attachment attachment = PlanAttachment(state_, "a", {"late"}).value();
+  EXPECT_THAT(node().attachments->Attach(attachment),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("route to 10.0.99.5")));
+  ASSERT_OK(node().router->Expect({{"late", late}}));
+  ASSERT_OK(node().attachments->Attach(attachment));
+  const std::string there = Shell(node().router->router_namespace(), "ip -o address; ip route");
+  Apply();
+  ASSERT_OK(node().router->Expect({{"late", late}}));
+  EXPECT_EQ(Shell(node().router->router_namespace(), "ip -o address; ip route"), there);
+}
+
 TEST_F(RouterTest, AContainerWithoutNetworksHasOnlyItsLoopback) {
   ASSERT_OK(node().attachments->Attach({.task_id = "a"}));
   node_of_task_["a"] = "n1";

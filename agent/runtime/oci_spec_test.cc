@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
+#include <sys/socket.h>
 
 #include <random>
 
@@ -143,6 +144,42 @@ TEST(PlanCompilerTest, PutsTheConfigurationIntoAPlan) {
   EXPECT_STREQ(sysctl.fields().String(), "net/ipv4/ip_forward");
   plan::Cursor caps(plan, plan::Tag::kCapabilities);
   ASSERT_TRUE(caps.Next());
+  EXPECT_FALSE(plan.Has(plan::Tag::kLogSocket));
+  EXPECT_FALSE(plan.Has(plan::Tag::kLogNowhere));
+}
+
+TEST(PlanCompilerTest, TellsTheShimWhereLinesGo) {
+  const auto spec = ParseOciSpec(Minimal().dump(), true);
+  ASSERT_OK(spec);
+  PlanInput input;
+  input.lower_dirs = {"/l1"};
+  input.log.nowhere = true;
+  ContainerLogSocket& to = input.log.socket.emplace();
+  to.format = plan::LogFormat::kRfc5424;
+  to.stream = true;
+  to.facility = 19;
+  to.utc_offset_seconds = -3600;
+  to.address = std::string("\2\0addr", 6);
+  to.head = "host tag - tag - ";
+  to.name = "syslog";
+  const auto bytes = CompilePlan(*spec, input);
+  ASSERT_OK(bytes);
+  std::vector<uint64_t> words((bytes->size() + 7) / 8);
+  std::memcpy(words.data(), bytes->data(), bytes->size());
+  plan::Plan plan;
+  ASSERT_TRUE(plan.Open(words.data(), bytes->size()));
+  EXPECT_TRUE(plan.Has(plan::Tag::kLogNowhere));
+  plan::Cursor cursor(plan, plan::Tag::kLogSocket);
+  ASSERT_TRUE(cursor.Next());
+  const plan::LogSocket read = plan::ReadLogSocket(cursor.fields());
+  EXPECT_EQ(read.format, plan::LogFormat::kRfc5424);
+  EXPECT_EQ(read.type, static_cast<uint32_t>(SOCK_STREAM));
+  EXPECT_EQ(read.facility, 19u * 8);
+  EXPECT_EQ(read.utc_offset_seconds, -3600);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(read.address), read.address_bytes),
+            to.address);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(read.head), read.head_bytes), to.head);
+  EXPECT_STREQ(read.name, "syslog");
 }
 
 }  // namespace

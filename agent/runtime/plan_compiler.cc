@@ -3,6 +3,7 @@
 #include <linux/mount.h>
 #include <linux/sched.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -207,13 +208,30 @@ void WritePlace(const OciSpec& spec, const PlanInput& input, PlanWriter* writer)
   }
 }
 
-void WriteHost(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) {
-  writer->Begin(Tag::kId).String(input.id);
-  writer->Begin(Tag::kRunDir).String(input.run_dir);
+void WriteLog(const PlanInput& input, PlanWriter* writer) {
   writer->Begin(Tag::kLogDir).String(input.log_dir);
   writer->Begin(Tag::kLogLimits)
       .U64(static_cast<uint64_t>(std::max<int64_t>(input.log.max_bytes, 1024)))
       .U32(static_cast<uint32_t>(std::clamp(input.log.max_files, 1, 1000)));
+  if (input.log.nowhere) writer->Begin(Tag::kLogNowhere);
+  if (!input.log.socket.has_value()) return;
+  const ContainerLogSocket& to = *input.log.socket;
+  writer->Begin(Tag::kLogSocket)
+      .U32(static_cast<uint32_t>(to.format))
+      .U32(to.stream ? SOCK_STREAM : SOCK_DGRAM)
+      .U32(static_cast<uint32_t>(to.facility) * 8)
+      .U32(to.non_blocking ? 1 : 0)
+      .U64(static_cast<uint64_t>(to.buffer_bytes))
+      .U64(static_cast<uint64_t>(to.utc_offset_seconds))
+      .Bytes(to.address)
+      .Bytes(to.head)
+      .String(to.name);
+}
+
+void WriteHost(const OciSpec& spec, const PlanInput& input, PlanWriter* writer) {
+  writer->Begin(Tag::kId).String(input.id);
+  writer->Begin(Tag::kRunDir).String(input.run_dir);
+  WriteLog(input, writer);
   WritePlace(spec, input, writer);
   if (!input.cgroup.oom_file.empty()) writer->Begin(Tag::kOomFile).String(input.cgroup.oom_file);
 }

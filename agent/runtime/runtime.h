@@ -21,6 +21,7 @@
 #include "absl/time/time.h"
 #include "agent/runtime/exec.h"
 #include "agent/runtime/stats.h"
+#include "agent/shim/plan.h"
 #include "common/unique_fd.h"
 
 namespace swarm::agent {
@@ -41,10 +42,26 @@ struct RuntimeOptions {
   std::optional<bool> overlay_in_init = std::nullopt;
 };
 
-// Logs rotate at `max_bytes` and keep `max_files` files; the container never blocks on them.
+// A daemon that takes the container's lines as messages (agent/shim/log_message.h).
+struct ContainerLogSocket {
+  plan::LogFormat format = plan::LogFormat::kJournal;
+  bool stream = false;  // else datagrams
+  int facility = 3;     // of syslog
+  bool non_blocking = false;
+  int64_t buffer_bytes = 1 << 20;
+  int64_t utc_offset_seconds = 0;
+  std::string address;  // the bytes of a sockaddr
+  std::string head;     // of every message, at most plan::kMaxLogHead
+  std::string name;     // as the user calls it
+};
+
+// Logs rotate at `max_bytes` and keep `max_files` files; the container never blocks on them. With a
+// socket, or nowhere, the files hold only what the shim has to say itself.
 struct ContainerLogOptions {
   int64_t max_bytes = 10 << 20;
   int max_files = 3;
+  bool nowhere = false;
+  std::optional<ContainerLogSocket> socket = std::nullopt;
 };
 
 struct RuntimeContainerSpec {

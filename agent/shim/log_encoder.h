@@ -32,6 +32,9 @@ bool IsUtf8(const char* data, size_t size);
 // when the bytes are not UTF-8 there anyway).
 size_t Utf8Prefix(const char* data, size_t size);
 
+// Bytes before the first newline, or `size` when there is none.
+size_t LineLength(const char* data, size_t size);
+
 }  // namespace swarm::shim
 
 #endif  // SWARM_AGENT_SHIM_LOG_ENCODER_H_

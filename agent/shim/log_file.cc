@@ -8,12 +8,46 @@ namespace {
 
 // Written out early so that many short lines cost one write and little memory is ever touched.
 constexpr size_t kFlushAt = 16384;
+constexpr size_t kMaxNotice = 192;
+constexpr uint64_t kTellEveryNanos = uint64_t{10} * 1000000000;
 
 text::Buffer<32> LogName(uint32_t number) {
   text::Buffer<32> name;
   name.Add("log");
   if (number > 0) name.Add('.').AddNumber(number);
   return name;
+}
+
+// The longest prefix of at most `most` bytes that ends with a record.
+size_t WholeRecords(const char* data, size_t size, size_t most) {
+  if (size <= most) return size;
+  while (most > 0 && data[most - 1] != '\n') --most;
+  return most;
+}
+
+size_t CountLines(const char* data, size_t size) {
+  size_t lines = 0;
+  for (size_t i = 0; i < size; ++i) lines += data[i] == '\n' ? 1 : 0;
+  return lines;
+}
+
+void AddError(int error, text::Buffer<kMaxNotice>* notice) {
+  switch (error) {
+    case ENOSPC:
+      notice->Add("no space left on device");
+      return;
+    case EAGAIN:
+      notice->Add("it is too slow or hangs");
+      return;
+    case ENOENT:
+      notice->Add("it is not there");
+      return;
+    case ECONNREFUSED:
+      notice->Add("connection refused");
+      return;
+    default:
+      notice->Add("error ").AddNumber(static_cast<uint64_t>(error));
+  }
 }
 
 }  // namespace
@@ -53,7 +87,23 @@ bool Log::MakeRoom(size_t size) {
   return fd_ >= 0;
 }
 
-bool Log::Write(const char* data, size_t size) {
+// Whole records only, as many as fit into the file at hand, the rest into the next ones. Returns
+// the bytes that were written.
+size_t Log::Write(const char* data, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    const size_t left = file_bytes_ < max_bytes_ ? max_bytes_ - file_bytes_ : 0;
+    size_t part = WholeRecords(data + done, size - done, left);
+    if (part == 0) part = WholeRecords(data + done, size - done, max_bytes_);
+    // One that is larger than a file may be gets one for itself.
+    if (part == 0) part = LineLength(data + done, size - done) + 1;
+    if (!WriteWhole(data + done, part)) break;
+    done += part;
+  }
+  return done;
+}
+
+bool Log::WriteWhole(const char* data, size_t size) {
   if (!MakeRoom(size)) return false;
   size_t done = 0;
   while (done < size) {
@@ -70,49 +120,111 @@ bool Log::Write(const char* data, size_t size) {
   return true;
 }
 
-void Log::Flush(uint64_t now) {
-  if (used_ == 0) return;
-  if (dropped_ > 0) {
-    text::Buffer<128> notice;
-    notice.Add("swarm-shim: dropped ").AddNumber(dropped_).Add(" log lines: ");
-    if (drop_error_ == ENOSPC) {
-      notice.Add("no space left on device");
-    } else {
-      notice.Add("error ").AddNumber(static_cast<uint64_t>(drop_error_));
-    }
-    char record[MaxLogRecord(128)];
-    const size_t size = EncodeLogRecord({now, 'e', false, notice.c_str(), notice.size()}, record);
-    if (Write(record, size)) dropped_ = 0;
-  }
-  if (dropped_ > 0 || !Write(out_, used_)) dropped_ += pending_lines_;
-  used_ = 0;
-  pending_lines_ = 0;
+bool Log::Say(const char* text, size_t size, uint64_t now) {
+  char record[MaxLogRecord(kMaxNotice)];
+  const size_t bytes = EncodeLogRecord({now, 'e', false, text, size}, record);
+  return Write(record, bytes) == bytes;
 }
 
-void Log::Emit(LogStream* stream, size_t size, bool partial, uint64_t now) {
-  if (used_ >= kFlushAt || used_ + MaxLogRecord(size) > sizeof out_) Flush(now);
-  used_ += EncodeLogRecord({now, stream->name, partial, stream->line, size}, out_ + used_);
-  ++pending_lines_;
-  const size_t rest = stream->used - size;
-  for (size_t i = 0; i < rest; ++i) stream->line[i] = stream->line[size + i];
-  stream->used = rest;
+void Log::Flush(uint64_t now) {
+  if (socket_ != nullptr) {
+    socket_->Pump(now);
+    TellLost(now, /*at_once=*/false);
+  }
+  if (used_ == 0) return;
+  if (dropped_ > 0) {
+    text::Buffer<kMaxNotice> notice;
+    notice.Add("swarm-shim: dropped ").AddNumber(dropped_).Add(" log lines: ");
+    AddError(drop_error_, &notice);
+    if (Say(notice.c_str(), notice.size(), now)) dropped_ = 0;
+  }
+  const size_t written = dropped_ > 0 ? 0 : Write(out_, used_);
+  dropped_ += CountLines(out_ + written, used_ - written);
+  used_ = 0;
+}
+
+// What the daemon does not take is said here too, for who asks why it has so little; seldom, and
+// when the container has ended.
+void Log::TellLost(uint64_t now, bool at_once) {
+  lost_ += socket_->TakeLost();
+  if (lost_ == 0 || (!at_once && now < tell_after_)) return;
+  text::Buffer<kMaxNotice> notice;
+  notice.Add("swarm-shim: lost ").AddNumber(lost_).Add(" lines: ").Add(socket_->name());
+  notice.Add(" takes none: ");
+  AddError(socket_->error(), &notice);
+  if (Say(notice.c_str(), notice.size(), now)) lost_ = 0;
+  tell_after_ = now + kTellEveryNanos;
+}
+
+size_t Log::Room() const { return socket_ == nullptr ? SIZE_MAX : socket_->Room(sys::UnixNanos()); }
+
+int Log::TimeoutMs() const {
+  return socket_ == nullptr ? -1 : socket_->TimeoutMs(sys::UnixNanos());
+}
+
+void Log::Drain(uint64_t most_ms, bool last) {
+  if (socket_ == nullptr) return;
+  socket_->Hurry();
+  uint64_t now = sys::UnixNanos();
+  const uint64_t until = now + most_ms * 1000000;
+  socket_->Pump(now);
+  while (!socket_->empty() && socket_->wait_fd() >= 0 && now < until) {
+    struct pollfd fd = {socket_->wait_fd(), POLLOUT, 0};
+    sys::Poll(&fd, 1, static_cast<int>((until - now) / 1000000 + 1));
+    now = sys::UnixNanos();
+    socket_->Pump(now);
+  }
+  if (!last) return;
+  socket_->GiveUp();
+  TellLost(now, /*at_once=*/true);
+}
+
+void Log::Emit(const LogRecord& record) {
+  if (socket_ != nullptr) return socket_->Add(record, record.unix_nanos);
+  if (used_ >= kFlushAt || used_ + MaxLogRecord(record.size) > sizeof out_) {
+    Flush(record.unix_nanos);
+  }
+  used_ += EncodeLogRecord(record, out_ + used_);
+}
+
+// The line so far, without the beginning of a character that is not whole yet.
+void Log::Cut(LogStream* stream, uint64_t now) {
+  const size_t size = Utf8Prefix(stream->line, stream->used);
+  Emit({now, stream->name, true, stream->line, size});
+  stream->used -= size;
+  for (size_t i = 0; i < stream->used; ++i) stream->line[i] = stream->line[size + i];
 }
 
 void Log::Append(LogStream* stream, const char* data, size_t size, uint64_t now) {
-  for (size_t i = 0; i < size; ++i) {
-    if (data[i] == '\n') {
-      Emit(stream, stream->used, false, now);
+  if (discard_) return;
+  while (size > 0) {
+    size_t length = LineLength(data, size);
+    const bool ends = length < size;
+    size -= length + (ends ? 1 : 0);
+    if (ends && stream->used == 0 && length <= kMaxLogLine) {
+      Emit({now, stream->name, false, data, length});
+      data += length + 1;
       continue;
     }
-    if (stream->used == kMaxLogLine) {
-      Emit(stream, Utf8Prefix(stream->line, stream->used), true, now);
+    while (length > 0) {
+      if (stream->used == kMaxLogLine) Cut(stream, now);
+      const size_t room = kMaxLogLine - stream->used;
+      const size_t part = length < room ? length : room;
+      __builtin_memcpy(stream->line + stream->used, data, part);
+      stream->used += part;
+      data += part;
+      length -= part;
     }
-    stream->line[stream->used++] = data[i];
+    if (!ends) return;
+    Emit({now, stream->name, false, stream->line, stream->used});
+    stream->used = 0;
+    ++data;
   }
 }
 
 void Log::Finish(LogStream* stream, uint64_t now) {
-  if (stream->used > 0) Emit(stream, stream->used, false, now);
+  if (stream->used > 0) Emit({now, stream->name, false, stream->line, stream->used});
+  stream->used = 0;
 }
 
 }  // namespace swarm::shim

@@ -86,6 +86,8 @@ enum class Tag : uint16_t {
   kOpenStdin,      //     standard input is what we were started with, not the null device
   kTerminal,       // uu  rows, columns: a terminal of the container's own as all three
   kReaper,         //     init stays pid 1, passes signals on and reaps; the program is its child
+  kLogNowhere,     //     output is read and dropped
+  kLogSocket,      // see LogSocket: output goes there; the files get only what the shim has to say
   kEnd,            // one past the last
 };
 
@@ -114,8 +116,34 @@ struct Mount {
   const char* options;  // "mode=755,size=65536k"
 };
 
+enum class LogFormat : uint32_t {
+  kJournal = 0,  // the native protocol of systemd-journald
+  kPlain = 1,    // "<30>Jan  2 13:04:05 tag: text", for a daemon on this host
+  kRfc3164 = 2,  // with the host's name
+  kRfc5424 = 3,
+  kRfc5424Micro = 4,  // its time with six decimals
+};
+inline constexpr uint32_t kMaxLogHead = 8192;
+inline constexpr uint32_t kMaxLogAddress = 128;
+
+// Order of a kLogSocket payload: uuuuqqbbs.
+struct LogSocket {
+  LogFormat format;
+  uint32_t type;      // SOCK_STREAM or SOCK_DGRAM
+  uint32_t facility;  // of syslog, times eight
+  uint32_t non_blocking;
+  uint64_t buffer_bytes;
+  int64_t utc_offset_seconds;  // of the times in kPlain and kRfc3164
+  const uint8_t* address;      // as connect(2) takes it
+  uint32_t address_bytes;
+  const uint8_t* head;  // of each message: fields of the journal, or what stands between the time
+  uint32_t head_bytes;  // and the text
+  const char* name;     // "journald", as the user calls it
+};
+
 constexpr const char* PayloadFormat(Tag tag) {
   switch (tag) {
+    case Tag::kLogNowhere:
     case Tag::kOverlayInInit:
     case Tag::kRootReadonly:
     case Tag::kLoopbackUp:
@@ -148,6 +176,8 @@ constexpr const char* PayloadFormat(Tag tag) {
       return "qqqqq";
     case Tag::kSeccomp:
       return "ub";
+    case Tag::kLogSocket:
+      return "uuuuqqbbs";
     case Tag::kNone:
     case Tag::kEnd:
       return nullptr;
@@ -347,6 +377,20 @@ inline Mount ReadMount(Fields fields) {
   mount.target = fields.String();
   mount.options = fields.String();
   return mount;
+}
+
+inline LogSocket ReadLogSocket(Fields fields) {
+  LogSocket socket;
+  socket.format = static_cast<LogFormat>(fields.U32());
+  socket.type = fields.U32();
+  socket.facility = fields.U32();
+  socket.non_blocking = fields.U32();
+  socket.buffer_bytes = fields.U64();
+  socket.utc_offset_seconds = static_cast<int64_t>(fields.U64());
+  socket.address = fields.Bytes(&socket.address_bytes);
+  socket.head = fields.Bytes(&socket.head_bytes);
+  socket.name = fields.String();
+  return socket;
 }
 
 }  // namespace swarm::plan

@@ -18,6 +18,7 @@ namespace swarm::shim {
 namespace {
 
 Log container_log;
+LogSocket log_socket;
 
 uint64_t ReadStartTicks(int pid) {
   text::Buffer<32> path;
@@ -83,6 +84,12 @@ bool OpenFiles(const plan::Plan& plan, int* state_fd, int* oom_fd, Failure* fail
     max_files = fields.U32();
   }
   container_log.Open(log_dir, max_bytes, max_files);
+  if (plan.Has(plan::Tag::kLogNowhere)) container_log.Discard();
+  plan::Cursor socket(plan, plan::Tag::kLogSocket);
+  if (!socket.Next()) return true;
+  const long error = log_socket.Open(plan::ReadLogSocket(socket.fields()), sys::UnixNanos());
+  if (error < 0) return Fail(failure, Step::kLog, error, "buffer");
+  container_log.Redirect(&log_socket);
   return true;
 }
 

@@ -14,6 +14,8 @@ constexpr int kSigKill = 9;
 // Output that is still in a pipe when the container has ended is at most what a pipe holds; a
 // process elsewhere that keeps the write end (passed over a socket) cannot hold the shim back.
 constexpr int kMaxDrainReads = 64;
+// For a log daemon to take what the container said last; it is dead, but its end is not told yet.
+constexpr uint64_t kDrainMs = 500;
 
 LogStream out_stream;
 LogStream err_stream;
@@ -115,7 +117,9 @@ void Supervisor::OnSync() {
 }
 
 void Supervisor::OnOutput(int* fd, LogStream* stream) {
-  const long n = sys::Read(*fd, read_buffer, sizeof read_buffer);
+  const size_t room = log_->Room();
+  if (room == 0) return;
+  const long n = sys::Read(*fd, read_buffer, room < sizeof read_buffer ? room : sizeof read_buffer);
   if (n == -EINTR || n == -EAGAIN) return;
   const uint64_t now = sys::UnixNanos();
   if (n > 0) {
@@ -165,11 +169,13 @@ void Supervisor::OnExit() {
   // What it said last on the socket and in the pipes came before its end.
   if (launched_.sync >= 0) OnSync();
   if (launched_.sync >= 0) OnSync();
+  log_->Drain(kDrainMs, /*last=*/false);
   for (int i = 0; i < kMaxDrainReads && launched_.out >= 0; ++i)
     OnOutput(&launched_.out, &out_stream);
   for (int i = 0; i < kMaxDrainReads && launched_.err >= 0; ++i)
     OnOutput(&launched_.err, &err_stream);
   FinishOpenStreams();
+  log_->Drain(kDrainMs, /*last=*/true);
   const int signal = status & 0x7f;
   state_->exit_code = signal == 0 ? (status >> 8) & 0xff : 128 + signal;
   // Of init itself, or of the child whose end a shell passes on. One that lost some other process
@@ -190,13 +196,19 @@ void Supervisor::Run(StateRecord* state) {
   err_stream.name = 'e';
   KeepStdin();
   while (!ended_) {
-    struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0}, {launched_.sync, POLLIN, 0},
-                           {control_, POLLIN, 0},        {launched_.out, POLLIN, 0},
-                           {launched_.err, POLLIN, 0},   {kAttachFd, POLLIN, 0}};
-    const long n = sys::Poll(fds, 6);
+    struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0},
+                           {launched_.sync, POLLIN, 0},
+                           {control_, POLLIN, 0},
+                           {launched_.out, POLLIN, 0},
+                           {launched_.err, POLLIN, 0},
+                           {log_->wait_fd(), POLLOUT, 0},
+                           {kAttachFd, POLLIN, 0}};
+    if (log_->Room() == 0) fds[3].fd = fds[4].fd = -1;
+    const long n = sys::Poll(fds, 7, log_->TimeoutMs());
     if (n < 0) continue;
     // Before the output: who comes just now gets what is read next.
-    if (fds[5].revents != 0) attachments.Accept();
+    if (fds[6].revents != 0) attachments.Accept();
+    if (n == 0 || fds[5].revents != 0) log_->Flush(sys::UnixNanos());
     if (fds[3].revents != 0) OnOutput(&launched_.out, &out_stream);
     if (fds[4].revents != 0) OnOutput(&launched_.err, &err_stream);
     if (fds[1].revents != 0) OnSync();

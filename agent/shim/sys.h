@@ -138,8 +138,10 @@ inline long Prctl(int option, unsigned long a = 0, unsigned long b = 0, unsigned
   return Call(SYS_prctl, option, static_cast<long>(a), static_cast<long>(b), static_cast<long>(c),
               static_cast<long>(d));
 }
-inline long Poll(struct pollfd* fds, unsigned count) {  // for ever
-  return Call(SYS_ppoll, Arg(fds), count, 0, 0, 0);
+// `timeout_ms` negative: for ever.
+inline long Poll(struct pollfd* fds, unsigned count, int timeout_ms = -1) {
+  struct timespec timeout = {timeout_ms / 1000, static_cast<long>(timeout_ms % 1000) * 1000000};
+  return Call(SYS_ppoll, Arg(fds), count, timeout_ms < 0 ? 0 : Arg(&timeout), 0, 0);
 }
 inline long PollNow(struct pollfd* fds, unsigned count) {
   const struct timespec none = {};

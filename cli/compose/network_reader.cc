@@ -154,6 +154,12 @@ v1::NetworkSpec NetworkReader::ReadNetwork(const std::string& key, const Value* 
   for (const auto& [name, option] : network.Map("driver_opts")) {
     (*spec.mutable_options())[name] = option.value_or("");
   }
+  // Files say 'yes' as well.
+  const auto encrypted = spec.mutable_options()->find("encrypted");
+  if (encrypted != spec.mutable_options()->end() && !encrypted->second.empty()) {
+    const auto is_on = network.Section("driver_opts").Switch("encrypted");
+    if (is_on) encrypted->second = *is_on ? "true" : "false";
+  }
   spec.set_internal(network.Switch("internal").value_or(false));
   spec.set_attachable(network.Switch("attachable").value_or(false));
   ReadIpam(network.Section("ipam"), spec);

@@ -4,6 +4,7 @@
 
 #include "cli/compose/network_words.h"
 #include "cli/compose/stack.h"
+#include "common/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
@@ -310,6 +311,23 @@ TEST(NetworkWordsTest, AnyBytesGetAnAnswer) {
       }
     }
   }
+}
+
+TEST(StackNetworksTest, EncryptedIsAsYamlSaysYesAndNo) {
+  const auto encrypted = [](const std::string& word) {
+    const auto stack =
+        Load(StrCat("services: {web: {image: busybox, networks: [a]}}\n"
+                    "networks: {a: {driver_opts: {encrypted: ",
+                    word, "}}}\n"));
+    return stack.ok() ? stack->networks.at(0).spec.options().at("encrypted")
+                      : ToStd(stack.status().message());
+  };
+  EXPECT_EQ(encrypted("'yes'"), "true");
+  EXPECT_EQ(encrypted("on"), "true");
+  EXPECT_EQ(encrypted("no"), "false");
+  EXPECT_EQ(encrypted("''"), "");
+  EXPECT_THAT(encrypted("sometimes"),
+              HasSubstr("networks.a.driver_opts.encrypted: must be true or false"));
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ constexpr Key kService[] = {
     {"configs"},
     {"secrets"},
     {"healthcheck"},
-    {"logging", kNo},
+    {"logging"},
     {"extra_hosts"},
     {"dns"},
     {"dns_search"},
@@ -155,6 +155,7 @@ constexpr Key kAutoscale[] = {{"min"},     {"max"},    {"cpu"},     {"memory"},
 constexpr Key kMetric[] = {{"name"}, {"port"}, {"path"}, {"value"}};
 constexpr Key kHealthCheck[] = {{"test"},    {"interval"},     {"timeout"},       {"retries"},
                                 {"disable"}, {"start_period"}, {"start_interval"}};
+constexpr Key kLogging[] = {{"driver"}, {"options"}};
 constexpr Key kDependency[] = {{"condition"}, {"restart", kWarn}, {"required", kWarn}};
 constexpr Key kServiceNetwork[] = {
     {"aliases"},
@@ -224,6 +225,7 @@ class Checker {
     }
     Section(service, "healthcheck", path, kHealthCheck);
     Items(service, "env_file", path, kEnvFile, /*or_texts=*/true);
+    Section(service, "logging", path, kLogging);
     Items(service, "ports", path, kPort, /*or_texts=*/true);
     Items(service, "secrets", path, kMountedFile, /*or_texts=*/true);
     Items(service, "configs", path, kMountedFile, /*or_texts=*/true);

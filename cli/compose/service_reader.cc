@@ -12,6 +12,7 @@
 #include "cli/compose/model.h"
 #include "cli/compose/spec_words.h"
 #include "cli/compose/words.h"
+#include "common/log_driver.h"
 #include "common/oci/reference.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -69,6 +70,26 @@ void ReadHealthCheck(const Fields& from, v1::ContainerSpec& container) {
   to.set_retries(static_cast<uint32_t>(from.Number("retries", 0, 1'000'000).value_or(0)));
 }
 
+// As the nodes will read it, so that a wrong word is told with its line.
+void ReadLogging(const Fields& service, v1::TaskSpec& task) {
+  const Value* value = service.Get("logging");
+  if (value == nullptr || !value->IsMap()) return;
+  const Fields logging = service.Section("logging");
+  const std::string driver = logging.Text("driver").value_or("");
+  std::map<std::string, std::string> options;
+  for (const auto& [name, text] : logging.Map("options")) options[name] = text.value_or("");
+  if (!driver.empty() || !options.empty()) {
+    task.mutable_log_driver()->set_name(driver);
+    task.mutable_log_driver()->mutable_options()->insert(options.begin(), options.end());
+  }
+  const absl::Status known = ParseLogDriver(driver, options).status();
+  if (known.ok()) return;
+  const std::string_view message = ToStd(known.message());
+  const bool of_driver = message.starts_with("name: ");
+  logging.Refuse(of_driver ? "driver" : "options",
+                 of_driver ? message.substr(6) : message.substr(sizeof "options." - 1));
+}
+
 }  // namespace
 
 v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
@@ -90,6 +111,7 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   ReadLookups(service, problems_, container);
   contents_.ReadMounts(service, container);
   ReadHealthCheck(service.Section("healthcheck"), container);
+  ReadLogging(service, *spec.mutable_task());
   ReadDependencies(service, *root_.Find("services"), options_.name, spec);
   ReadLabels(service.Section("deploy"), *spec.mutable_labels());
   ReadDeploy(service.Section("deploy"), spec);

@@ -50,6 +50,10 @@ EventParts OwnParts(const v1::WatchEvent& event) {
       return {"secret", event.secret().id(), {{"name", event.secret().spec().name()}}};
     case v1::WatchEvent::kConfig:
       return {"config", event.config().id(), {{"name", event.config().spec().name()}}};
+    case v1::WatchEvent::kVolume:
+      return {"volume",
+              event.volume().id(),
+              {{"name", event.volume().spec().name()}, {"driver", event.volume().spec().driver()}}};
     case v1::WatchEvent::kCluster:
       return {"cluster", event.cluster().id(), {}};
     default:
@@ -71,6 +75,13 @@ std::string ActionWord(v1::WatchEvent::Action action) {
       return "started";
   }
 }
+
+}  // namespace
+
+std::string EventType(const v1::WatchEvent& event) { return OwnParts(event).type; }
+std::string EventAction(const v1::WatchEvent& event) { return ActionWord(event.action()); }
+
+namespace {
 
 EventParts PartsOf(const v1::WatchEvent& event, const News& news) {
   EventParts parts = OwnParts(event);

@@ -39,6 +39,9 @@ class EventTeller {
   std::map<std::string, v1::Health::State> healths_;
 };
 
+std::string EventType(const v1::WatchEvent& event);    // "service"
+std::string EventAction(const v1::WatchEvent& event);  // "create"
+
 // One event of Watch: {"Type":"service","Action":"create","Actor":{…},"time":…}; the lines of the
 // news are its attribute "message".
 JsonObject EventObject(const v1::WatchEvent& event, const News& news = {});

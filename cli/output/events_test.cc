@@ -143,5 +143,13 @@ TEST_F(EventTellerTest, TheLineOfTheEventComesFirstAndTheNewsBelow) {
               HasSubstr(R"("message":"web: update paused: boom")"));
 }
 
+TEST(EventLineTest, AVolumeIsToldByItsNameAndDriver) {
+  const v1::WatchEvent event = Event(
+      "action: ACTION_CREATE timestamp { seconds: 1 } "
+      "volume { id: 'v1' spec { name: 'data' driver: 'local' } }");
+  EXPECT_EQ(EventLine(event, News()),
+            "1970-01-01T00:00:01Z volume create v1 (driver=local, name=data)\n");
+}
+
 }  // namespace
 }  // namespace swarm::cli

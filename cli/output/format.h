@@ -2,47 +2,37 @@
 //
 //   ASSIGN_OR_RETURN(Format format, Format::Parse("{{.ID}}\t{{.Name}}"));
 //
-// Templates are Go's in their simplest form: text and {{.Field}}, {{.Field.Inner}}, {{json .}} and
-// {{json .Field}}; \t and \n in the text stand for themselves; `table ` in front adds headings and
-// columns. Everything else that Go has is refused by name. Pure; any thread.
+// Templates are Go's (cli/template); `table ` in front adds headings and columns. Pure; any thread.
 #ifndef SWARM_CLI_OUTPUT_FORMAT_H_
 #define SWARM_CLI_OUTPUT_FORMAT_H_
 
-#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "cli/template/template.h"
 
 namespace swarm::cli {
-
-struct TemplatePart {
-  bool is_field = false;
-  bool as_json = false;
-  std::string text;               // not is_field
-  std::vector<std::string> path;  // is_field; empty is the whole object
-};
 
 struct Format {
   enum class Kind { kTable, kJson, kTemplate };
   Kind kind = Kind::kTable;
-  std::vector<TemplatePart> parts;  // kTemplate
-  bool with_headings = false;       // kTemplate with `table `
+  std::optional<Template> body;  // kTemplate
+  bool with_headings = false;    // kTemplate with `table `
 
-  // "" and "table" are the table. InvalidArgument says what of a template is not supported.
+  // "" and "table" are the table. InvalidArgument says where and what is wrong with a template.
   static absl::StatusOr<Format> Parse(std::string_view text);
-
-  // The field's text, or its JSON; nullopt when there is no such field.
-  using FieldOf = std::function<std::optional<std::string>(const TemplatePart& part)>;
-  // The template once, without a line's end. InvalidArgument for a field that is not there, with
-  // `known` as the ones that are.
-  absl::StatusOr<std::string> Fill(const FieldOf& field_of, std::string_view known) const;
 };
 
 // Columns padded to their longest cell plus three spaces, as Docker prints; "\t" ends a cell.
 std::string AlignColumns(const std::vector<std::string>& lines);
+
+// Columns on the screen: UTF-8's continuation bytes take none.
+size_t ScreenWidth(std::string_view text);
+// As much of it as fits into so many columns.
+std::string CutToWidth(std::string_view text, size_t columns);
 
 }  // namespace swarm::cli
 

@@ -13,37 +13,6 @@ namespace swarm::cli {
 
 namespace {
 
-std::optional<std::string> Lookup(const Json& root, const TemplatePart& part) {
-  const Json* json = &root;
-  for (const std::string& name : part.path) {
-    if (!json->is_object() || !json->contains(name)) return std::nullopt;
-    json = &(*json)[name];
-  }
-  if (json->is_string() && !part.as_json) return json->get<std::string>();
-  return Dump(*json);
-}
-
-// Of the first field that is not there, the ones beside where it would be.
-std::string KnownFields(const Json& root, const Format& format) {
-  for (const TemplatePart& part : format.parts) {
-    if (!part.is_field || Lookup(root, part)) continue;
-    const Json* json = &root;
-    std::string path;
-    for (const std::string& name : part.path) {
-      if (!json->is_object() || !json->contains(name)) break;
-      json = &(*json)[name];
-      StrAppend(&path, ".", name);
-    }
-    if (!json->is_object() || json->empty()) return StrCat("none below ", path);
-    std::string known;
-    for (const auto& item : json->items()) {
-      StrAppend(&known, known.empty() ? "" : ", ", path, ".", item.key());
-    }
-    return known;
-  }
-  return "";
-}
-
 void PutNode(const v1::NodeInfo& info, Json& json) {
   json["Name"] = info.description().hostname();
   json["ServerVersion"] = info.version();
@@ -175,10 +144,7 @@ absl::StatusOr<std::string> RenderObjects(const std::vector<JsonObject>& objects
       StrAppend(&out, object.Compact(), "\n");
       continue;
     }
-    ASSIGN_OR_RETURN(
-        const std::string line,
-        format.Fill([&](const TemplatePart& part) { return Lookup(JsonOf(object), part); },
-                    KnownFields(JsonOf(object), format)));
+    ASSIGN_OR_RETURN(const std::string line, format.body->Execute(JsonOf(object)));
     StrAppend(&out, line, "\n");
   }
   return out;

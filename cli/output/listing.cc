@@ -1,9 +1,11 @@
 #include "cli/output/listing.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "absl/strings/ascii.h"
+#include "cli/output/json.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -37,11 +39,6 @@ std::string OneLine(std::string text) {
 
 }  // namespace
 
-std::string JsonText(std::string_view text) {
-  return nlohmann::json(std::string(text))
-      .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-}
-
 Listing::Listing(std::vector<Column> columns) : columns_(std::move(columns)) {
   for (Column& column : columns_) {
     if (column.heading.empty()) column.heading = HeadingOf(column.field);
@@ -58,7 +55,7 @@ absl::StatusOr<std::string> Listing::Render(const Format& format) const {
   if (format.kind == Format::Kind::kTable) return Table();
   if (format.kind == Format::Kind::kTemplate) return FromTemplate(format);
   std::string out;
-  for (const Row& row : rows_) StrAppend(&out, Json(row), "\n");
+  for (const Row& row : rows_) StrAppend(&out, Dump(Object(row.cells)), "\n");
   return out;
 }
 
@@ -79,36 +76,43 @@ std::string Listing::Table() const {
   return AlignColumns(lines);
 }
 
-std::string Listing::Json(const Row& row) const {
-  std::string out = "{";
-  for (size_t i = 0; i < columns_.size(); ++i) {
-    StrAppend(&out, i == 0 ? "" : ",", JsonText(columns_[i].field), ":", JsonText(row.cells[i]));
-  }
-  return out + "}";
+nlohmann::ordered_json Listing::Object(const std::vector<std::string>& cells) const {
+  nlohmann::ordered_json object = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < columns_.size(); ++i) object[columns_[i].field] = cells[i];
+  return object;
 }
 
-absl::StatusOr<std::string> Listing::FromTemplate(const Format& format) const {
+// What it names must be a column, even where there are no rows.
+absl::Status Listing::CheckFields(const Template& body) const {
   std::string known;
   for (const Column& column : columns_) {
     StrAppend(&known, known.empty() ? "." : ", .", column.field);
   }
-  const auto field_of = [this](const TemplatePart& part, const Row* row) {
-    if (part.path.empty()) return std::optional(row == nullptr ? "" : Json(*row));
-    for (size_t i = 0; i < columns_.size() && part.path.size() == 1; ++i) {
-      if (columns_[i].field != part.path[0]) continue;
-      if (row == nullptr) return std::optional(columns_[i].heading);
-      return std::optional(part.as_json ? JsonText(row->cells[i]) : row->cells[i]);
-    }
-    return std::optional<std::string>();
+  const auto is_column = [this](std::string_view name) {
+    return std::any_of(columns_.begin(), columns_.end(),
+                       [name](const Column& column) { return column.field == name; });
   };
-  const auto fill = [&](const Row* row) {
-    return format.Fill([&](const TemplatePart& part) { return field_of(part, row); }, known);
-  };
+  for (const Template::Field& field : body.RootFields()) {
+    if (field.path.empty() || is_column(field.path[0])) continue;
+    if (field.path[0] == "Label" && field.takes_argument && is_column("Labels")) continue;
+    return absl::InvalidArgumentError(StrCat("template position ", field.position,
+                                             ": there is no field .", field.path[0], "; there are ",
+                                             known));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Listing::FromTemplate(const Format& format) const {
+  RETURN_IF_ERROR(CheckFields(*format.body));
   std::vector<std::string> lines;
-  ASSIGN_OR_RETURN(std::string headings, fill(nullptr));  // also refuses fields that are not there
-  if (format.with_headings) lines.push_back(std::move(headings));
+  if (format.with_headings) {
+    std::vector<std::string> headings;
+    for (const Column& column : columns_) headings.push_back(column.heading);
+    ASSIGN_OR_RETURN(std::string line, format.body->Execute(Object(headings), /*headings=*/true));
+    lines.push_back(std::move(line));
+  }
   for (const Row& row : rows_) {
-    ASSIGN_OR_RETURN(std::string line, fill(&row));
+    ASSIGN_OR_RETURN(std::string line, format.body->Execute(Object(row.cells)));
     lines.push_back(std::move(line));
   }
   if (format.with_headings) return AlignColumns(lines);

@@ -38,15 +38,13 @@ class Listing {
     std::vector<std::string> table_cells;
   };
   std::string Table() const;
-  std::string Json(const Row& row) const;
+  nlohmann::ordered_json Object(const std::vector<std::string>& cells) const;
+  absl::Status CheckFields(const Template& body) const;
   absl::StatusOr<std::string> FromTemplate(const Format& format) const;
 
   std::vector<Column> columns_;
   std::vector<Row> rows_;
 };
-
-// "text" with quotes and escapes; bytes that are no UTF-8 are replaced.
-std::string JsonText(std::string_view text);
 
 }  // namespace swarm::cli
 

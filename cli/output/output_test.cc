@@ -51,14 +51,26 @@ TEST(FormatTest, TemplatesFillFields) {
   EXPECT_THAT(Rendered("{{json .}}"), HasSubstr("{\"ID\":\"a\""));
 }
 
-TEST(FormatTest, RefusesTheRestOfGosTemplatesByName) {
-  EXPECT_THAT(Rendered("{{range .}}x{{end}}"), HasSubstr("\"range\" is not supported"));
-  EXPECT_THAT(Rendered("{{if .ID}}x{{end}}"), HasSubstr("\"if\" is not supported"));
-  EXPECT_THAT(Rendered("{{.ID | upper}}"), HasSubstr("is not supported"));
-  EXPECT_THAT(Rendered("{{.}}"), HasSubstr("{{json .}}"));
-  EXPECT_THAT(Rendered("{{.ID"), HasSubstr("never closed"));
+TEST(FormatTest, TemplatesAreGosWithDockersFunctions) {
+  EXPECT_EQ(Rendered("{{if eq .ID \"a\"}}{{upper .ID}}{{else}}{{.Hidden}}{{end}}"), "A\nh2\n");
+  EXPECT_EQ(Rendered("table {{lower .ID}}\\t{{range split .Hidden \",\"}}{{.}}{{end}}"),
+            "ID       HIDDEN\na        h1\nbbbbbb   h2\n");
+  EXPECT_EQ(Rendered("{{$.ID}}{{println}}"), "a\n\nbbbbbb\n\n");
+}
+
+TEST(FormatTest, RefusesABadTemplateWithThePositionInWhatWasWritten) {
+  EXPECT_THAT(Rendered("{{.ID"), HasSubstr("template position 1: {{ is never closed"));
+  EXPECT_THAT(Rendered("table {{.ID"), HasSubstr("template position 7: {{ is never closed"));
   EXPECT_THAT(Rendered("yaml"), HasSubstr("neither table nor json"));
-  EXPECT_THAT(Rendered("{{.Nope}}"), HasSubstr("no field .Nope; there are .ID, .CurrentState"));
+  EXPECT_EQ(Rendered("x {{.Nope}}"),
+            "template position 5: there is no field .Nope; there are .ID, .CurrentState, .Hidden");
+  EXPECT_THAT(Rendered("{{range split .Nope \",\"}}{{.Any}}{{end}}"), HasSubstr("no field .Nope"));
+  EXPECT_THAT(Rendered("{{.ID.Inner}}"), HasSubstr(".ID is a text"));
+}
+
+TEST(FormatTest, CutsToTheScreenByCharacters) {
+  EXPECT_EQ(CutToWidth("aé…b", 3), "aé…");
+  EXPECT_EQ(CutToWidth("ab", 3), "ab");
 }
 
 TEST(FormatTest, ColumnsCountCharactersNotBytes) {
@@ -74,7 +86,10 @@ TEST(ListingTest, ATableTellsTheTerminalNothing) {
 }
 
 TEST(ListingTest, BytesThatAreNoUtf8StillMakeJson) {
-  EXPECT_EQ(JsonText("a\xff"), "\"a\xEF\xBF\xBD\"");
+  Listing listing({{"ID"}});
+  listing.Add({"a\xff"});
+  EXPECT_EQ(*listing.Render(*Format::Parse("json")), "{\"ID\":\"a\xEF\xBF\xBD\"}\n");
+  EXPECT_EQ(*listing.Render(*Format::Parse("{{json .ID}}")), "\"a\xEF\xBF\xBD\"\n");
 }
 
 template <typename T>

@@ -38,6 +38,14 @@ std::string When(const google::protobuf::Timestamp& timestamp, absl::Time now) {
   return StrCat(text, " (", then > now ? In(now, then) : Ago(now, then), ")");
 }
 
+// "json-file max-file=3 max-size=10m"
+std::string LogDriverWords(const v1::LogDriver& driver) {
+  std::string words = driver.name().empty() ? "json-file" : driver.name();
+  const std::map<std::string, std::string> sorted(driver.options().begin(), driver.options().end());
+  for (const auto& [name, value] : sorted) StrAppend(&words, " ", name, "=", value);
+  return words;
+}
+
 void PutMode(Page& page, const v1::ServiceSpec& spec) {
   std::string mode = ModeWord(spec);
   mode[0] = absl::ascii_toupper(static_cast<unsigned char>(mode[0]));
@@ -356,6 +364,7 @@ std::string PrettyService(const v1::Service& service, const ServiceStory& story)
   }
   PutContainer(page, service);
   PutHealthCheck(page, task.container());
+  if (task.has_log_driver()) page.Line("Log Driver", LogDriverWords(task.log_driver()));
   page.Line("Resources", "");
   PutResources(page, "Reservations", task.resources().reservations());
   PutResources(page, "Limits", task.resources().limits());

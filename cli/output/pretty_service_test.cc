@@ -158,6 +158,20 @@ TEST(PrettyServiceTest, AutoscalingTellsTargetsWhereItStandsAndWhy) {
                         " - 1970-01-01T00:16:40Z (About a minute ago): from 2 to 3, first\n"));
 }
 
+TEST(PrettyServiceTest, ALogDriverIsToldWithItsOptions) {
+  const std::string text = PrettyService(Parse<v1::Service>(R"pb(
+                                           spec {
+                                             task {
+                                               log_driver {
+                                                 options { key: "max-size" value: "10m" }
+                                                 options { key: "max-file" value: "5" }
+                                               }
+                                             }
+                                           })pb"),
+                                         At(1));
+  EXPECT_THAT(text, HasSubstr("Log Driver:         json-file max-file=5 max-size=10m\n"));
+}
+
 TEST(PrettyServiceTest, QuarantineIsToldWithWhatEndsIt) {
   const auto pretty = [](const std::string& quarantine) {
     return PrettyService(

@@ -39,15 +39,14 @@ std::string TaggedName(const std::string& image) {
   return RepositoryAndTag(image).second == "<none>" ? image : image.substr(0, image.find('@'));
 }
 
-// As people write it: without docker.io/library/.
-std::string Familiar(std::string reference) {
+}  // namespace
+
+std::string FamiliarName(std::string reference) {
   for (std::string_view prefix : {"docker.io/library/", "docker.io/"}) {
     if (reference.starts_with(prefix)) return reference.substr(prefix.size());
   }
   return reference;
 }
-
-}  // namespace
 
 void SortForListing(std::vector<v1::Service>& services) {
   std::sort(services.begin(), services.end(),
@@ -241,7 +240,7 @@ Listing ImageListing(const std::vector<v1::Image>& images, absl::Time now, bool 
     std::vector<std::string> references(image.references().begin(), image.references().end());
     if (references.empty()) references.push_back("<none>");
     for (const std::string& reference : references) {
-      const auto [repository, tag] = RepositoryAndTag(Familiar(reference));
+      const auto [repository, tag] = RepositoryAndTag(FamiliarName(reference));
       listing.Add({repository, tag, image.digest(), ShortId(id, whole_ids), age,
                    Rfc3339(image.created_at()), FormatBytes(image.size_bytes())});
     }

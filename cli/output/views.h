@@ -38,6 +38,8 @@ struct TaskView {
 // Older tasks of a slot are indented in the table.
 Listing TaskListing(std::vector<v1::Task> tasks, const TaskView& view);
 
+// An image as people write it: without docker.io/library/.
+std::string FamiliarName(std::string reference);
 Listing ImageListing(const std::vector<v1::Image>& images, absl::Time now, bool whole_ids);
 
 // Stack name to number of services.

@@ -21,7 +21,8 @@ enum class ServerKind {
   kLocal,  // as kControl, without keepalive
 };
 
-// Turns gRPC's own reflection and health plugins off and sets the limits. Before BuildAndStart.
+// Turns gRPC's own reflection and health plugins off and sets the limits; of a stream 512 KiB are
+// held at most that nobody has read. Before BuildAndStart.
 void ConfigureServer(::grpc::ServerBuilder& builder, ServerKind kind);
 
 // Cancels calls that are still open after `grace` and returns when the last one is finished. Never

@@ -36,6 +36,10 @@ void SetTimestamp(absl::Time at, google::protobuf::Timestamp& out) {
   out.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
 }
 
+absl::Time TimeOf(const google::protobuf::Timestamp& at) {
+  return absl::FromUnixSeconds(at.seconds()) + absl::Nanoseconds(at.nanos());
+}
+
 }  // namespace
 
 absl::StatusOr<ChangeFeed::Wanted> ChangeFeed::Parse(const v1::WatchRequest& request) {
@@ -63,19 +67,27 @@ absl::StatusOr<ChangeFeed::Wanted> ChangeFeed::Parse(const v1::WatchRequest& req
       case v1::WatchRequest::KIND_CONFIG:
         wanted.configs = true;
         break;
+      case v1::WatchRequest::KIND_VOLUME:
+        wanted.volumes = true;
+        break;
       default:
         return absl::InvalidArgumentError(StrCat("kinds: ", kind, " is unknown"));
     }
   }
   if (request.kinds().empty()) {
     wanted.clusters = wanted.nodes = wanted.services = wanted.tasks = wanted.networks = true;
-    wanted.secrets = wanted.configs = true;
+    wanted.secrets = wanted.configs = wanted.volumes = true;
+  }
+  if (request.has_resume_from_time() && request.resume_from_version() != 0) {
+    return absl::InvalidArgumentError(
+        "resume_from_time: resume from a time or a version, not both");
   }
   if (!request.service_id().empty()) {
     auto id = Id::Parse(request.service_id());
     if (!id.ok()) return absl::InvalidArgumentError("service_id: is not a full id");
     wanted.service = *id;
-    wanted.clusters = wanted.nodes = wanted.networks = wanted.secrets = wanted.configs = false;
+    wanted.clusters = wanted.nodes = wanted.networks = false;
+    wanted.secrets = wanted.configs = wanted.volumes = false;
   }
   return wanted;
 }
@@ -87,6 +99,13 @@ absl::StatusOr<std::unique_ptr<ChangeFeed>> ChangeFeed::Open(const Env& env, Sto
   ASSIGN_OR_RETURN(const Wanted wanted, Parse(request));
   std::unique_ptr<ChangeFeed> feed(new ChangeFeed(env, store, wanted, sink));
   auto on_changes = [raw = feed.get()](const ChangeSet& changes) { raw->OnChanges(changes); };
+  if (request.has_resume_from_time()) {
+    const Store::Past past = store.VersionBefore(TimeOf(request.resume_from_time()));
+    if (!past.is_complete) feed->PushMarker(v1::WatchEvent::ACTION_RESYNC, past.version);
+    ASSIGN_OR_RETURN(feed->watch_, store.WatchFrom(past.version, WatchSpeed::kDurable, on_changes));
+    feed->PushMarker(v1::WatchEvent::ACTION_STARTED, past.version);
+    return feed;
+  }
   const uint64_t resume = request.resume_from_version();
   if (resume > store.version()) {
     // Of another life of the cluster's state, or made up.
@@ -158,7 +177,12 @@ bool ChangeFeed::Describe(const Change& change, v1::WatchEvent& event) const {
     *event.mutable_config() = RenderConfig(*Newest<Config>(change), /*with_data=*/false);
     return true;
   }
-  if (!change.Is<Cluster>() || !wanted_.clusters) return false;  // volumes have no events
+  if (change.Is<Volume>()) {
+    if (!wanted_.volumes) return false;
+    *event.mutable_volume() = RenderVolume(*Newest<Volume>(change));
+    return true;
+  }
+  if (!change.Is<Cluster>() || !wanted_.clusters) return false;
   *event.mutable_cluster() = RenderCluster(*Newest<Cluster>(change));
   return true;
 }

@@ -6,10 +6,10 @@
 //   feed.reset();      // ends it, on the loop
 //
 // Loop thread only. The first event is STARTED (its version is where the feed begins), or RESYNC
-// then STARTED when the version to resume from is no longer kept: the caller lists again. A caller
-// who takes events more slowly than they come (the sink is full) is closed with Aborted, and
-// resumes from the version of the last event seen (events of one change set but the last carry the
-// version before, so nothing is lost).
+// then STARTED when the version or the time to resume from is no longer kept: the caller lists
+// again. A caller who takes events more slowly than they come (the sink is full) is closed with
+// Aborted, and resumes from the version of the last event seen (events of one change set but the
+// last carry the version before, so nothing is lost).
 #ifndef SWARM_MANAGER_API_CHANGE_FEED_H_
 #define SWARM_MANAGER_API_CHANGE_FEED_H_
 
@@ -26,7 +26,8 @@ namespace swarm::manager {
 
 class ChangeFeed {
  public:
-  // `sink` outlives the feed. InvalidArgument for an unknown kind or a malformed service id.
+  // `sink` outlives the feed. InvalidArgument for an unknown kind, a malformed service id, or a
+  // time and a version to resume from.
   static absl::StatusOr<std::unique_ptr<ChangeFeed>> Open(const Env& env, Store& store,
                                                           const v1::WatchRequest& request,
                                                           Sink<v1::WatchEvent>& sink);
@@ -40,6 +41,7 @@ class ChangeFeed {
     bool networks = false;
     bool secrets = false;
     bool configs = false;
+    bool volumes = false;
     Id service;  // zero: all
   };
   ChangeFeed(const Env& env, Store& store, Wanted wanted, Sink<v1::WatchEvent>& sink)

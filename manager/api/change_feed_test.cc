@@ -83,6 +83,39 @@ TEST_F(ChangeFeedTest, AsksToListAgainWhenTheVersionIsUnknown) {
   EXPECT_EQ(v1::WatchEvent::ACTION_STARTED, sink.messages[1].action());
 }
 
+TEST_F(ChangeFeedTest, BeginsWithWhatHappenedAtATimeOrLater) {
+  AddNode("old", v1::NodeStatus::STATE_READY);
+  loop.Advance(absl::Seconds(10));
+  const int64_t since = absl::ToUnixSeconds(loop.WallNow());
+  loop.Advance(absl::Seconds(1));
+  AddNode("n1", v1::NodeStatus::STATE_READY);
+  loop.Advance(absl::Seconds(10));
+  AddNode("n2", v1::NodeStatus::STATE_READY);
+  v1::WatchRequest request;
+  request.mutable_resume_from_time()->set_seconds(since);
+  auto feed = Open(request);
+  loop.RunUntilIdle();
+  ASSERT_THAT(sink.messages, SizeIs(3));
+  EXPECT_EQ(v1::WatchEvent::ACTION_STARTED, sink.messages[0].action());
+  EXPECT_EQ("n1", sink.messages[1].node().description().hostname());
+  EXPECT_EQ("n2", sink.messages[2].node().description().hostname());
+}
+
+TEST_F(ChangeFeedTest, SaysThatATimeIsNoLongerKeptAndTellsWhatIs) {
+  AddNode("n1", v1::NodeStatus::STATE_READY);
+  v1::WatchRequest request;
+  request.mutable_resume_from_time()->set_seconds(1);
+  auto feed = Open(request);
+  loop.RunUntilIdle();
+  ASSERT_GE(sink.messages.size(), 3u);
+  EXPECT_EQ(v1::WatchEvent::ACTION_RESYNC, sink.messages[0].action());
+  EXPECT_EQ(v1::WatchEvent::ACTION_STARTED, sink.messages[1].action());
+  EXPECT_EQ("n1", sink.messages.back().node().description().hostname());
+  request.set_resume_from_version(1);
+  EXPECT_THAT(ChangeFeed::Open(env, *store, request, sink),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("not both")));
+}
+
 TEST_F(ChangeFeedTest, KeepsToOneServiceAndItsTasks) {
   Ref<Service> web = AddService("web");
   Ref<Service> api = AddService("api");
@@ -142,6 +175,35 @@ TEST_F(ChangeFeedTest, TellsThatAnImageWasResolvedLate) {
   loop.RunUntilIdle();
   ASSERT_THAT(sink.messages, SizeIs(2));
   EXPECT_EQ("sha256:x", sink.messages[1].service().image_digest());
+}
+
+TEST_F(ChangeFeedTest, TellsOfVolumesWhenTheyAreMadeAndRemoved) {
+  v1::WatchRequest request;
+  request.add_kinds(v1::WatchRequest::KIND_VOLUME);
+  auto feed = Open(request);
+  auto others = Open([] {
+    v1::WatchRequest cluster;
+    cluster.add_kinds(v1::WatchRequest::KIND_CLUSTER);
+    return cluster;
+  }());
+  sink.messages.clear();
+  const Id id = Id::Make(*random);
+  ASSERT_OK(store->Update([&](WriteTx& tx) {
+    Volume volume;
+    volume.set_id(id.ToString());
+    volume.mutable_spec()->set_name("data");
+    return tx.Put(std::move(volume));
+  }));
+  ASSERT_OK(store->Update([&](WriteTx& tx) {
+    tx.RemoveVolume(id);
+    return absl::OkStatus();
+  }));
+  loop.RunUntilIdle();
+  ASSERT_THAT(sink.messages, SizeIs(2));
+  EXPECT_EQ(v1::WatchEvent::ACTION_CREATE, sink.messages[0].action());
+  EXPECT_EQ("data", sink.messages[0].volume().spec().name());
+  EXPECT_EQ(v1::WatchEvent::ACTION_REMOVE, sink.messages[1].action());
+  EXPECT_EQ("data", sink.messages[1].volume().spec().name());
 }
 
 TEST_F(ChangeFeedTest, RefusesMalformedRequests) {

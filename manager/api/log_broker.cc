@@ -1,6 +1,7 @@
 #include "manager/api/log_broker.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "absl/time/time.h"
@@ -8,6 +9,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/call_target.h"
+#include "manager/api/log_drivers.h"
 #include "manager/api/lookup.h"
 
 namespace swarm::manager {
@@ -29,7 +31,10 @@ LogBroker::LogBroker(const Env& env, Store& store, Dispatcher& dispatcher)
 
 LogBroker::~LogBroker() {
   *self_ = nullptr;
-  for (auto& [id, subscription] : subscriptions_) env_.loop.Cancel(subscription.retry);
+  for (auto& [id, subscription] : subscriptions_) {
+    env_.loop.Cancel(subscription.retry);
+    env_.loop.Cancel(subscription.merge_again);
+  }
   for (auto& [id, request] : requests_) env_.loop.Cancel(request.timeout);
   for (auto& [id, publisher] : publishers_) env_.loop.Cancel(publisher.timer);
 }
@@ -55,7 +60,8 @@ absl::StatusOr<LogBroker::SubscriptionId> LogBroker::Subscribe(
   if (subscriptions_.size() >= kMaxSubscriptions) {
     return absl::ResourceExhaustedError("too many log readers; try again later");
   }
-  Subscription subscription{.sink = &sink, .options = request.options()};
+  Subscription subscription{
+      .sink = &sink, .options = request.options(), .merge = LogMerge(request.options().follow())};
   if (!subscription.options.stdout() && !subscription.options.stderr()) {
     subscription.options.set_stdout(true);
     subscription.options.set_stderr(true);
@@ -104,6 +110,10 @@ void LogBroker::Begin(SubscriptionId id) {
     return Unsubscribe(id);
   }
   Ask(id, tasks, /*again=*/false);
+  Ref<Service> service = store_.view().GetService(subscription.service);
+  if (tasks.empty() && service != nullptr) {
+    subscription.why_unreadable = WhyUnreadable(service->spec().task());
+  }
   MaybeEnd(id);
 }
 
@@ -113,6 +123,7 @@ void LogBroker::Unsubscribe(SubscriptionId id) {
   if (node.empty()) return;
   Subscription& subscription = node.mapped();
   env_.loop.Cancel(subscription.retry);
+  env_.loop.Cancel(subscription.merge_again);
   auto followers = followers_.find(subscription.service);
   if (followers != followers_.end()) {
     followers->second.erase(id);
@@ -132,10 +143,8 @@ void LogBroker::OnDrained(SubscriptionId id) {
   DCHECK(env_.loop.InLoop());
   auto it = subscriptions_.find(id);
   if (it == subscriptions_.end()) return;
-  const std::set<PublisherId> parked = std::exchange(it->second.parked, {});
-  for (PublisherId publisher : parked) Deliver(publisher);
-  // A parked message may have been all that the end waited for, its publisher or request gone.
-  MaybeEnd(id);
+  it->second.full = false;
+  Deliver(id);
 }
 
 void LogBroker::Notice(Subscription& subscription, Id node, std::string_view text) {
@@ -147,8 +156,16 @@ void LogBroker::Notice(Subscription& subscription, Id node, std::string_view tex
   message.set_data(std::string(text));
   message.set_node_id(node.ToString());
   message.set_node_hostname(HostnameOf(store_.view(), node));
-  // A reader whose queue is full does without this one.
-  subscription.sink->Push(message);
+  subscription.notices.push_back(std::move(message));  // one for each node
+  if (subscription.options.follow()) GiveNotices(subscription);
+}
+
+bool LogBroker::GiveNotices(Subscription& subscription) {
+  while (!subscription.notices.empty()) {
+    if (!subscription.sink->Push(subscription.notices.front())) return false;
+    subscription.notices.pop_front();
+  }
+  return true;
 }
 
 // ------------------------------------------------------------------------------- asking the nodes
@@ -156,30 +173,43 @@ void LogBroker::Notice(Subscription& subscription, Id node, std::string_view tex
 // Groups `tasks` by node. `again`: after a break; goes on after the last line seen.
 void LogBroker::Ask(SubscriptionId id, const std::vector<Id>& tasks, bool again) {
   Subscription& subscription = subscriptions_.at(id);
-  std::map<std::pair<Id, int64_t>, std::vector<Id>> groups;  // by node, and where to go on
+  // By node, where to go on, and whether more than the shim's own words can come.
+  std::map<std::tuple<Id, int64_t, bool>, std::vector<Id>> groups;
   for (Id task_id : tasks) {
     Ref<Task> task = store_.view().GetTask(task_id);
     if (task == nullptr || task->node_id.IsZero()) continue;
     auto [source, added] = subscription.sources.try_emplace(task_id, Source{.node = task->node_id});
-    if (added) ++subscription.unfinished;
-    if (!source->second.finished) {
-      groups[{task->node_id, source->second.last_unix_nanos}].push_back(task_id);
-    }
+    if (added) AddSource(subscription, *task, source->second);
+    if (source->second.finished) continue;
+    groups[{task->node_id, source->second.last_unix_nanos, source->second.readable}].push_back(
+        task_id);
   }
   for (const auto& [key, group] : groups) {
+    const auto& [node, last_unix_nanos, readable] = key;
     v1::LogOptions options = subscription.options;
-    if (again && key.second != 0) {
+    if (!readable) options.set_follow(false);
+    if (again && last_unix_nanos != 0) {
       options.set_tail(-1);
-      options.set_since_unix_nanos(key.second + 1);
+      options.set_since_unix_nanos(last_unix_nanos + 1);
     }
     for (size_t begin = 0; begin < group.size(); begin += kMaxTasksPerRequest) {
       const size_t end = std::min(group.size(), begin + kMaxTasksPerRequest);
-      AskNode(id, key.first,
+      AskNode(id, node,
               std::vector<Id>(group.begin() + static_cast<std::ptrdiff_t>(begin),
                               group.begin() + static_cast<std::ptrdiff_t>(end)),
               options);
     }
   }
+}
+
+void LogBroker::AddSource(Subscription& subscription, const Task& task, Source& source) {
+  ++subscription.unfinished;
+  const v1::TaskSpec& spec = task.revision->revision().task();
+  const std::string why = WhyUnreadable(spec);
+  source.readable = why.empty();
+  if (source.readable) ++subscription.readable;
+  if (subscription.why_unreadable.empty()) subscription.why_unreadable = why;
+  if (subscription.options.details()) source.attributes = LogAttributes(spec);
 }
 
 void LogBroker::AskNode(SubscriptionId id, Id node, const std::vector<Id>& tasks,
@@ -193,7 +223,7 @@ void LogBroker::AskNode(SubscriptionId id, Id node, const std::vector<Id>& tasks
   if (!dispatcher_.SendToNode(node, std::move(message))) {
     return OnUnreachable(id, node, tasks, "cannot be reached");
   }
-  Request request{.subscription = id, .node = node};
+  Request request{.subscription = id, .node = node, .hostname = HostnameOf(store_.view(), node)};
   request.tasks.insert(tasks.begin(), tasks.end());
   request.timeout = env_.loop.RunAfter(kAnswerTimeout, [this, request_id] {
     requests_.at(request_id).timeout = 0;
@@ -201,6 +231,7 @@ void LogBroker::AskNode(SubscriptionId id, Id node, const std::vector<Id>& tasks
   });
   requests_.emplace(request_id, std::move(request));
   subscriptions_.at(id).requests.insert(request_id);
+  subscriptions_.at(id).merge.Await(request_id, /*answered=*/false, env_.clock.WallNow());
 }
 
 // Some of its tasks may not be finished: they are asked for again, or given up with a NOTICE.
@@ -212,11 +243,16 @@ void LogBroker::EndRequest(const std::string& id, std::string_view why) {
   auto it = subscriptions_.find(request.subscription);
   if (it == subscriptions_.end()) return;
   it->second.requests.erase(id);
+  it->second.merge.Remove(id);
   if (!request.tasks.empty()) {
     OnUnreachable(request.subscription, request.node,
                   std::vector<Id>(request.tasks.begin(), request.tasks.end()), why);
   }
-  MaybeEnd(request.subscription);
+  // The others may have waited for it, or the end; in a turn of its own, since Deliver may be what
+  // ended it.
+  env_.loop.Post([self = self_, id = request.subscription] {
+    if (*self != nullptr) (*self)->Deliver(id);
+  });
 }
 
 void LogBroker::OnUnreachable(SubscriptionId id, Id node, const std::vector<Id>& tasks,
@@ -261,12 +297,20 @@ void LogBroker::FinishTask(Subscription& subscription, Id task) {
 
 void LogBroker::MaybeEnd(SubscriptionId id) {
   auto it = subscriptions_.find(id);
-  if (it == subscriptions_.end() || it->second.unfinished > 0 || !it->second.parked.empty()) return;
-  const Subscription& subscription = it->second;
+  if (it == subscriptions_.end() || it->second.unfinished > 0) return;
+  Subscription& subscription = it->second;
+  const bool nothing_to_read = subscription.readable == 0 && !subscription.why_unreadable.empty();
   const bool more_tasks_may_come = subscription.options.follow() && !subscription.by_task &&
                                    store_.view().GetService(subscription.service) != nullptr;
-  if (more_tasks_may_come) return;
-  subscription.sink->Close(absl::OkStatus());
+  if (more_tasks_may_come && !nothing_to_read) return;
+  if (!subscription.why_unreadable.empty() && !nothing_to_read) {
+    Notice(subscription, Id(), StrCat("some tasks are missing: ", subscription.why_unreadable));
+    subscription.why_unreadable.clear();
+  }
+  if (!GiveNotices(subscription)) return;  // OnDrained comes back
+  subscription.sink->Close(nothing_to_read
+                               ? absl::FailedPreconditionError(subscription.why_unreadable)
+                               : absl::OkStatus());
   Unsubscribe(id);
 }
 
@@ -290,139 +334,6 @@ void LogBroker::OnChanges(const ChangeSet& changes) {
       for (SubscriptionId id : std::set<SubscriptionId>(followers->second)) MaybeEnd(id);
     }
   }
-}
-
-// -------------------------------------------------------------------------------------- publishers
-
-LogBroker::PublisherId LogBroker::OnPublisherOpened(Id node, PublisherStream& stream) {
-  DCHECK(env_.loop.InLoop());
-  const PublisherId id = ++last_id_;
-  Publisher& publisher = publishers_[id];
-  publisher = Publisher{.node = node, .stream = &stream};
-  if (++publishers_of_[node] > kMaxPublishersPerNode) {
-    stream.Finish(absl::ResourceExhaustedError(
-        StrCat("this node has ", kMaxPublishersPerNode, " streams of logs already")));
-    return id;
-  }
-  publisher.timer = env_.loop.RunAfter(kFirstMessage, [this, id] {
-    publishers_.at(id).timer = 0;
-    publishers_.at(id).stream->Finish(absl::DeadlineExceededError("no first message in time"));
-  });
-  return id;
-}
-
-void LogBroker::OnPublished(PublisherId id, v1::PublishLogsRequest message) {
-  DCHECK(env_.loop.InLoop());
-  Publisher& publisher = publishers_.at(id);
-  if (publisher.request.empty()) {
-    env_.loop.Cancel(std::exchange(publisher.timer, 0));
-    if (absl::Status s = Bind(id, publisher, message); !s.ok()) return publisher.stream->Finish(s);
-  }
-  publisher.waiting = std::move(message);
-  publisher.next_index = 0;
-  publisher.busy = true;
-  Deliver(id);
-}
-
-absl::Status LogBroker::Bind(PublisherId id, Publisher& publisher,
-                             const v1::PublishLogsRequest& message) {
-  if (!dispatcher_.FenceIsCurrent(publisher.node, message.fence())) {
-    return absl::PermissionDeniedError("the fence is not that of the node's session");
-  }
-  auto request = requests_.find(message.subscription_id());
-  // The same words whether it never was, is over or is another node's.
-  if (request == requests_.end() || request->second.node != publisher.node) {
-    return absl::CancelledError("nobody reads this");
-  }
-  if (request->second.publisher != 0) {
-    return absl::AlreadyExistsError("this request has a stream already");
-  }
-  request->second.publisher = id;
-  env_.loop.Cancel(std::exchange(request->second.timeout, 0));
-  publisher.request = message.subscription_id();
-  subscriptions_.at(request->second.subscription).unreachable.erase(publisher.node);
-  return absl::OkStatus();
-}
-
-void LogBroker::Deliver(PublisherId id) {
-  auto it = publishers_.find(id);
-  if (it == publishers_.end() || !it->second.busy) return;
-  Publisher& publisher = it->second;
-  auto request = requests_.find(publisher.request);
-  if (request == requests_.end()) {
-    publisher.busy = false;
-    return publisher.stream->Finish(absl::CancelledError("nobody reads this"));
-  }
-  const SubscriptionId subscription_id = request->second.subscription;
-  Subscription& subscription = subscriptions_.at(subscription_id);
-  for (; publisher.next_index < publisher.waiting.messages_size(); ++publisher.next_index) {
-    absl::Status taken =
-        DeliverOne(request->second, subscription, publisher.waiting.messages(publisher.next_index));
-    if (absl::IsUnavailable(taken)) {
-      subscription.parked.insert(id);
-      return;
-    }
-    if (!taken.ok()) {
-      publisher.busy = false;
-      return publisher.stream->Finish(taken);
-    }
-  }
-  for (const std::string& finished : publisher.waiting.finished_task_ids()) {
-    const Id task = Id::ParseOrZero(finished);
-    if (request->second.tasks.erase(task) > 0) FinishTask(subscription, task);
-  }
-  publisher.waiting.Clear();
-  publisher.busy = false;
-  if (request->second.tasks.empty()) EndRequest(publisher.request, "");
-  publisher.stream->ReadNext();
-  MaybeEnd(subscription_id);
-}
-
-absl::Status LogBroker::DeliverOne(const Request& request, Subscription& subscription,
-                                   const v1::LogMessage& message) {
-  const Id task_id = Id::ParseOrZero(message.task_id());
-  if (!request.tasks.contains(task_id)) {
-    return absl::PermissionDeniedError(StrCat("task ", message.task_id(), " was not asked for"));
-  }
-  v1::LogMessage out = message;
-  if (out.stream() != v1::LogMessage::STREAM_STDERR) out.set_stream(v1::LogMessage::STREAM_STDOUT);
-  out.set_node_id(request.node.ToString());
-  out.set_node_hostname(HostnameOf(store_.view(), request.node));
-  out.clear_service_name();
-  out.clear_slot();
-  if (Ref<Task> task = store_.view().GetTask(task_id)) {
-    out.set_service_name(task->revision->revision().service_name());
-    out.set_slot(PublicSlot(*task));
-  }
-  if (!subscription.sink->Push(out)) return absl::UnavailableError("the reader's queue is full");
-  Source& source = subscription.sources.at(task_id);
-  const int64_t nanos = out.timestamp().seconds() * 1'000'000'000 + out.timestamp().nanos();
-  source.last_unix_nanos = std::max(source.last_unix_nanos, nanos);
-  return absl::OkStatus();
-}
-
-void LogBroker::OnLogFailure(Id node, const v1::LogFailure& failure) {
-  DCHECK(env_.loop.InLoop());
-  auto request = requests_.find(failure.subscription_id());
-  if (request == requests_.end() || request->second.node != node) return;
-  EndRequest(failure.subscription_id(),
-             StrCat("cannot send (", failure.error().substr(0, 256), ")"));
-}
-
-void LogBroker::OnPublisherClosed(PublisherId id) {
-  DCHECK(env_.loop.InLoop());
-  auto closed = publishers_.extract(id);
-  if (closed.empty()) return;
-  env_.loop.Cancel(closed.mapped().timer);
-  auto count = publishers_of_.find(closed.mapped().node);
-  if (--count->second == 0) publishers_of_.erase(count);
-  if (closed.mapped().request.empty()) return;
-  auto request = requests_.find(closed.mapped().request);
-  if (request == requests_.end()) return;
-  if (auto it = subscriptions_.find(request->second.subscription); it != subscriptions_.end()) {
-    it->second.parked.erase(id);
-  }
-  EndRequest(closed.mapped().request, "stopped sending");
 }
 
 }  // namespace swarm::manager

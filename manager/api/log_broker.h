@@ -6,9 +6,13 @@
 // Each LogRequest has an id of its own, under which the node answers on one stream about the tasks
 // of that request. Tasks that start running while somebody follows their service are requested as
 // they do. A reader that takes too slowly slows the nodes' streams (a publisher's next message is
-// not read before its last one was taken), never the loop. A node that cannot be reached or gives
-// no answer is a NOTICE in the stream; a follower's tasks on it are requested again every 2 s, from
-// the last line seen. A subscription ends when all its tasks are finished and no more can come.
+// not read before its last one was taken), never the loop. Each node's lines come ordered by time,
+// and so do all of them together, within a window (log_merge.h). A node that cannot be reached or
+// gives no answer is a NOTICE in the stream, after all lines or, for a follower, at once; a
+// follower's tasks on it are requested again every 2 s, from the last line seen. A subscription
+// ends when all its tasks are finished and no more can come. Where a log driver keeps nothing that
+// could be read it ends FailedPrecondition with the reason, after what the shims themselves have to
+// say.
 //
 // What a node sends is believed only about tasks that it was asked for (S2), and only under its
 // session's current fence; names in the messages are the manager's own.
@@ -28,6 +32,7 @@
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "manager/api/log_merge.h"
 #include "manager/api/sink.h"
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/env.h"
@@ -91,6 +96,8 @@ class LogBroker {
     Id node;
     int64_t last_unix_nanos = 0;  // of the last line seen
     bool finished = false;
+    bool readable = true;                           // by its log driver
+    std::map<std::string, std::string> attributes;  // of its lines, when they are asked for
   };
   struct Subscription {
     Sink<v1::LogMessage>* sink = nullptr;  // null once closed
@@ -99,9 +106,14 @@ class LogBroker {
     bool by_task = false;
     std::map<Id, Source> sources;  // by task
     size_t unfinished = 0;
-    std::set<Id> unreachable;      // nodes that a NOTICE was given for
-    std::set<PublisherId> parked;  // publishers whose message waits for room
+    std::set<Id> unreachable;            // nodes that a NOTICE was given for
+    std::deque<v1::LogMessage> notices;  // not given yet
+    size_t readable = 0;                 // tasks that were asked for
+    std::string why_unreadable;          // of the first that cannot be read
     std::set<std::string> requests;
+    LogMerge merge{false};  // of requests
+    TimerId merge_again = 0;
+    bool full = false;  // the sink was, and OnDrained comes
     TimerId retry = 0;
     std::set<Id> retry_tasks;
   };
@@ -109,6 +121,7 @@ class LogBroker {
   struct Request {
     SubscriptionId subscription = 0;
     Id node;
+    std::string hostname;
     std::set<Id> tasks;  // not finished
     PublisherId publisher = 0;
     TimerId timeout = 0;
@@ -118,7 +131,7 @@ class LogBroker {
     PublisherStream* stream = nullptr;
     std::string request;  // empty before its first message
     TimerId timer = 0;    // until then
-    // A message that waits for room in the reader's queue.
+    // A message that waits for its turn and for room in the reader's queue.
     bool busy = false;
     v1::PublishLogsRequest waiting;
     int next_index = 0;
@@ -126,6 +139,7 @@ class LogBroker {
 
   void Begin(SubscriptionId id);
   void Ask(SubscriptionId id, const std::vector<Id>& tasks, bool again);
+  void AddSource(Subscription& subscription, const Task& task, Source& source);
   void AskNode(SubscriptionId id, Id node, const std::vector<Id>& tasks,
                const v1::LogOptions& options);
   void OnUnreachable(SubscriptionId id, Id node, const std::vector<Id>& tasks,
@@ -137,11 +151,17 @@ class LogBroker {
   void OnChanges(const ChangeSet& changes);
 
   absl::Status Bind(PublisherId id, Publisher& publisher, const v1::PublishLogsRequest& message);
-  void Deliver(PublisherId id);
+  void Deliver(SubscriptionId id);
+  // The next line of the request. False: not now.
+  bool DeliverNext(Subscription& subscription, const std::string& request_id);
+  // To the message's next line, or after the last to the next message.
+  void Advance(const std::string& request_id);
   // OK, Unavailable when the reader's queue is full, PermissionDenied when the node was not asked.
   absl::Status DeliverOne(const Request& request, Subscription& subscription,
                           const v1::LogMessage& message);
   void Notice(Subscription& subscription, Id node, std::string_view text);
+  // False while some wait for room.
+  bool GiveNotices(Subscription& subscription);
 
   const Env env_;
   Store& store_;

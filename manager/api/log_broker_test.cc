@@ -9,6 +9,7 @@
 namespace swarm::manager {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
@@ -294,9 +295,118 @@ TEST_F(LogBrokerTest, TellsWhyANodeCannotSend) {
   failure.set_subscription_id(dispatcher.sent[0].second.subscription_id());
   failure.set_error("disk on fire");
   broker.OnLogFailure(node, failure);
+  loop.RunUntilIdle();
   ASSERT_THAT(sink.messages, SizeIs(1));
   EXPECT_THAT(sink.messages[0].data(), HasSubstr("disk on fire"));
   EXPECT_TRUE(sink.closed.has_value());
+}
+
+// Two nodes with a task each; what each sends is ordered, and so is the whole.
+class LogOrderTest : public LogBrokerTest {
+ protected:
+  LogOrderTest() {
+    other = AddNode("n2", v1::NodeStatus::STATE_READY);
+    dispatcher.fences[other] = 7;
+    tasks[node] = AddTask(*web, 1, TaskState::kRunning, node);
+    tasks[other] = AddTask(*web, 2, TaskState::kRunning, other);
+  }
+  void Publish(Id from, FakeStream& stream, std::vector<int64_t> seconds, bool finished) {
+    v1::PublishLogsRequest message;
+    for (const auto& [to, request] : dispatcher.sent) {
+      if (to == from) message.set_subscription_id(request.subscription_id());
+    }
+    message.set_fence(7);
+    for (const int64_t second : seconds) {
+      v1::LogMessage& line = *message.add_messages();
+      line.set_task_id(tasks[from].ToString());
+      line.set_data(StrCat(second));
+      line.mutable_timestamp()->set_seconds(second);
+    }
+    if (finished) message.add_finished_task_ids(tasks[from].ToString());
+    if (!publishers.contains(from)) publishers[from] = broker.OnPublisherOpened(from, stream);
+    broker.OnPublished(publishers[from], std::move(message));
+    loop.RunUntilIdle();
+  }
+  std::vector<std::string> Lines() {
+    std::vector<std::string> lines;
+    for (const v1::LogMessage& message : sink.messages) lines.push_back(message.data());
+    return lines;
+  }
+
+  Id other;
+  std::map<Id, Id> tasks;
+  std::map<Id, LogBroker::PublisherId> publishers;
+  FakeStream one, two;
+};
+
+TEST_F(LogOrderTest, LinesOfAllNodesAreOrderedByTime) {
+  ASSERT_OK(Subscribe(false));
+  Publish(node, one, {1, 4}, false);
+  EXPECT_THAT(sink.messages, IsEmpty()) << "the other may have an older one";
+  Publish(other, two, {2, 3, 5}, true);
+  Publish(node, one, {6}, true);
+  EXPECT_THAT(Lines(), ElementsAre("1", "2", "3", "4", "5", "6"));
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_OK(*sink.closed);
+}
+
+TEST_F(LogOrderTest, ANodeThatDoesNotAnswerIsNamedAtTheEndAndHoldsTheOthersForABoundedTime) {
+  ASSERT_OK(Subscribe(false));
+  Publish(node, one, {1, 2}, true);
+  EXPECT_THAT(sink.messages, IsEmpty());
+  loop.Advance(LogMerge::kWindow);
+  EXPECT_THAT(Lines(), ElementsAre("1", "2"));
+  loop.Advance(LogBroker::kAnswerTimeout);
+  EXPECT_THAT(Lines(), ElementsAre("1", "2", "node n2 gave no answer: logs of 1 task are missing"));
+  ASSERT_TRUE(sink.closed.has_value());
+}
+
+TEST_F(LogOrderTest, ANodeThatCannotBeReachedIsNamedAfterAllLines) {
+  dispatcher.fences.erase(other);
+  ASSERT_OK(Subscribe(false));
+  sink.room = 2;
+  Publish(node, one, {1, 2}, true);
+  EXPECT_FALSE(sink.closed.has_value()) << "the last word waits for room too";
+  sink.room = 10;
+  broker.OnDrained(1);
+  EXPECT_THAT(Lines(),
+              ElementsAre("1", "2", "node n2 cannot be reached: logs of 1 task are missing"));
+  ASSERT_TRUE(sink.closed.has_value());
+}
+
+TEST_F(LogBrokerTest, ADriverThatCannotBeReadEndsWithTheReason) {
+  v1::ServiceSpec spec = web->spec();
+  Revision revision = *store->view().GetRevision(Id::ParseOrZero(web->revision_id()));
+  revision.mutable_revision()->mutable_task()->mutable_log_driver()->set_name("none");
+  ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(revision); }));
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(/*follow=*/true));
+  ASSERT_THAT(dispatcher.sent, SizeIs(1));
+  EXPECT_FALSE(dispatcher.sent[0].second.options().follow()) << "nothing more will come";
+  FakeStream stream;
+  Publish(stream, task, "swarm-shim: lost 3 lines", true);
+  ASSERT_THAT(sink.messages, SizeIs(1));
+  ASSERT_TRUE(sink.closed.has_value());
+  EXPECT_THAT(*sink.closed, StatusIs(absl::StatusCode::kFailedPrecondition,
+                                     HasSubstr("log driver none keeps nothing")));
+}
+
+TEST_F(LogBrokerTest, DetailsAreOfTheManagersOwnKnowledge) {
+  Revision revision = *store->view().GetRevision(Id::ParseOrZero(web->revision_id()));
+  v1::TaskSpec& spec = *revision.mutable_revision()->mutable_task();
+  (*spec.mutable_log_driver()->mutable_options())["env"] = "REGION";
+  spec.mutable_container()->add_env("REGION=eu");
+  ASSERT_OK(store->Update([&](WriteTx& tx) { return tx.Put(revision); }));
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  v1::SubscribeLogsRequest request;
+  request.set_service_ref("web");
+  request.mutable_options()->set_details(true);
+  ASSERT_OK(broker.Subscribe(request, sink));
+  loop.RunUntilIdle();
+  FakeStream stream;
+  Publish(stream, task, "hi", true);
+  ASSERT_THAT(sink.messages, SizeIs(1));
+  EXPECT_EQ("eu", sink.messages[0].attributes().at("REGION"));
 }
 
 TEST_F(LogBrokerTest, ReadsOneTaskByItsName) {

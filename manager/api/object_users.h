@@ -1,5 +1,6 @@
-// Who uses an object of the cluster (a network, a secret, a config): services whose spec needs it
-// or that an update which fails takes back to it, and services whose tasks still do. Loop thread.
+// Who uses an object of the cluster (a network, a secret, a config, a volume): services whose spec
+// needs it or that an update which fails takes back to it, and services whose tasks still do. Loop
+// thread.
 #ifndef SWARM_MANAGER_API_OBJECT_USERS_H_
 #define SWARM_MANAGER_API_OBJECT_USERS_H_
 

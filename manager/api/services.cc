@@ -145,7 +145,7 @@ bool SameRules(const v1::ServiceSpec& a, const v1::ServiceSpec& b) {
 // What its first tasks wait for is looked at by the orchestrator; until then, this.
 std::string InitialWait(const v1::ServiceSpec& spec) {
   if (spec.depends_on_size() == 0) return "";
-  return StrCat("waiting for service ", spec.depends_on(0).service());
+  return StrCat("service ", spec.depends_on(0).service());
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "common/strings.h"
 #include "manager/api/container_validation.h"
 #include "manager/api/endpoint_validation.h"
+#include "manager/api/log_drivers.h"
 #include "manager/api/mode_validation.h"
 #include "manager/heartbeat.h"
 
@@ -161,9 +162,7 @@ absl::Status ValidateServiceSpec(const v1::ServiceSpec& spec) {
   RETURN_IF_ERROR(ValidateLabels("labels", spec.labels()));
   RETURN_IF_ERROR(ValidateMode(spec));
   RETURN_IF_ERROR(ValidateContainerSpec(spec.task().container()));
-  if (spec.task().has_log_driver()) {
-    return FieldError("task.log_driver", "log drivers are not built yet; json-file is used");
-  }
+  RETURN_IF_ERROR(ValidateLogDriver(spec.task()));
   RETURN_IF_ERROR(ValidateHealthCheck(spec.task().container().health_check()));
   RETURN_IF_ERROR(ValidateResourceRequirements(spec.task().resources()));
   RETURN_IF_ERROR(ValidateRestart(spec.task().restart()));

@@ -90,8 +90,10 @@ TEST(ValidationTest, RefusesReservationsAboveTheLimit) {
 }
 
 TEST(ValidationTest, RefusesWhatIsNotBuiltByName) {
-  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { s.mutable_task()->mutable_log_driver(); }),
-              StartsWith("task.log_driver: "));
+  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) {
+                s.mutable_task()->mutable_log_driver()->set_name("gelf");
+              }),
+              StartsWith("task.log_driver.name: "));
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) { s.clear_mode(); }), StartsWith("mode: "));
 }
 

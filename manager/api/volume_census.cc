@@ -8,13 +8,12 @@
 #include "common/local_volume.h"
 #include "common/strings.h"
 #include "manager/api/lookup.h"
+#include "manager/api/object_users.h"
 #include "manager/api/render.h"
 #include "manager/volume_rules.h"
 
 namespace swarm::manager {
 namespace {
-
-constexpr size_t kUsersNamed = 5;
 
 std::set<std::string> NamesIn(const v1::TaskSpec& task) {
   std::set<std::string> names;
@@ -30,22 +29,6 @@ bool Holds(const Task& task) {
 }
 
 using TasksByPlace = std::map<std::pair<Id, std::string>, std::vector<std::string>>;
-
-// A look at its revisions, and at its tasks only when one of those mounts it.
-bool TasksUse(const View& view, Id service, const std::string& name) {
-  std::set<Ref<Revision>> users;
-  view.EachRevisionOfService(service, [&](const Ref<Revision>& revision) {
-    if (UsesVolume(revision->revision().task(), name)) users.insert(revision);
-    return true;
-  });
-  bool used = false;
-  if (users.empty()) return used;
-  view.EachTaskOfService(service, [&](const Ref<Task>& task) {
-    used = Holds(*task) && users.contains(task->revision);
-    return !used;
-  });
-  return used;
-}
 
 TasksByPlace TasksThatUseVolumes(const View& view) {
   TasksByPlace out;
@@ -126,20 +109,16 @@ absl::StatusOr<std::string> FindVolumeName(const View& view, std::string_view re
 }
 
 absl::Status CheckVolumeUnused(const View& view, const std::string& name) {
-  std::string names;
-  size_t count = 0;
-  view.EachService([&](const Ref<Service>& service) {
-    const bool used = (!service->removing() && UsesVolume(service->spec().task(), name)) ||
-                      TasksUse(view, Id::ParseOrZero(service->id()), name);
-    if (!used || count++ >= kUsersNamed) return true;
-    StrAppend(&names, names.empty() ? "" : ", ", "\"", service->spec().name(), "\"",
-              service->removing() ? ", which still ends" : "");
-    return true;
-  });
-  if (count == 0) return absl::OkStatus();
-  return absl::FailedPreconditionError(
-      StrCat("volume \"", name, "\" is in use by ", count == 1 ? "service " : "services ", names,
-             count > kUsersNamed ? StrCat(" and ", count - kUsersNamed, " more") : ""));
+  const auto uses = [&name](const v1::TaskSpec& task) { return UsesVolume(task, name); };
+  const auto spec_uses = [&](const Service& service) { return uses(service.spec().task()); };
+  const auto revision_uses = [&](const Revision& revision) {
+    return uses(revision.revision().task());
+  };
+  const auto task_holds = [&](const Task& task) {
+    return Holds(task) && revision_uses(*task.revision);
+  };
+  const ObjectUsers users(view, {spec_uses, revision_uses, task_holds});
+  return users.empty() ? absl::OkStatus() : InUse("volume", name, users);
 }
 
 }  // namespace swarm::manager

@@ -7,6 +7,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::Pair;
+using ::testing::UnorderedElementsAre;
 
 class DispatcherContentsTest : public DispatcherTest {
  protected:
@@ -60,8 +61,8 @@ TEST_F(DispatcherContentsTest, ANodeGetsWhatItsTasksMountOnceBeforeThemAndNothin
 
   FakeAgent agent(loop_, *dispatcher_);
   agent.Join(node_);
-  EXPECT_THAT(agent.secrets,
-              ElementsAre(Pair(mine.ToString(), "swordfish"), Pair(shared.ToString(), "both")));
+  EXPECT_THAT(agent.secrets, UnorderedElementsAre(Pair(mine.ToString(), "swordfish"),
+                                                  Pair(shared.ToString(), "both")));
   EXPECT_THAT(agent.configs, ElementsAre(Pair(config.ToString(), "worker 1;")));
 
   // More tasks of it, and another revision that shares one.

@@ -43,7 +43,7 @@ bool IsCompleted(const Service& service, const Count& count) {
 }
 
 std::string WhyUnmet(const Env& env, const View& view, const v1::Dependency& dependency) {
-  const std::string waiting = StrCat("waiting for service ", dependency.service());
+  const std::string waiting = StrCat("service ", dependency.service());
   const Ref<Service> service = view.GetServiceByName(dependency.service());
   if (service == nullptr) return StrCat(waiting, ", which does not exist yet");
   if (IsQuarantined(*service)) return StrCat(waiting, ", which is in quarantine");

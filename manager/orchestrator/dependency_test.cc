@@ -20,7 +20,7 @@ class DependencyTest : public OrchestratorTest {
     });
     world_.MustWrite([&](WriteTx& tx) {  // as the API does
       Service service = *tx.view().GetService(id);
-      service.set_waiting_for("waiting for service " + on);
+      service.set_waiting_for("service " + on);
       return tx.Put(std::move(service));
     });
     world_.loop().RunUntilIdle();
@@ -31,10 +31,10 @@ class DependencyTest : public OrchestratorTest {
 
 TEST_F(DependencyTest, WaitsForAServiceThatDoesNotExistYet) {
   const Id web = AddWaiting("web", "db", v1::Dependency::CONDITION_STARTED);
-  EXPECT_EQ(WaitsFor(web), "waiting for service db, which does not exist yet");
+  EXPECT_EQ(WaitsFor(web), "service db, which does not exist yet");
   world_.AddService("db", 1);
   world_.loop().RunUntilIdle();
-  EXPECT_EQ(WaitsFor(web), "waiting for service db to be started");
+  EXPECT_EQ(WaitsFor(web), "service db to be started");
   world_.Settle();
   EXPECT_EQ(WaitsFor(web), "");
 }
@@ -48,10 +48,10 @@ TEST_F(DependencyTest, StartedIsMetByATaskThatStartsHealthyOnlyWhenAllRun) {
   world_.Report(tasks[0].id, TaskState::kStarting);
   world_.loop().RunUntilIdle();
   EXPECT_EQ(WaitsFor(early), "");
-  EXPECT_EQ(WaitsFor(late), "waiting for service db to be healthy");
+  EXPECT_EQ(WaitsFor(late), "service db to be healthy");
   world_.Report(tasks[0].id, TaskState::kRunning);
   world_.loop().RunUntilIdle();
-  EXPECT_EQ(WaitsFor(late), "waiting for service db to be healthy");
+  EXPECT_EQ(WaitsFor(late), "service db to be healthy");
   world_.Report(tasks[1].id, TaskState::kRunning);
   world_.loop().RunUntilIdle();
   EXPECT_EQ(WaitsFor(late), "");
@@ -73,7 +73,7 @@ TEST_F(DependencyTest, CompletedIsMetWhenAllOfItEndedWell) {
   });
   world_.Settle();
   const Id app = AddWaiting("app", "migrate", v1::Dependency::CONDITION_COMPLETED);
-  EXPECT_EQ(WaitsFor(app), "waiting for service migrate to be completed");
+  EXPECT_EQ(WaitsFor(app), "service migrate to be completed");
   world_.Report(world_.ActiveIn(migrate, 1).id, TaskState::kComplete);
   world_.loop().RunUntilIdle();
   EXPECT_EQ(WaitsFor(app), "");

@@ -37,7 +37,7 @@ bool Pass::Schedule(const GroupKey& key, Group& group) {
   }
   const Deciding deciding(env_, "scheduler", key.service);
   if (service != nullptr && !service->waiting_for().empty()) {
-    return ExplainAll(group, service->waiting_for());
+    return ExplainAll(group, StrCat("waiting for ", service->waiting_for()));
   }
   const Ref<Revision> revision = tx_.view().GetRevision(key.revision);
   if (revision == nullptr) return ExplainAll(group, "its revision is gone");

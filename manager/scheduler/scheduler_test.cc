@@ -247,16 +247,16 @@ TEST_F(SchedulerTest, NamesWhatIsShortOnAnyOfTheNodes) {
 TEST_F(SchedulerTest, KeepsTasksPendingWithWhatTheirServiceWaitsFor) {
   const Id a = world_.AddNode("a");
   const Id web = world_.AddService("web", 1);
-  SetWaitingFor(web, "waits for db to be healthy (0 of 1 running)");
+  SetWaitingFor(web, "service db to be healthy (0 of 1 running)");
   const Id task = AddTasks(web, 1)[0];
   const Id pinned = AddPinned(web, {a})[0];
   Start();
-  EXPECT_EQ(ErrorOf(task), "waits for db to be healthy (0 of 1 running)");
-  EXPECT_EQ(ErrorOf(pinned), "waits for db to be healthy (0 of 1 running)");
-  SetWaitingFor(web, "waits for cache to start");
+  EXPECT_EQ(ErrorOf(task), "waiting for service db to be healthy (0 of 1 running)");
+  EXPECT_EQ(ErrorOf(pinned), "waiting for service db to be healthy (0 of 1 running)");
+  SetWaitingFor(web, "service cache to start");
   Run();
-  EXPECT_EQ(ErrorOf(task), "waits for cache to start");
-  EXPECT_EQ(ErrorOf(pinned), "waits for cache to start");
+  EXPECT_EQ(ErrorOf(task), "waiting for service cache to start");
+  EXPECT_EQ(ErrorOf(pinned), "waiting for service cache to start");
   SetWaitingFor(web, "");
   Run();
   EXPECT_EQ(Get(task)->state, TaskState::kAssigned);

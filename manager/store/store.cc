@@ -67,6 +67,7 @@ class JournaledStore : public Store {
   std::unique_ptr<WatchHandle> Watch(WatchSpeed speed, ChangeCallback callback) override;
   absl::StatusOr<std::unique_ptr<WatchHandle>> WatchFrom(uint64_t version, WatchSpeed speed,
                                                          ChangeCallback callback) override;
+  Past VersionBefore(absl::Time time) const override;
 
  private:
   struct Waiting {
@@ -316,6 +317,16 @@ absl::StatusOr<std::unique_ptr<WatchHandle>> JournaledStore::WatchFrom(uint64_t 
   watchers_.push_back(watcher);
   if (version < version_) WakeWatchers();
   return std::make_unique<Handle>(std::move(watcher));
+}
+
+Store::Past JournaledStore::VersionBefore(absl::Time time) const {
+  DCHECK(loop_.InLoop());
+  for (const ChangeSet& set : history_) {
+    if (set.at >= time)
+      return {std::max(set.version - 1, oldest_resumable_), &set != &history_.front()};
+  }
+  // All that is kept is older.
+  return {version_, !history_.empty()};
 }
 
 void JournaledStore::WakeWatchers() { PostOnce(watchers_posted_, &JournaledStore::TellWatchers); }

@@ -223,6 +223,14 @@ class Store {
   // As Watch, beginning after `version`; OutOfRange when that is no longer kept (list again).
   virtual absl::StatusOr<std::unique_ptr<WatchHandle>> WatchFrom(uint64_t version, WatchSpeed speed,
                                                                  ChangeCallback callback) = 0;
+
+  // Where to WatchFrom for what was changed at `time` or later; the oldest there is when changes of
+  // that time are no longer kept, or may not be. A clock that went back makes it tell more.
+  struct Past {
+    uint64_t version = 0;
+    bool is_complete = false;
+  };
+  virtual Past VersionBefore(absl::Time time) const = 0;
 };
 
 // Loads everything from the journal. DataLoss names the table and key of a record that does not

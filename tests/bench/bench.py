@@ -2,7 +2,7 @@
 """Benchmarks with their peers beside them in the same run.
 
     deploy/bench [NAME…] [--json] [--runs N] [--alone]     NAME: converge, footprint, exec, stack, attach, autoscale, net-node,
-                                                           net-overlay, vip, net-churn; default: all
+                                                           net-overlay, vip, net-churn, logs; default: all
 """
 import argparse
 import contextlib
@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import autoscale
+import logs
 import peers
 
 REPLICAS = (1, 50, 100)
@@ -110,7 +111,7 @@ def network(name, runs):
 NETWORK = ("net-node", "net-overlay", "vip", "attach", "net-churn")
 BENCHES = {"footprint": footprint, "converge": converge, "exec": execs, "stack": stack, "attach": attach}  # attach: also in NETWORK
 # Without a peer that could be run here (README.md says why), on a cluster of their own.
-ALONE = {"autoscale": autoscale.autoscale}
+ALONE = {"autoscale": autoscale.autoscale, "logs": logs.logs}
 
 
 def main():

@@ -113,6 +113,22 @@ class ExecTest(ClusterTest):
         self.exec(cluster, "web.1", "sh", "-c", "sleep 4321 >/dev/null 2>&1 &")
         self.assertIn("sleep 4321", cluster.ctl("service", "top", "web.1").stdout)
 
+    def test_who_does_not_read_holds_the_program_up_and_fills_nobodys_memory(self):
+        cluster = self.web(workers=1)
+        client = subprocess.Popen([os.path.join(BIN, "swarmctl"), "--host", f"unix://{cluster.manager.manager_socket}", "service", "exec",
+                                   "web.1", "sh", "-c", "i=0; while printf %65536s; do i=$((i+1)); echo $i > /tmp/n; done"],
+                                  stdout=subprocess.PIPE)
+        client.stdout.read(1)
+        seen = []
+
+        def stands():
+            seen.append(self.exec(cluster, "web.1", "cat", "/tmp/n").stdout)
+            return len(seen) > 3 and len(set(seen[-3:])) == 1 and seen[-1]
+        cluster.until(stands, "the program to be held up")
+        self.assertLess(int(seen[-1]) * 65536, 3 << 20, "is what pipes, agent, manager and command line hold together")
+        client.kill()
+        client.communicate()
+
     def test_a_terminal_has_our_size_our_keys_and_is_given_back(self):
         cluster = self.web(workers=1)
         terminal = Terminal(cluster, "service", "exec", "-it", "web", "sh")

@@ -139,6 +139,7 @@ class SecretsTest(ClusterTest):
         cluster = self.cluster(workers=1)
         feed = subprocess.Popen([os.path.join(BIN, "swarmctl"), "--host", f"unix://{cluster.manager.manager_socket}",
                                  "--format", "json", "events"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(feed.wait)
         self.addCleanup(feed.stdout.close)
         self.addCleanup(feed.kill)
         self.create(cluster, "secret", "pw", CANARY)

@@ -50,7 +50,7 @@ class ShopTest(ClusterTest):
 
         def deploy(folder=EXAMPLES):
             return cluster.ctl("stack", "deploy", "--wait", "--timeout", "80s", "--stability-wait", "0s",
-                               "-c", os.path.join(folder, "shop.yaml"), "shop").stdout
+                               "-c", os.path.join(folder, "shop.yaml"), "shop")
         deploy()
         self.assertEqual({s["Name"]: s["Replicas"] for s in cluster.rows("service", "ls")},
                          {"shop_db": "1/1", "shop_cache": "1/1", "shop_web": "2/2"})
@@ -102,7 +102,7 @@ class ShopTest(ClusterTest):
         shutil.copytree(EXAMPLES, folder)
 
         def deploy():
-            cluster.ctl("stack", "deploy", "--wait", "--timeout", "80s", "-c", os.path.join(folder, "shop.yaml"), "shop")
+            cluster.ctl("stack", "deploy", "--wait", "--timeout", "150s", "-c", os.path.join(folder, "shop.yaml"), "shop", timeout=160)
             return {name: {t["ID"] for t in cluster.running(f"shop_{name}")} for name in ("db", "cache", "web")}
         first = deploy()
         self.buy(cluster, host)

@@ -23,7 +23,7 @@ def has_wireguard():
 
 class StacksTest(ClusterTest):
     def services(self, text):
-        block = re.search(r"^services:\n(.*?)(?=^\S|\Z)", text, re.M | re.S).group(1)
+        block = re.search(r"^services:\n(.*?)(?=^[^\s#]|\Z)", text, re.M | re.S).group(1)
         return re.findall(r"^  ([\w-]+):", block, re.M)
 
     def deploy(self, cluster, name, reasons=(), **variables):
@@ -97,10 +97,12 @@ class StacksTest(ClusterTest):
         self.refused(cluster, "stack", "deploy", "-c", os.path.join(FILES, "vegasbrianc+prometheus_docker-stack.yml"), "it",
                      says=["services.grafana.env_file", "config.monitoring"])
         self.write(cluster, "grafana/config.monitoring", "GF_USERS_ALLOW_SIGN_UP=false\n")
-        missing = {"prometheus": "bind source path does not exist", "alertmanager": "bind source path does not exist",
-                   "cadvisor": "bind source path does not exist: /var/lib/docker", "grafana": "bind source path does not exist"}
+        # Those that depend on one that cannot start wait for it.
+        missing = {"cadvisor": "bind source path does not exist: /var/lib/docker", "prometheus": "it_cadvisor",
+                   "alertmanager": "bind source path does not exist", "grafana": "it_prometheus"}
         if os.path.exists("/var/lib/docker"):
             del missing["cadvisor"]
+            missing["prometheus"] = "bind source path does not exist"
         self.deploy(cluster, "vegasbrianc+prometheus_docker-stack.yml", missing)
 
         cluster.ctl("network", "create", "proxy")

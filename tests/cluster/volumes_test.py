@@ -2,6 +2,7 @@
 """Volumes on real containers: data that outlive them, where tasks go for them, and what is mounted otherwise."""
 import json
 import os
+import subprocess
 import tempfile
 
 from harness import ClusterTest, ROOT, TEST_IMAGE, kill, main, run, wait_for
@@ -66,6 +67,8 @@ class VolumesTest(ClusterTest):
 
     def test_replicas_spread_with_data_of_their_own_and_volumes_are_listed_and_removed_across_nodes(self):
         cluster = self.cluster(workers=3)
+        [node] = json.loads(cluster.ctl("node", "inspect", cluster.manager.name).stdout)
+        since = node["Version"]["Index"]
         cluster.ctl("volume", "create", "--label", "tier=db", "data")
         self.create(cluster, "web", "--mount", "source=data,target=/data", "--replicas", "3")
         tasks = cluster.wait_running("web", 3)
@@ -82,6 +85,14 @@ class VolumesTest(ClusterTest):
         cluster.until(lambda: self.volumes(cluster)["data"]["Tasks"] == "0", "nobody to use it")
         cluster.ctl("volume", "rm", "data")
         self.assertEqual(self.volumes(cluster), {})
+        told = subprocess.Popen([*cluster.ctl_command(), "--format", "json", "events", "--filter", "type=volume", "--since", str(since)],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(told.stdout.close)
+        self.addCleanup(told.wait)
+        self.addCleanup(told.kill)
+        for action in ("create", "remove"):
+            event = json.loads(told.stdout.readline())
+            self.assertEqual((event["Type"], event["Action"], event["Actor"]["Attributes"]["name"]), ("volume", action, "data"))
         for host in cluster.hosts:
             self.assertEqual(os.listdir(os.path.join(host.dir, "agent", "volumes")), [])
 
@@ -148,6 +159,28 @@ class VolumesTest(ClusterTest):
             refused = cluster.ctl("service", "create", "--detach", "--name", "bad", *args, TEST_IMAGE, check=False)
             self.assertNotEqual(refused.returncode, 0)
             self.assertIn(says, refused.stderr)
+
+    def test_devices_and_privileges_are_given_to_whom_they_were_promised_alone(self):
+        cluster = self.cluster(workers=0)
+        device = next((d for d in ("/dev/fuse", "/dev/loop-control", "/dev/net/tun") if os.path.exists(d)), None)
+        if device is None:
+            self.skipTest("this machine has no device that containers do not have anyway")
+        major, minor = os.major(os.stat(device).st_rdev), os.minor(os.stat(device).st_rdev)
+        self.create(cluster, "plain")
+        self.create(cluster, "given", "--device", f"{device}:/dev/given:r", "--security-opt", "seccomp=unconfined")
+        self.create(cluster, "all", "--privileged")
+        for name in ("plain", "given", "all"):
+            cluster.wait_running(name, 1)
+
+        def inside(service, script):
+            return cluster.ctl("service", "exec", service, "sh", "-c", script, check=False).stdout
+
+        self.assertEqual(inside("plain", f"mknod /x c {major} {minor} && echo made; : < /x && echo yes"), "made\n")
+        self.assertEqual(inside("given", ": < /dev/given && echo yes"), "yes\n")
+        self.assertEqual(inside("given", ": >> /dev/given && echo yes"), "")
+        self.assertEqual(inside("all", f": < {device} && echo yes"), "yes\n")
+        self.assertEqual([inside(s, "grep Seccomp: /proc/self/status") for s in ("plain", "given", "all")],
+                         ["Seccomp:\t2\n", "Seccomp:\t0\n", "Seccomp:\t0\n"])
 
     def test_a_stack_says_its_volumes_before_its_services_and_keeps_them(self):
         cluster = self.cluster(workers=0)

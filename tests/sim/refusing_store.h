@@ -49,6 +49,7 @@ class RefusingStore : public manager::Store {
       uint64_t version, manager::WatchSpeed speed, ChangeCallback callback) override {
     return store_.WatchFrom(version, speed, std::move(callback));
   }
+  Past VersionBefore(absl::Time time) const override { return store_.VersionBefore(time); }
 
  private:
   manager::Store& store_;

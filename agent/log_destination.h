@@ -1,0 +1,24 @@
+// Where a task's output goes: its log driver as the runtime does it. Blocking (a syslog host's name
+// is looked up); call from a pool.
+#ifndef SWARM_AGENT_LOG_DESTINATION_H_
+#define SWARM_AGENT_LOG_DESTINATION_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "agent/executor.h"
+#include "agent/runtime/runtime.h"
+
+namespace swarm::agent {
+
+// InvalidArgument: a driver or an option that this agent does not know, or labels and variables
+// that are too long for a message; Unavailable: a syslog host that has no address now.
+absl::StatusOr<ContainerLogOptions> LogDestinationOf(const TaskSpecOnNode& task,
+                                                     const std::string& node_hostname);
+
+// Whether the files that are not written any more are to be compressed (LogCompressor).
+bool CompressesLogs(const TaskSpecOnNode& task);
+
+}  // namespace swarm::agent
+
+#endif  // SWARM_AGENT_LOG_DESTINATION_H_

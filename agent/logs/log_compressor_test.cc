@@ -1,0 +1,162 @@
+#include "agent/logs/log_compressor.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "agent/logs/gzip_file.h"
+#include "agent/logs/log_reader.h"
+#include "common/file_system.h"
+#include "common/random.h"
+#include "common/unique_fd.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/sim_loop.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::agent {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+class LogCompressorTest : public ::testing::Test {
+ protected:
+  LogCompressorTest() {
+    char name[] = "/tmp/log_compressor_test.XXXXXX";
+    dir_ = ::mkdtemp(name);
+    options_.set_tail(-1);
+  }
+  ~LogCompressorTest() override { (void)RemoveTree(dir_); }
+
+  // Lines with the times from `first` to before `end`.
+  void Write(const std::string& file, int first, int end) {
+    std::ofstream out(absl::StrCat(dir_, "/", file), std::ios::app);
+    for (int n = first; n < end; ++n) {
+      out << "{\"t\":" << n << ",\"s\":\"o\",\"l\":\"line " << n << "\"}\n";
+    }
+  }
+  bool Compressed(const std::string& file) {
+    const UniqueFd fd(::open(absl::StrCat(dir_, "/", file).c_str(), O_RDONLY));
+    return IsGzip(fd.get());
+  }
+  std::vector<int64_t> Times(LogReader& reader) {
+    std::vector<int64_t> times;
+    do {
+      const auto lines = reader.Read(1 << 20);
+      EXPECT_OK(lines);
+      for (const LogLine& line : *lines) times.push_back(line.unix_nanos);
+    } while (reader.more());
+    return times;
+  }
+  std::vector<int64_t> Times() {
+    auto reader = LogReader::Open(dir_, options_);
+    EXPECT_OK(reader);
+    return Times(*reader);
+  }
+  static std::vector<int64_t> Range(int first, int end) {
+    std::vector<int64_t> times(static_cast<size_t>(end - first));
+    std::iota(times.begin(), times.end(), first);
+    return times;
+  }
+
+  std::string dir_;
+  v1::LogOptions options_;
+};
+
+TEST_F(LogCompressorTest, RotatedFilesBecomeSmallerAndSayTheSame) {
+  Write("log.2", 0, 5000);
+  Write("log.1", 5000, 10000);
+  Write("log", 10000, 10100);
+  struct stat before, after;
+  ASSERT_EQ(::stat((dir_ + "/log.1").c_str(), &before), 0);
+  const auto done = CompressLogs(dir_, 1 << 30);
+  ASSERT_OK(done);
+  EXPECT_GT(*done, before.st_size);
+  ASSERT_EQ(::stat((dir_ + "/log.1").c_str(), &after), 0);
+  EXPECT_LT(after.st_size * 5, before.st_size);
+  EXPECT_EQ(after.st_ino, before.st_ino) << "the shim renames by name, readers have it open";
+  EXPECT_TRUE(Compressed("log.2"));
+  EXPECT_FALSE(Compressed("log")) << "the shim writes it";
+  EXPECT_EQ(Times(), Range(0, 10100));
+  EXPECT_EQ(CompressLogs(dir_, 1 << 30).value(), 0) << "not twice";
+}
+
+TEST_F(LogCompressorTest, TheTailGoesBackIntoCompressedFiles) {
+  Write("log.2", 0, 500);
+  Write("log.1", 500, 1000);
+  Write("log", 1000, 1003);
+  ASSERT_OK(CompressLogs(dir_, 1 << 30));
+  options_.set_tail(5);
+  EXPECT_THAT(Times(), ElementsAre(998, 999, 1000, 1001, 1002));
+  options_.set_tail(700);
+  EXPECT_EQ(Times(), Range(303, 1003));
+  options_.set_tail(5000);
+  EXPECT_EQ(Times(), Range(0, 1003));
+  options_.set_tail(3);
+  options_.set_until_unix_nanos(600);
+  EXPECT_THAT(Times(), ElementsAre(598, 599, 600));
+}
+
+TEST_F(LogCompressorTest, AReaderInTheMiddleOfAFileLosesNothing) {
+  Write("log.1", 0, 20000);
+  Write("log", 20000, 20010);
+  auto reader = LogReader::Open(dir_, options_);
+  ASSERT_OK(reader);
+  std::vector<int64_t> times;
+  const auto first = reader->Read(1000);
+  ASSERT_OK(first);
+  for (const LogLine& line : *first) times.push_back(line.unix_nanos);
+  ASSERT_OK(CompressLogs(dir_, 1 << 30));
+  for (const int64_t time : Times(*reader)) times.push_back(time);
+  EXPECT_EQ(times, Range(0, 20010));
+}
+
+// As a power cut between the write and the cut leaves it.
+TEST_F(LogCompressorTest, WhatIsLeftOfThePlainBytesBehindTheMemberIsNotRead) {
+  Write("log.1", 0, 3000);
+  std::string plain;
+  {
+    std::ifstream in(dir_ + "/log.1");
+    plain.assign(std::istreambuf_iterator<char>(in), {});
+  }
+  ASSERT_OK(CompressLogs(dir_, 1 << 30));
+  struct stat info;
+  ASSERT_EQ(::stat((dir_ + "/log.1").c_str(), &info), 0);
+  std::ofstream(dir_ + "/log.1", std::ios::app) << plain.substr(static_cast<size_t>(info.st_size));
+  EXPECT_EQ(Times(), Range(0, 3000));
+}
+
+TEST_F(LogCompressorTest, DoesSoMuchAtATimeOnly) {
+  Write("log.2", 0, 1000);
+  Write("log.1", 1000, 2000);
+  ASSERT_OK(CompressLogs(dir_, 1));
+  EXPECT_TRUE(Compressed("log.2"));
+  EXPECT_FALSE(Compressed("log.1"));
+}
+
+TEST_F(LogCompressorTest, LooksAgainAtMarkedFoldersOnly) {
+  testing::SimLoop loop;
+  std::unique_ptr<Random> random = MakeSeededRandom(1);
+  std::unique_ptr<WorkerPool> pool = MakeInlinePool();
+  LogCompressor compressor({loop, loop, *random, *pool}, [this] {
+    return std::vector<std::string>{dir_, "/nowhere"};
+  });
+  compressor.Start();
+  Write("log.1", 0, 1000);
+  loop.Advance(LogCompressor::kPeriod);
+  EXPECT_FALSE(Compressed("log.1"));
+  MarkCompressed(dir_);
+  loop.Advance(LogCompressor::kPeriod);
+  EXPECT_TRUE(Compressed("log.1"));
+}
+
+}  // namespace
+}  // namespace swarm::agent
