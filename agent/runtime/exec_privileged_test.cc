@@ -378,7 +378,8 @@ TEST_F(ExecTest, ATerminalIsTheContainersOwn) {
   FakePeer peer({Types("begun", "\x03"), {"told", smaller}, Types("told", "go\n")});
   ExecSpec spec;
   spec.args = Shell(
-      "tty; stty size; echo $TERM; trap 'echo told' INT; echo begun; sleep 1000 & wait; read x; "
+      "tty; stty size; echo $TERM; trap 'echo told; t=1' INT; echo begun; "
+      "until [ \"$t\" ]; do sleep 0.05; done; read x; "
       "stty size; echo $x");
   spec.terminal = TerminalSize{33, 101};
   const auto result = runtime_->ExecWith("c", spec, peer);

@@ -28,6 +28,9 @@ bool HasStack(const std::vector<std::string>& wanted, const Spec& spec) {
 bool FitsStack(const std::vector<std::string>& wanted, const v1::WatchEvent& event) {
   if (event.has_service()) return HasStack(wanted, event.service().spec());
   if (event.has_network()) return HasStack(wanted, event.network().spec());
+  if (event.has_secret()) return HasStack(wanted, event.secret().spec());
+  if (event.has_config()) return HasStack(wanted, event.config().spec());
+  if (event.has_volume()) return HasStack(wanted, event.volume().spec());
   if (!event.has_task()) return false;
   // A task knows its service's name alone, which begins with the stack's.
   return std::any_of(wanted.begin(), wanted.end(), [&](const std::string& stack) {

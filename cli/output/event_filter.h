@@ -20,7 +20,7 @@ struct EventFilter {
   std::vector<std::string> services;
   std::vector<std::string> nodes;
   std::vector<std::string> networks;
-  std::vector<std::string> stacks;  // names: services, tasks and networks of the stack
+  std::vector<std::string> stacks;  // names: all that is of the stack
 
   bool Fits(const v1::WatchEvent& event) const;
   // Nodes' names by id, for tasks, which know the id alone.

@@ -203,7 +203,9 @@ class Execution {
         return Below(dot, operand, operand.path.size(), "");
       case Operand::Kind::kVariable: {
         const Value* known = Find(operand.name);
-        CHECK(known != nullptr) << operand.name;
+        if (known == nullptr) {
+          return ErrorAt(operand.position, StrCat("variable ", operand.name, " has no value here"));
+        }
         return Below(*known, operand, operand.path.size(), operand.name == "$" ? "" : operand.name);
       }
       case Operand::Kind::kParen: {

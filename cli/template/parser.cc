@@ -134,10 +134,13 @@ class Parser {
     ASSIGN_OR_RETURN(node.pipeline,
                      ParsePipeline(StrCat("a value after ", word.text), is_range ? 2 : 1));
     RETURN_IF_ERROR(Close());
+    // The {{else}} of a range runs when there was nothing to set its variables to.
+    const size_t of_else = is_range ? scope : variables_.size();
     if (is_range) ++loops_;
     absl::Status body = Body(word, node.body);
     if (is_range) --loops_;
     RETURN_IF_ERROR(body);
+    variables_.resize(of_else);
     // At {{else}} or {{end}}.
     ++at_;
     const Token ends = Next();

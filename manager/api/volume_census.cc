@@ -15,10 +15,15 @@
 namespace swarm::manager {
 namespace {
 
-std::set<std::string> NamesIn(const v1::TaskSpec& task) {
+// Null: every name.
+using Wanted = const std::string*;
+
+bool Wants(Wanted wanted, const std::string& name) { return wanted == nullptr || *wanted == name; }
+
+std::set<std::string> NamesIn(const v1::TaskSpec& task, Wanted wanted) {
   std::set<std::string> names;
   for (const v1::Mount& mount : task.container().mounts()) {
-    if (IsNamedVolume(mount)) names.insert(mount.source());
+    if (IsNamedVolume(mount) && Wants(wanted, mount.source())) names.insert(mount.source());
   }
   return names;
 }
@@ -30,13 +35,13 @@ bool Holds(const Task& task) {
 
 using TasksByPlace = std::map<std::pair<Id, std::string>, std::vector<std::string>>;
 
-TasksByPlace TasksThatUseVolumes(const View& view) {
+TasksByPlace TasksThatUseVolumes(const View& view, Wanted wanted) {
   TasksByPlace out;
   view.EachService([&](const Ref<Service>& service) {
     const Id id = Id::ParseOrZero(service->id());
     std::map<Ref<Revision>, std::set<std::string>> names;
     view.EachRevisionOfService(id, [&](const Ref<Revision>& revision) {
-      std::set<std::string> of_revision = NamesIn(revision->revision().task());
+      std::set<std::string> of_revision = NamesIn(revision->revision().task(), wanted);
       if (!of_revision.empty()) names.emplace(revision, std::move(of_revision));
       return true;
     });
@@ -76,6 +81,18 @@ void AddHeld(const Node& node, const v1::NodeVolume& held, std::vector<std::stri
   place.mutable_task_ids()->Assign(tasks.begin(), tasks.end());
 }
 
+void AddHeldByNodes(const View& view, Wanted wanted, std::map<std::string, v1::Volume>& out) {
+  TasksByPlace tasks = TasksThatUseVolumes(view, wanted);
+  view.EachNode([&](const Ref<Node>& node) {
+    const Id id = Id::ParseOrZero(node->id());
+    for (const v1::NodeVolume& held : node->description().volumes()) {
+      if (!Wants(wanted, held.name())) continue;
+      AddHeld(*node, held, std::move(tasks[{id, held.name()}]), out[held.name()]);
+    }
+    return true;
+  });
+}
+
 }  // namespace
 
 std::map<std::string, v1::Volume> CountVolumes(const View& view) {
@@ -84,15 +101,16 @@ std::map<std::string, v1::Volume> CountVolumes(const View& view) {
     out[volume->spec().name()] = RenderVolume(*volume);
     return true;
   });
-  TasksByPlace tasks = TasksThatUseVolumes(view);
-  view.EachNode([&](const Ref<Node>& node) {
-    const Id id = Id::ParseOrZero(node->id());
-    for (const v1::NodeVolume& held : node->description().volumes()) {
-      AddHeld(*node, held, std::move(tasks[{id, held.name()}]), out[held.name()]);
-    }
-    return true;
-  });
+  AddHeldByNodes(view, nullptr, out);
   return out;
+}
+
+v1::Volume CountVolume(const View& view, const std::string& name) {
+  std::map<std::string, v1::Volume> out;
+  const Ref<Volume> volume = view.GetVolumeByName(name);
+  if (volume != nullptr) out[name] = RenderVolume(*volume);
+  AddHeldByNodes(view, &name, out);
+  return std::move(out[name]);
 }
 
 absl::StatusOr<std::string> FindVolumeName(const View& view, std::string_view ref) {

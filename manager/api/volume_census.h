@@ -16,6 +16,8 @@ namespace swarm::manager {
 
 // By name. Costs a look at every node's volumes and at the tasks of services that have any.
 std::map<std::string, v1::Volume> CountVolumes(const View& view);
+// One of them; costs a look at the tasks of services that have it.
+v1::Volume CountVolume(const View& view, const std::string& name);
 
 // The name that `ref` means: of a volume that was created or that a node holds, else an id or a
 // unique prefix of an id. NotFound, InvalidArgument.

@@ -34,10 +34,6 @@ bool SameMeaning(const v1::VolumeSpec& a, const v1::VolumeSpec& b) {
   return google::protobuf::util::MessageDifferencer::Equals(WithDriver(a), WithDriver(b));
 }
 
-v1::Volume CountOne(const View& view, const std::string& name) {
-  return std::move(CountVolumes(view)[name]);
-}
-
 }  // namespace
 
 Volumes::~Volumes() {
@@ -99,14 +95,14 @@ absl::StatusOr<v1::Volume> Volumes::CreateNow(const v1::CreateVolumeRequest& req
   if (view.GetVolumeByName(spec.name()) == nullptr) {
     return absl::NotFoundError("the volume that this request made was removed since");
   }
-  return CountOne(view, spec.name());
+  return CountVolume(view, spec.name());
 }
 
 void Volumes::Get(const v1::GetVolumeRequest& request, Reply<v1::Volume> reply) {
   DCHECK(env_.loop.InLoop());
   const absl::StatusOr<std::string> name = FindVolumeName(store_.view(), request.ref());
   if (!name.ok()) return ReplyRead<v1::Volume>(store_, name.status(), std::move(reply));
-  ReplyRead<v1::Volume>(store_, CountOne(store_.view(), *name), std::move(reply));
+  ReplyRead<v1::Volume>(store_, CountVolume(store_.view(), *name), std::move(reply));
 }
 
 void Volumes::List(const v1::ListVolumesRequest& request, Reply<v1::ListVolumesResponse> reply) {
@@ -167,7 +163,7 @@ absl::Status Volumes::BeginRemoval(const std::string& name, bool force, Removal&
     return absl::ResourceExhaustedError("too many volumes are being removed: try again");
   }
   removal.name = name;
-  const v1::Volume volume = CountOne(view, name);
+  const v1::Volume volume = CountVolume(view, name);
   for (const v1::Volume::OnNode& place : volume.nodes()) {
     const Ref<Node> node = view.GetNode(Id::ParseOrZero(place.node_id()));
     if (node->status().state() == v1::NodeStatus::STATE_READY) {

@@ -17,9 +17,23 @@ namespace {
 // Change sets that one watcher gets before the loop has another turn.
 constexpr int kSetsPerTurn = 64;
 // The history also ends here, whatever its number of sets: each change holds an object in memory.
-constexpr size_t kMaxChangesInHistory = 500'000;
+constexpr size_t kMaxChangesInHistory = 500'000;  // or KiB of what secrets and configs hold
 // Between two looks, while the journal stalls, at who has waited long enough.
 constexpr absl::Duration kStallPeriod = absl::Seconds(1);
+
+// Of kMaxChangesInHistory: what other objects hold is small.
+size_t Weight(const ChangeSet& set) {
+  size_t weight = set.changes.size();
+  for (const Change& change : set.changes) {
+    for (const Ref<Secret>& secret : {change.Before<Secret>(), change.After<Secret>()}) {
+      if (secret != nullptr) weight += secret->sealed_data().size() >> 10;
+    }
+    for (const Ref<Config>& config : {change.Before<Config>(), change.After<Config>()}) {
+      if (config != nullptr) weight += config->spec().data().size() >> 10;
+    }
+  }
+  return weight;
+}
 
 struct Watcher {
   WatchSpeed speed;
@@ -142,7 +156,7 @@ absl::Status JournaledStore::Update(absl::FunctionRef<absl::Status(WriteTx&)> fn
   if (!tx.Empty()) {
     version_ = batch.version;
     ChangeSet set{version_, clock_.WallNow(), tx.TakeChanges()};
-    changes_in_history_ += set.changes.size();
+    changes_in_history_ += Weight(set);
     history_.push_back(std::move(set));
     if (!batch.mutations.empty()) Send(std::move(batch));
     AdvanceDurable();
@@ -370,7 +384,7 @@ void JournaledStore::TrimHistory() {
   while (!history_.empty() && history_.front().version <= seen &&
          (history_.size() > options_.history_limit || changes_in_history_ > kMaxChangesInHistory)) {
     oldest_resumable_ = history_.front().version;
-    changes_in_history_ -= history_.front().changes.size();
+    changes_in_history_ -= Weight(history_.front());
     history_.pop_front();
   }
 }

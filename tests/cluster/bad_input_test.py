@@ -57,7 +57,7 @@ class BadInputTest(ClusterTest):
         refused("service", "ps", "nothing", says=["nothing", "not found"])
         refused("node", "rm", "h1", says=["h1", "--force"])
         refused("node", "inspect", "zzz", says=["zzz", "not found"])
-        refused("volume", "ls", code=2, says="not built")
+        refused("volume", "inspect", "nothing", says=["nothing", "not found"])
         refused("swarm", "init", says="already")
         self.assertEqual([(s["Name"], s["Image"]) for s in cluster.rows("service", "ls")], before)
 

@@ -10,7 +10,7 @@ FILES = os.path.join(ROOT, "cli", "compose", "testdata", "public")
 STAY = '["sh", "-c", "trap \'exit 0\' TERM; while :; do sleep 3600 & wait $$!; done"]'
 NO_SOCKET = "bind source path does not exist: /var/run/docker.sock"
 NO_WIREGUARD = "WireGuard"
-NO_DRIVER = 'volume driver "rexray/dobs" is not on this node'
+NO_DRIVER = 'volume driver "rexray/dobs" is not on 2 nodes'
 
 
 def has_wireguard():
