@@ -83,6 +83,11 @@ std::vector<std::string> V1Controllers(absl::string_view super_options) {
   return out;
 }
 
+// Where no limit is set.
+bool OnlyCounts(const CgroupHierarchy& hierarchy) {
+  return !hierarchy.v2 && hierarchy.controllers == std::vector<std::string>{"blkio"};
+}
+
 bool IsOurs(const std::string& dir, const std::string& owner) {
   char value[256];
   const ssize_t size = getxattr(dir.c_str(), kOwnerAttribute, value, sizeof value);
@@ -331,6 +336,8 @@ CgroupPaths Cgroups::Paths(const std::string& id) const {
   CgroupPaths paths;
   for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
     const std::string dir = Dir(hierarchy, id);
+    // A container of an agent before this one has no place in a tree that only counts.
+    if (OnlyCounts(hierarchy) && !PathExists(dir)) continue;
     if (hierarchy.v2) {
       paths.v2_dir = dir;
     } else {
@@ -556,8 +563,12 @@ std::vector<int64_t> Cgroups::Processes(const std::string& id) const {
   constexpr int kMostLevels = 16;
   std::set<int64_t> pids;
   std::vector<std::pair<std::string, int>> dirs;
-  // One of them is enough, and the first is v2's, where each process is in one place.
-  if (!choice_.hierarchies.empty()) dirs.emplace_back(Dir(choice_.hierarchies[0], id), 0);
+  // One of them is enough.
+  for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
+    if (OnlyCounts(hierarchy)) continue;
+    dirs.emplace_back(Dir(hierarchy, id), 0);
+    break;
+  }
   while (!dirs.empty()) {
     const auto [dir, level] = dirs.back();
     dirs.pop_back();

@@ -10,6 +10,7 @@
 #include <csignal>
 #include <deque>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <optional>
 #include <thread>
@@ -29,9 +30,11 @@
 namespace swarm::agent {
 namespace {
 
+using ::swarm::testing::IsOkAndHolds;
 using ::swarm::testing::StatusIs;
 using ::testing::HasSubstr;
 using ::testing::Not;
+using ::testing::SizeIs;
 
 class ExecTest : public RuntimeTestWorld {
  protected:
@@ -513,6 +516,24 @@ TEST_F(ExecTest, WorksInAContainerOfAnAgentBefore) {
   runtime_ = *std::move(again);
   EXPECT_EQ(ExecShell("hostname; echo $$ > /tmp/x; cat /proc/1/comm").output,
             "abcdefghijkl\nsleep\n");
+}
+
+// An agent before this one did not use the tree that counts block devices' work.
+TEST_F(ExecTest, WorksInAContainerThatHasNoPlaceInATreeThatOnlyCounts) {
+  Begin();
+  std::string dir;
+  for (const std::string& each : CgroupDirs("c")) {
+    if (absl::StrContains(each, "/blkio/")) dir = each;
+  }
+  if (dir.empty()) GTEST_SKIP() << "no cgroup v1 tree of blkio alone on this machine";
+  const std::string above = std::filesystem::path(dir).parent_path();
+  const std::string processes = *ReadFile(dir + "/cgroup.procs");
+  for (const absl::string_view pid : absl::StrSplit(processes, '\n', absl::SkipEmpty())) {
+    std::ofstream(above + "/cgroup.procs") << pid << std::endl;
+  }
+  ASSERT_EQ(::rmdir(dir.c_str()), 0) << dir;
+  EXPECT_EQ(ExecShell("cat /proc/1/comm").output, "sleep\n");
+  EXPECT_THAT(runtime_->Processes("c"), IsOkAndHolds(SizeIs(1)));
 }
 
 TEST_F(ExecTest, TheContainerSeesASealedCopyAndNotOurProgram) {
