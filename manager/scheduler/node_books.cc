@@ -39,6 +39,26 @@ void NodeInfo::Discount(Id service, const Reservation& held) {
   taken -= held;
 }
 
+void NodeInfo::Add(const Task& task) {
+  Reservation held = HeldBy(task);
+  if (NodeBooks::Holds(task)) {
+    taken.generic += held.generic;
+    HoldPorts(HostPortsOf(*task.revision));
+  }
+  held.generic = {};
+  if (NodeBooks::Counts(task)) Count(task.service_id, held);
+}
+
+void NodeInfo::Subtract(const Task& task) {
+  Reservation held = HeldBy(task);
+  if (NodeBooks::Holds(task)) {
+    taken.generic -= held.generic;
+    FreePorts(HostPortsOf(*task.revision));
+  }
+  held.generic = {};
+  if (NodeBooks::Counts(task)) Discount(task.service_id, held);
+}
+
 size_t NodeInfo::CountVolumes(const std::vector<std::string>& names) const {
   return static_cast<size_t>(
       std::count_if(names.begin(), names.end(), [this](const std::string& name) {
@@ -117,27 +137,11 @@ NodeInfo* NodeBooks::Find(Id id) {
 }
 
 void NodeBooks::Add(const Task& task) {
-  NodeInfo* node = Find(task.node_id);
-  if (node == nullptr) return;
-  Reservation held = HeldBy(task);
-  if (Holds(task)) {
-    node->taken.generic += held.generic;
-    node->HoldPorts(HostPortsOf(*task.revision));
-  }
-  held.generic = {};
-  if (Counts(task)) node->Count(task.service_id, held);
+  if (NodeInfo* node = Find(task.node_id)) node->Add(task);
 }
 
 void NodeBooks::Subtract(const Task& task) {
-  NodeInfo* node = Find(task.node_id);
-  if (node == nullptr) return;
-  Reservation held = HeldBy(task);
-  if (Holds(task)) {
-    node->taken.generic -= held.generic;
-    node->FreePorts(HostPortsOf(*task.revision));
-  }
-  held.generic = {};
-  if (Counts(task)) node->Discount(task.service_id, held);
+  if (NodeInfo* node = Find(task.node_id)) node->Subtract(task);
 }
 
 }  // namespace swarm::manager

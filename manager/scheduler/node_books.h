@@ -61,6 +61,9 @@ class NodeInfo {
   void Discount(Id service, const Reservation& held);
   // How many of these it holds.
   size_t CountVolumes(const std::vector<std::string>& names) const;
+  // What there is of one of its tasks, as NodeBooks::Add and Subtract.
+  void Add(const Task& task);
+  void Subtract(const Task& task);
   void HoldPorts(const std::vector<Port>& ports);
   void FreePorts(const std::vector<Port>& ports);
   bool HasPort(const Port& port) const { return host_ports_.contains(port); }

@@ -150,6 +150,11 @@ std::string ExplainAwaiting(const NodeInfo& node) {
                 ", which has not come back since the manager started)");
 }
 
+std::string ExplainFollowing(const NodeInfo& node) {
+  return StrCat(kNoSuitableNode, " (its volumes are on node ", NameOf(node),
+                ", which takes it once the task before it has ended there)");
+}
+
 void Refusals::Add(const GroupDemand& demand, const NodeInfo& node, Filter failed) {
   ++nodes_[static_cast<size_t>(failed)];
   if (failed == Filter::kResources) AddShortages(demand, node, short_of_);

@@ -73,6 +73,9 @@ std::string ExplainRefusal(const GroupDemand& demand, const NodeInfo& node, Filt
 // For a task whose volumes are on `node`, of which the manager has not heard yet.
 std::string ExplainAwaiting(const NodeInfo& node);
 
+// For a task whose volumes are on `node`, where its slot's last task still has what it needs.
+std::string ExplainFollowing(const NodeInfo& node);
+
 // How many nodes failed which filter.
 class Refusals {
  public:

@@ -7,7 +7,6 @@
 #include "common/strings.h"
 #include "manager/black_box.h"
 #include "manager/scheduler/group_placer.h"
-#include "manager/scheduler/volume_homes.h"
 #include "manager/service_rules.h"
 
 namespace swarm::manager {
@@ -93,7 +92,7 @@ bool Pass::PlaceFloating(const GroupDemand& demand, const Ref<Revision>& revisio
 
 bool Pass::PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revision, Group& group,
                           absl::btree_set<PendingTask>& awaiting) {
-  VolumeHomes homes(tx_.view(), books_, demand);
+  VolumeHomes homes(tx_.view(), books_, demand, behind_);
   for (const bool by_slot : {true, false}) {
     for (auto* tasks : {&group.waiting, &group.fresh}) {
       for (auto it = tasks->begin(); it != tasks->end();) {
@@ -105,11 +104,12 @@ bool Pass::PlaceByVolumes(const GroupDemand& demand, const Ref<Revision>& revisi
           ++it;
           continue;
         }
-        if (home.awaited) awaiting.insert(*it);
+        const bool waits = home.waits_for != VolumeHomes::WaitsFor::kNothing;
+        if (waits) awaiting.insert(*it);
         it = tasks->erase(it);
         if (task == nullptr) continue;
-        if (home.awaited) {
-          Explain(*task, Reason(ExplainAwaiting(*home.node)));
+        if (waits) {
+          ExplainHome(*task, home);
           continue;
         }
         home.node->Count(demand.key.service, Assign(*task, demand, revision, *home.node));
@@ -169,6 +169,20 @@ Reservation Pass::Assign(const Task& pending, const GroupDemand& demand,
   tx_.Put(std::move(task));
   --budget_;
   return held;
+}
+
+void Pass::ExplainHome(const Task& pending, const VolumeHomes::Home& home) {
+  switch (home.waits_for) {
+    case VolumeHomes::WaitsFor::kNode:
+      return Explain(pending, Reason(ExplainAwaiting(*home.node)));
+    case VolumeHomes::WaitsFor::kOlder:
+      return Explain(pending, Reason(ExplainFollowing(*home.node)));
+    case VolumeHomes::WaitsFor::kBooks:
+      deferred_ = true;
+      return;
+    case VolumeHomes::WaitsFor::kNothing:
+      return;
+  }
 }
 
 void Pass::Explain(const Task& pending, std::shared_ptr<const TaskDetail> reason) {

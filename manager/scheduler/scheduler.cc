@@ -171,14 +171,16 @@ class StoreScheduler : public Scheduler {
     if (retry_ && RetryIsDue()) RetryAllGroups();
     // The store may be ahead of what the books were told.
     if (seen_version_ != store_.version()) books_.PutAllNodes(store_.view());
+    const bool behind = seen_version_ + own_versions_.size() != store_.version();
     const absl::Status status = store_.Update([&](WriteTx& tx) {
-      Pass pass(env_, tx, books_, kTasksPerUpdate);
+      Pass pass(env_, tx, books_, kTasksPerUpdate, behind);
       while (groups_.AnyDirty() && pass.budget() > 0) {
         const GroupKey key = groups_.FirstDirty();
         Group* group = groups_.Find(key);
         if (group != nullptr && !pass.Schedule(key, *group)) break;
         groups_.SetClean(key);
       }
+      if (pass.deferred()) retry_ = true;
       return pass.budget() < kTasksPerUpdate ? absl::OkStatus()
                                              : absl::CancelledError("nothing to do");
     });

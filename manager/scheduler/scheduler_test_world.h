@@ -49,6 +49,7 @@ class SchedulerTest : public ::testing::Test {
         task.slot = ++last_slot_;
         task.state = TaskState::kPending;
         task.desired = desired;
+        task.created_unix_ms = absl::ToUnixMillis(world_.loop().WallNow());
         ids.push_back(task.id);
         tx.Put(std::move(task));
       }

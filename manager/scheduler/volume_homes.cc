@@ -16,7 +16,28 @@ VolumeHomes::Fitness VolumeHomes::FitnessOf(const NodeInfo& node) const {
 VolumeHomes::Home VolumeHomes::HomeAt(NodeInfo* node) const {
   const Fitness fitness = node == nullptr ? Fitness::kNot : FitnessOf(*node);
   if (fitness == Fitness::kNot) return {};
-  return {node, fitness == Fitness::kAwaited};
+  return {node, fitness == Fitness::kAwaited ? WaitsFor::kNode : WaitsFor::kNothing};
+}
+
+VolumeHomes::Home VolumeHomes::HomeAfterOlder(const Task& task, NodeInfo& node) const {
+  NodeInfo later = node;
+  bool all_end = true;
+  view_.EachTaskOfSlot(task.service_id, task.slot, [&](const Ref<Task>& other) {
+    if (other->node_id != node.id || other->id == task.id) return true;
+    all_end &= !IsRunnable(*other) || task.desired == TaskState::kReady;
+    later.Subtract(*other);
+    return true;
+  });
+  if (!all_end) return {};
+  switch (FitnessOf(later)) {
+    case Fitness::kTakes:
+      return {&node, WaitsFor::kOlder};
+    case Fitness::kAwaited:
+      return {&node, WaitsFor::kNode};
+    case Fitness::kNot:
+      break;
+  }
+  return {};
 }
 
 // What a template becomes is known on the node alone.
@@ -27,21 +48,34 @@ bool VolumeHomes::MayHoldSome(const NodeInfo& node) const {
                      [](const std::string& name) { return name.find("{{") != name.npos; });
 }
 
-VolumeHomes::Home VolumeHomes::OfSlot(const Task& task) {
+Ref<Task> VolumeHomes::LastOfSlot(const Task& task) const {
   Ref<Task> last;
+  std::tuple<bool, int64_t, Id> best;
   view_.EachTaskOfSlot(task.service_id, task.slot, [&](const Ref<Task>& other) {
-    const bool ran = !other->node_id.IsZero() && other->id != task.id;
-    if (ran && (last == nullptr || std::tie(last->created_unix_ms, last->id) <
-                                       std::tie(other->created_unix_ms, other->id))) {
-      last = other;
-    }
+    const NodeInfo* node = other->id == task.id ? nullptr : books_.Find(other->node_id);
+    if (node == nullptr) return true;
+    // A node says what it holds a moment after it made it.
+    const bool has_data = other->state == TaskState::kRunning ||
+                          other->state == TaskState::kComplete || MayHoldSome(*node);
+    const bool failed = other->state == TaskState::kFailed || other->state == TaskState::kRejected;
+    if (failed && !has_data) return true;
+    const std::tuple rank(has_data, other->created_unix_ms, other->id);
+    if (last != nullptr && rank < best) return true;
+    best = rank;
+    last = other;
     return true;
   });
+  return last;
+}
+
+VolumeHomes::Home VolumeHomes::OfSlot(const Task& task) {
+  const Ref<Task> last = LastOfSlot(task);
   if (last == nullptr) return {};
   NodeInfo* const node = books_.Find(last->node_id);
-  const bool failed = last->state == TaskState::kFailed || last->state == TaskState::kRejected;
-  if (failed && node != nullptr && !MayHoldSome(*node)) return {};
-  return HomeAt(node);
+  Home home = HomeAt(node);
+  if (home.node == nullptr) home = HomeAfterOlder(task, *node);
+  if (home.node == nullptr && behind_) return {node, WaitsFor::kBooks};
+  return home;
 }
 
 VolumeHomes::Home VolumeHomes::NextWithData() {
