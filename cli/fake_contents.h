@@ -94,12 +94,15 @@ struct FakeContents {
     object.mutable_meta()->set_version(version);
     return Shown(object);
   }
+  absl::Status InUse(const std::string& name, const std::string& service) const {
+    return absl::FailedPreconditionError(
+        StrCat(word, " \"", name, "\" is in use by service \"", service, "\""));
+  }
   absl::Status Delete(const std::string& ref) {
     const Object* object = Find(ref);
     if (object == nullptr) return Missing(ref);
     if (const auto user = users.find(object->spec().name()); user != users.end()) {
-      return absl::FailedPreconditionError(StrCat(
-          word, " \"", object->spec().name(), "\" is in use by service \"", user->second, "\""));
+      return InUse(object->spec().name(), user->second);
     }
     objects.erase(std::string(object->id()));
     return absl::OkStatus();

@@ -93,8 +93,9 @@ struct FakeCluster {
   std::string loaded;  // bytes that `image load` sent
   v1::UpdateServiceRequest update_request;
   v1::RollbackServiceRequest rollback_request;
-  std::vector<v1::Revision> revisions;  // of any service, newest first
-  uint64_t moves = 0;                   // that a rebalance will take
+  std::vector<v1::Revision> revisions;  // of any service, newest first; none: those of `history`
+  std::map<std::string, std::deque<v1::Revision>> history;  // by service, newest first, five each
+  uint64_t moves = 0;                                       // that a rebalance will take
   v1::Cluster cluster;
   v1::RotateJoinTokenRequest rotate_request;
   bool tag_moved = false;           // the registry has another image by now
@@ -147,7 +148,13 @@ struct FakeCluster {
         service.spec().task().SerializeAsString() != spec.task().SerializeAsString();
     service.set_id(id);
     *service.mutable_spec() = spec;
-    if (is_new_task) service.set_revision_id(StrCat("revision-", ++version));
+    if (is_new_task) {
+      service.set_revision_id(StrCat("revision-", ++version));
+      v1::Revision& revision = history[id].emplace_front();
+      revision.set_id(service.revision_id());
+      *revision.mutable_task() = spec.task();
+      if (history[id].size() > 5) history[id].pop_back();
+    }
     service.mutable_meta()->set_version(++version);
     service.mutable_meta()->mutable_updated_at()->set_seconds(absl::ToUnixSeconds(clock.WallNow()));
     service.mutable_status()->set_desired_tasks(spec.replicated().replicas());
@@ -230,6 +237,7 @@ struct FakeCluster {
     event.set_action(v1::WatchEvent::ACTION_REMOVE);
     *event.mutable_service() = services[id];
     services.erase(id);
+    history.erase(id);
     Publish(std::move(event));
   }
 
@@ -512,6 +520,9 @@ class FakeManager : public ManagerClient {
     if (cluster_.Find(r.service_ref()) == nullptr) return NoService(r.service_ref());
     v1::ListRevisionsResponse response;
     for (const v1::Revision& revision : cluster_.revisions) *response.add_revisions() = revision;
+    if (response.revisions_size() > 0) return response;
+    for (const v1::Revision& one : cluster_.history[r.service_ref()])
+      *response.add_revisions() = one;
     return response;
   }
   absl::StatusOr<v1::RebalanceServiceResponse> RebalanceService(
@@ -595,6 +606,14 @@ class FakeManager : public ManagerClient {
     return cluster_.secrets.Update(r, ++cluster_.version);
   }
   absl::StatusOr<v1::DeleteSecretResponse> DeleteSecret(const v1::DeleteSecretRequest& r) override {
+    if (const auto* there = cluster_.secrets.Find(r.ref())) {
+      for (const auto& [id, service] : cluster_.services) {
+        for (const auto& one : service.spec().task().container().secrets()) {
+          if (one.secret_name() != there->spec().name()) continue;
+          return cluster_.secrets.InUse(one.secret_name(), service.spec().name());
+        }
+      }
+    }
     const absl::Status status = cluster_.secrets.Delete(r.ref());
     if (!status.ok()) return status;
     cluster_.writes.push_back(StrCat("delete secret ", r.ref()));
@@ -623,6 +642,14 @@ class FakeManager : public ManagerClient {
     return cluster_.configs.Update(r, ++cluster_.version);
   }
   absl::StatusOr<v1::DeleteConfigResponse> DeleteConfig(const v1::DeleteConfigRequest& r) override {
+    if (const auto* there = cluster_.configs.Find(r.ref())) {
+      for (const auto& [id, service] : cluster_.services) {
+        for (const auto& one : service.spec().task().container().configs()) {
+          if (one.config_name() != there->spec().name()) continue;
+          return cluster_.configs.InUse(one.config_name(), service.spec().name());
+        }
+      }
+    }
     const absl::Status status = cluster_.configs.Delete(r.ref());
     if (!status.ok()) return status;
     cluster_.writes.push_back(StrCat("delete config ", r.ref()));

@@ -138,15 +138,42 @@ TEST_F(FileObjectCommandsTest, AStacksContentsAreMadeBeforeItsServicesWhichNameT
               AllOf(HasSubstr("Creating secret shop_pw-"), HasSubstr("Updating service shop_web")));
   EXPECT_EQ(Container("shop_web").secrets(0).secret_name(),
             FakeContents<v1::Secret>::NameFor("shop_pw", "two"));
-  // The one before stays for a rollback; the one before that goes, unless something uses it.
-  EXPECT_NE(cluster_.secrets.Find(pw), nullptr);
-  world_.variables["PW"] = "three";
-  cluster_.secrets.users[pw] = "web";
-  EXPECT_THAT(Deploy(kStack), Not(HasSubstr("Removing")));
-  cluster_.secrets.users.clear();
-  EXPECT_THAT(Deploy(kStack), HasSubstr("Removing secret " + pw + "\n"));
-  EXPECT_EQ(cluster_.secrets.Find(pw), nullptr);
-  EXPECT_EQ(cluster_.secrets.objects.size(), 3u);  // three, two, legacy
+}
+
+TEST_F(FileObjectCommandsTest, WhatAKeptRevisionNamesStaysForARollback) {
+  const auto deploy = [&](const std::string& content) {
+    const std::string out = Deploy(
+        "services: {web: {image: busybox, configs: [page]}}\nconfigs: {page: {content: " + content +
+        "}}\n");
+    // Each revision that the service can go back to finds what it names.
+    for (const v1::Revision& revision : cluster_.history["shop_web-id"]) {
+      const std::string& name = revision.task().container().configs(0).config_name();
+      EXPECT_NE(cluster_.configs.Find(name), nullptr) << name << " after " << content;
+    }
+    return out;
+  };
+  // Its second "a" is the revision before "c", deployed twice.
+  for (const char* content : {"a", "b", "a", "c", "c"}) {
+    EXPECT_THAT(deploy(content), Not(HasSubstr("Removing")));
+  }
+  EXPECT_THAT(deploy("d"), Not(HasSubstr("Removing")));
+  EXPECT_EQ(cluster_.configs.objects.size(), 4u);
+  // Five are kept: with f, b is no longer among them; nor is it removed while something uses it.
+  EXPECT_THAT(deploy("e"), Not(HasSubstr("Removing")));
+  const std::string b = FakeContents<v1::Config>::NameFor("shop_page", "b");
+  cluster_.configs.users[b] = "other";
+  EXPECT_THAT(deploy("f"), Not(HasSubstr("Removing")));
+  cluster_.configs.users.clear();
+  EXPECT_THAT(deploy("f"), HasSubstr("Removing config " + b + "\n"));
+  // What has left the file alone goes with --prune, and not before its revisions.
+  const std::string bare = "services: {web: {image: busybox}}\n";
+  const std::string a = FakeContents<v1::Config>::NameFor("shop_page", "a");
+  EXPECT_THAT(Deploy(bare, {"--prune"}), HasSubstr("Removing config " + a + "\n"));
+  EXPECT_EQ(cluster_.configs.objects.size(), 4u);  // c to f
+  cluster_.history.clear();
+  EXPECT_THAT(Deploy(bare), Not(HasSubstr("Removing")));
+  EXPECT_THAT(Deploy(bare, {"--prune"}), HasSubstr("Removing config shop_page-"));
+  EXPECT_TRUE(cluster_.configs.objects.empty());
 }
 
 TEST_F(FileObjectCommandsTest, PruneAndRemovalTakeTheContentsAlong) {
@@ -155,6 +182,7 @@ TEST_F(FileObjectCommandsTest, PruneAndRemovalTakeTheContentsAlong) {
   Deploy(kStack);
   const std::string bare = "services: {web: {image: busybox}}\n";
   Deploy(bare);
+  cluster_.history.clear();
   EXPECT_EQ(cluster_.configs.objects.size(), 1u);
   EXPECT_THAT(Deploy(bare, {"--prune"}), HasSubstr("Removing config shop_page-"));
   EXPECT_TRUE(cluster_.configs.objects.empty());
@@ -163,6 +191,35 @@ TEST_F(FileObjectCommandsTest, PruneAndRemovalTakeTheContentsAlong) {
   EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 0) << console_.err;
   EXPECT_THAT(console_.out, HasSubstr("Removing secret shop_pw-"));
   EXPECT_EQ(cluster_.secrets.objects.size(), 1u);  // legacy, which is not the stack's
+}
+
+TEST_F(FileObjectCommandsTest, PruneTakesTheContentsOfTheServicesThatItRemovesOnceTheyAreGone) {
+  const std::string two =
+      "services:\n"
+      "  web: {image: busybox}\n"
+      "  api: {image: busybox, configs: [page], secrets: [pw]}\n"
+      "configs: {page: {content: hello}}\n"
+      "secrets: {pw: {environment: PW}}\n";
+  const std::string one = "services: {web: {image: busybox}}\n";
+  world_.variables["PW"] = "one";
+  Deploy(two);
+  EXPECT_THAT(Deploy(one, {"--prune"}),
+              AllOf(HasSubstr("Removing service shop_api\n"), HasSubstr("Removing secret shop_pw-"),
+                    HasSubstr("Removing config shop_page-")));
+  EXPECT_TRUE(cluster_.secrets.objects.empty());
+  EXPECT_TRUE(cluster_.configs.objects.empty());
+  // One that takes too long is said, and the deploy is none the worse for it.
+  Deploy(two);
+  cluster_.removal_takes_time = true;
+  cluster_.history.clear();  // of one that is being removed there is none
+  Deploy(one, {"--prune"});
+  const std::string page = FakeContents<v1::Config>::NameFor("shop_page", "hello");
+  EXPECT_THAT(
+      console_.err,
+      HasSubstr("warning: config " + page + " stays while it is used (config \"" + page +
+                "\" is in use by service \"shop_api\"); later: swarmctl config rm " + page + "\n"));
+  EXPECT_EQ(cluster_.configs.objects.size(), 1u);
+  EXPECT_EQ(cluster_.secrets.objects.size(), 1u);
 }
 
 TEST_F(FileObjectCommandsTest, BadContentsOfAStackNameTheirPlace) {

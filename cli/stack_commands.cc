@@ -273,22 +273,23 @@ class Deployment {
   std::set<std::string> warned_;
 };
 
-// The stack's networks that are no longer in the file, once the services that left it are gone. One
-// that tasks of another service still use, since they are only being updated, stays for now.
-absl::Status PruneNetworks(Invocation& in, ManagerClient& manager, const std::string& stack,
-                           const compose::Stack& file, GoneWaiter& gone,
-                           const std::vector<v1::Service>& pruned, WaitOptions wait) {
+// A while: what tasks of theirs still use stays for now.
+absl::Status WaitForPruned(GoneWaiter& gone, const std::vector<v1::Service>& pruned,
+                           WaitOptions wait) {
   constexpr absl::Duration kPatience = absl::Minutes(1);
+  wait.timeout = wait.timeout.value_or(kPatience);
+  const absl::Status status = gone.Wait(pruned, wait);
+  return ExitCodeOf(status) == kExitTimedOut ? absl::OkStatus() : status;
+}
+
+// The stack's networks that are no longer in the file. One that tasks of another service still use,
+// since they are only being updated, stays for now.
+absl::Status PruneNetworks(Invocation& in, ManagerClient& manager, const std::string& stack,
+                           const compose::Stack& file) {
   std::set<std::string> names;
   for (const compose::StackNetwork& network : file.networks) names.insert(network.spec.name());
   ASSIGN_OR_RETURN(std::vector<v1::Network> networks, NetworksOfStack(manager, stack));
-  networks.erase(std::remove_if(networks.begin(), networks.end(),
-                                [&](const auto& n) { return names.contains(n.spec().name()); }),
-                 networks.end());
-  if (networks.empty()) return absl::OkStatus();
-  wait.timeout = wait.timeout.value_or(kPatience);
-  const absl::Status status = gone.Wait(pruned, wait);
-  if (ExitCodeOf(status) != kExitTimedOut) RETURN_IF_ERROR(status);
+  std::erase_if(networks, [&](const auto& n) { return names.contains(n.spec().name()); });
   return RemoveNetworks(in, manager, networks, /*leave_used=*/true);
 }
 
@@ -312,10 +313,12 @@ absl::Status Deploy(Invocation& in) {
   Deployment deployment(in, *manager, stack, resolve);
   RETURN_IF_ERROR(deployment.Run(file));
   if (gone) {
-    RETURN_IF_ERROR(PruneNetworks(in, *manager, stack, file, *gone, deployment.pruned(), wait));
+    RETURN_IF_ERROR(WaitForPruned(*gone, deployment.pruned(), wait));
     gone.reset();  // nobody reads it any more
+    RETURN_IF_ERROR(PruneNetworks(in, *manager, stack, file));
   }
-  RETURN_IF_ERROR(RemoveOldContents(in, *manager, stack, file, in.flags.On("prune")));
+  ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(*manager, stack));
+  RETURN_IF_ERROR(RemoveOldContents(in, *manager, stack, file, services, in.flags.On("prune")));
   const bool waits = in.flags.On("wait") || (in.flags.Has("detach") && !in.flags.On("detach"));
   if (!waits) return absl::OkStatus();
   return WaitForConvergence(in, deployment.accepted(), wait);

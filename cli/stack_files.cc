@@ -236,39 +236,63 @@ absl::Status PlanKind(ManagerClient& manager, const std::vector<StackContent>& c
   return absl::OkStatus();
 }
 
-// The ids that the services of the file name.
+// What services can go back to.
+absl::StatusOr<std::vector<v1::ContainerSpec>> KeptContainers(
+    ManagerClient& manager, const std::vector<v1::Service>& services) {
+  std::vector<v1::ContainerSpec> containers;
+  for (const v1::Service& service : services) {
+    v1::ListRevisionsRequest request;
+    request.set_service_ref(service.id());
+    const auto kept = manager.ListRevisions(request);
+    if (absl::IsNotFound(kept.status())) continue;  // gone meanwhile
+    if (!kept.ok()) {
+      const std::string where = StrCat("revisions of service ", service.spec().name());
+      return WithExit(Annotate(kept.status(), where), ExitCodeOf(kept.status()));
+    }
+    for (const auto& revision : kept->revisions()) {
+      containers.push_back(revision.task().container());
+    }
+  }
+  return containers;
+}
+
 template <typename Calls>
-std::set<std::string> MeantNames(const compose::Stack& file) {
+void LeaveOutWhatTheyName(std::vector<v1::ContainerSpec>& containers,
+                          std::vector<typename Calls::Object>& objects) {
   std::set<std::string> names;
-  for (const compose::StackService& service : file.services) {
-    v1::ContainerSpec container = service.spec.task().container();
+  for (v1::ContainerSpec& container : containers) {
     for (const auto& reference : Calls::References(container)) {
       names.insert(Calls::NameOf(reference));
     }
   }
-  return names;
+  std::erase_if(objects, [&](const auto& o) { return names.contains(o.spec().name()); });
+}
+
+// Whether an older or newer one of the same name is in the file.
+template <typename T>
+bool IsOf(const std::vector<StackContent>& contents, const T& object) {
+  const std::string name = UsersName(object);
+  return std::any_of(contents.begin(), contents.end(),
+                     [&](const StackContent& content) { return content.full_name == name; });
 }
 
 template <typename Calls>
-absl::Status RemoveOldKind(Invocation& in, ManagerClient& manager, const std::string& stack,
-                           const std::vector<StackContent>& contents, const compose::Stack& file,
-                           bool prune) {
-  auto objects = Calls::List(manager, kNamespaceLabel, stack);
-  if (objects.status().code() == absl::StatusCode::kUnimplemented) return absl::OkStatus();
-  RETURN_IF_ERROR(objects.status());
-  std::sort(objects->begin(), objects->end(),
-            [](const auto& a, const auto& b) { return IsNewer(a, b); });
-  std::set<std::string> wanted;
-  for (const StackContent& content : contents) wanted.insert(content.full_name);
-  const std::set<std::string> meant = MeantNames<Calls>(file);
-  std::set<std::string> kept;  // names of which the one before is kept
-  for (const auto& object : *objects) {
-    if (meant.contains(object.spec().name())) continue;
-    const std::string name = UsersName(object);
-    if (!wanted.contains(name) && !prune) continue;
-    if (wanted.contains(name) && kept.insert(name).second) continue;
+void WarnThatItStays(Invocation& in, const std::string& name, const absl::Status& status) {
+  in.Warn(StrCat(Calls::kWord, " ", name, " stays while it is used (", status.message(),
+                 "); later: swarmctl ", Calls::kWord, " rm ", name));
+}
+
+template <typename Calls>
+absl::Status RemoveOldKind(Invocation& in, ManagerClient& manager,
+                           const std::vector<StackContent>& contents,
+                           const std::vector<typename Calls::Object>& objects) {
+  for (const auto& object : objects) {
     const absl::Status removed = Calls::Delete(manager, object.id());
-    if (absl::IsFailedPrecondition(removed) || absl::IsNotFound(removed)) continue;
+    if (absl::IsNotFound(removed)) continue;
+    if (absl::IsFailedPrecondition(removed)) {
+      if (!IsOf(contents, object)) WarnThatItStays<Calls>(in, object.spec().name(), removed);
+      continue;
+    }
     RETURN_IF_ERROR(removed);
     in.Out(StrCat("Removing ", Calls::kWord, " ", object.spec().name(), "\n"));
   }
@@ -286,8 +310,7 @@ absl::Status RemoveKind(Invocation& in, ManagerClient& manager,
     if (status.ok()) {
       in.Out(StrCat("Removing ", Calls::kWord, " ", name, "\n"));
     } else if (absl::IsFailedPrecondition(status) && leave_used) {
-      in.Warn(StrCat(Calls::kWord, " ", name, " stays while it is used (", status.message(),
-                     "); later: swarmctl ", Calls::kWord, " rm ", name));
+      WarnThatItStays<Calls>(in, name, status);
     } else if (!absl::IsNotFound(status) && first.ok()) {
       first = Annotate(status, StrCat(Calls::kWord, " ", name));
     }
@@ -331,9 +354,25 @@ absl::StatusOr<std::vector<std::string>> PlanContents(ManagerClient& manager,
 }
 
 absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const std::string& stack,
-                               const compose::Stack& file, bool prune) {
-  RETURN_IF_ERROR(RemoveOldKind<SecretCalls>(in, manager, stack, file.secrets, file, prune));
-  return RemoveOldKind<ConfigCalls>(in, manager, stack, file.configs, file, prune);
+                               const compose::Stack& file, const std::vector<v1::Service>& services,
+                               bool prune) {
+  ASSIGN_OR_RETURN(StackContents old, ContentsOfStack(manager, stack));
+  std::vector<v1::ContainerSpec> meant;
+  for (const auto& service : file.services) meant.push_back(service.spec.task().container());
+  const auto leave_out = [&] {
+    LeaveOutWhatTheyName<SecretCalls>(meant, old.secrets);
+    LeaveOutWhatTheyName<ConfigCalls>(meant, old.configs);
+  };
+  leave_out();
+  if (!prune) {
+    std::erase_if(old.secrets, [&](const auto& secret) { return !IsOf(file.secrets, secret); });
+    std::erase_if(old.configs, [&](const auto& config) { return !IsOf(file.configs, config); });
+  }
+  if (old.empty()) return absl::OkStatus();  // then nobody is asked
+  ASSIGN_OR_RETURN(meant, KeptContainers(manager, services));
+  leave_out();
+  RETURN_IF_ERROR(RemoveOldKind<SecretCalls>(in, manager, file.secrets, old.secrets));
+  return RemoveOldKind<ConfigCalls>(in, manager, file.configs, old.configs);
 }
 
 absl::Status RemoveContents(Invocation& in, ManagerClient& manager, const StackContents& contents,

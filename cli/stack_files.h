@@ -35,11 +35,13 @@ absl::Status MakeContents(Invocation& in, ManagerClient& manager, const std::str
 // the objects are there already. What would be made or is missing: a line for each.
 absl::StatusOr<std::vector<std::string>> PlanContents(ManagerClient& manager, compose::Stack& file);
 
-// What the file does not mean any more: of each name that it still has one is kept, the newest, so
-// that a rollback finds it; of names that left the file all, if `prune`. What is in use stays
-// without a word: the next deploy looks again.
+// What neither the file means any more nor a kept revision of `services`, all those that the stack
+// has now: a rollback finds what it needs. Of names that left the file only if `prune`, and then
+// what is in use stays with a warning; of the others without a word, since the next deploy looks
+// again.
 absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const std::string& stack,
-                               const compose::Stack& file, bool prune);
+                               const compose::Stack& file, const std::vector<v1::Service>& services,
+                               bool prune);
 
 // As RemoveNetworks.
 absl::Status RemoveContents(Invocation& in, ManagerClient& manager, const StackContents& contents,

@@ -175,7 +175,8 @@ class CallBroker::Call : public StreamEvents<v1::ContainerInput>, public NodeStr
     started_.set_open_stdin(start.has_exec() ? start.exec().open_stdin() : container.open_stdin());
     selector->set_ref(started_.task_id());
     selector->clear_slot();
-    ASSIGN_OR_RETURN(stream_, owner_.streams_.Open(task->node_id, task->id, *this));
+    ASSIGN_OR_RETURN(stream_,
+                     owner_.streams_.Open(task->node_id, task->id, NodeStreams::Use::kCall, *this));
     return absl::OkStatus();
   }
 

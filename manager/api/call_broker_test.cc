@@ -323,6 +323,99 @@ TEST_F(CallBrokerTest, BoundsWhatANodeServes) {
   EXPECT_THAT(*caller.finished, StatusIs(absl::StatusCode::kResourceExhausted));
 }
 
+// However many look at statistics, calls find room.
+TEST_F(CallBrokerTest, StatsTakeHalfOfANodesStreamsAtMost) {
+  AddTask(*web, 1, TaskState::kRunning, node);
+  std::deque<FakeEnd<v1::StatsResponse>> readers(NodeStreams::kMaxPerNode + 1);
+  std::vector<StreamEvents<v1::StatsRequest>*> reading;
+  v1::StatsRequest request;
+  request.add_refs("web");
+  for (auto& reader : readers) {
+    reading.push_back(stats.OnOpened(reader));
+    reading.back()->OnMessage(request);
+  }
+  EXPECT_EQ(streams.streams(), NodeStreams::kMaxPerNode / 2);
+  for (size_t i = 0; i < NodeStreams::kMaxPerNode / 2; ++i) Call(Exec("web"));
+  EXPECT_FALSE(caller.finished.has_value()) << *caller.finished;
+  EXPECT_EQ(streams.streams(), NodeStreams::kMaxPerNode);
+  for (auto* events : reading) events->OnClosed();
+}
+
+TEST_F(CallBrokerTest, StatsTakeHalfOfAllStreamsAtMost) {
+  for (size_t i = 0; i < NodeStreams::kMaxStreams / 2 + 10; ++i) {
+    const Id one = AddNode(StrCat("s", i), v1::NodeStatus::STATE_READY);
+    dispatcher.fences[one] = 7;
+    AddTask(*web, static_cast<uint32_t>(i + 2), TaskState::kRunning, one);
+  }
+  FakeEnd<v1::StatsResponse> reader;
+  auto* events = stats.OnOpened(reader);
+  v1::StatsRequest request;
+  request.add_refs("web");
+  request.set_period_ms(200);
+  events->OnMessage(request);
+  EXPECT_EQ(streams.streams(), NodeStreams::kMaxStreams / 2);
+  AddTask(*web, 1, TaskState::kRunning, node);
+  Call(Exec("web", 1));
+  EXPECT_FALSE(caller.finished.has_value()) << *caller.finished;
+  // So many tasks are not walked five times a second.
+  loop.Advance(absl::Milliseconds(900));
+  EXPECT_THAT(reader.written, IsEmpty());
+  loop.Advance(absl::Milliseconds(200));
+  EXPECT_THAT(reader.written, SizeIs(1));
+  events->OnClosed();
+}
+
+TEST_F(CallBrokerTest, StatsLookAtSoManyTasksOfAServiceAndAtTheNamedOnesAlways) {
+  const Id last = AddTask(*web, 60'000, TaskState::kRunning, node);
+  const Id named = AddTask(*web, 60'001, TaskState::kRunning, node);
+  ASSERT_OK(store->Update([&](WriteTx& tx) {
+    for (uint32_t i = 0; i < StatsBroker::kMaxWalked; ++i) {
+      Task ended = *store->view().GetTask(last);
+      ended.id = Id::Make(*random);
+      ended.slot = i + 1;
+      ended.state = TaskState::kFailed;
+      tx.Put(std::move(ended));
+    }
+    return absl::OkStatus();
+  }));
+  FakeEnd<v1::StatsResponse> reader;
+  auto* events = stats.OnOpened(reader);
+  v1::StatsRequest request;
+  request.add_refs("web");
+  request.add_refs(named.ToString());
+  events->OnMessage(request);
+  Dial(node);
+  ASSERT_THAT(server.written, SizeIs(1));
+  EXPECT_THAT(server.written[0].stats().task_ids(), ElementsAre(named.ToString()));
+  events->OnClosed();
+}
+
+TEST_F(CallBrokerTest, ANodeIsReadAsOftenAsItIsAskedAndNoHugeLookIsKept) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  FakeEnd<v1::StatsResponse> reader;
+  auto* events = stats.OnOpened(reader);
+  v1::StatsRequest request;
+  request.add_refs("web");
+  events->OnMessage(request);
+  auto* dialled = Dial(node);
+  ASSERT_EQ(server.reads, 1);
+  v1::ServeRequest look;
+  v1::TaskStats& of = *look.mutable_output()->mutable_stats()->add_tasks();
+  of.set_task_id(task.ToString());
+  of.add_pressure()->set_resource(std::string(StatsBroker::kMaxLookBytes, 'x'));
+  dialled->OnMessage(look);
+  ASSERT_THAT(reader.written, SizeIs(1));
+  EXPECT_THAT(reader.written[0].tasks(), IsEmpty());
+  EXPECT_EQ(server.reads, 2) << "one that is early does not wait";
+  dialled->OnMessage(look);
+  EXPECT_EQ(server.reads, 2) << "but no more in this period";
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  EXPECT_EQ(server.reads, 3);
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  EXPECT_EQ(server.reads, 3) << "a read is out";
+  events->OnClosed();
+}
+
 TEST_F(CallBrokerTest, StatsFollowTheTasksOfAServiceAndNameThem) {
   const Id task = AddTask(*web, 1, TaskState::kRunning, node);
   FakeEnd<v1::StatsResponse> reader;

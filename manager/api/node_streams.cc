@@ -100,14 +100,15 @@ std::string NodeStreams::NodeName(Id id) const {
   return named ? node->description().hostname() : id.ToString();
 }
 
-absl::StatusOr<NodeStreams::StreamId> NodeStreams::Open(Id node, Id task, Peer& peer) {
+absl::StatusOr<NodeStreams::StreamId> NodeStreams::Open(Id node, Id task, Use use, Peer& peer) {
   DCHECK(env_.loop.InLoop());
+  const size_t part = use == Use::kStats ? 2 : 1;
   const auto count = of_node_.find(node);
-  if (count != of_node_.end() && count->second >= kMaxPerNode) {
-    return absl::ResourceExhaustedError(StrCat("node ", NodeName(node), " serves ", kMaxPerNode,
+  if (count != of_node_.end() && count->second >= kMaxPerNode / part) {
+    return absl::ResourceExhaustedError(StrCat("node ", NodeName(node), " serves ", count->second,
                                                " calls already; try again later"));
   }
-  if (streams_.size() >= kMaxStreams) {
+  if (streams_.size() >= kMaxStreams / part) {
     return absl::ResourceExhaustedError("too many calls into containers; try again later");
   }
   Stream stream{.id = Id::Make(env_.random).ToString(), .node = node, .peer = &peer};

@@ -1,7 +1,7 @@
 // NodeStreams: streams that nodes open to this manager because it asked for them, for exec, attach,
 // copies and statistics.
 //
-//   ASSIGN_OR_RETURN(NodeStreams::StreamId stream, streams.Open(node, task, peer));
+//   ASSIGN_OR_RETURN(NodeStreams::StreamId stream, streams.Open(node, task, Use::kCall, peer));
 //   … peer.OnNodeReady() … streams.Write(stream, message) … peer.OnNodeWritten() …
 //   streams.Close(stream);
 //
@@ -10,6 +10,7 @@
 // ends in one OnNodeEnded with words for the user. One message at a time each way, as stream_end.h.
 //
 // Bounded: kMaxStreams in all, kMaxPerNode of one node; what a node opens unasked is ended.
+// Statistics get no more than the first half of either, so that calls always find room.
 //
 // Loop thread only.
 #ifndef SWARM_MANAGER_API_NODE_STREAMS_H_
@@ -40,6 +41,8 @@ class NodeStreams {
   // From Open until the node has dialled, and of a stream until its first message.
   static constexpr absl::Duration kDialTimeout = absl::Seconds(10);
 
+  enum class Use { kCall, kStats };
+
   // For whom a stream is. OnNodeEnded is the last call; none comes from inside a call of ours, nor
   // after Close.
   class Peer {
@@ -57,8 +60,9 @@ class NodeStreams {
   ~NodeStreams();
   void Start();
 
-  // Unavailable: "node n1 is DOWN"; ResourceExhausted. `peer` is used until OnNodeEnded or Close.
-  absl::StatusOr<StreamId> Open(Id node, Id task, Peer& peer);
+  // Unavailable: "node n1 is DOWN"; ResourceExhausted. `task` may be zero. `peer` is used until
+  // OnNodeEnded or Close.
+  absl::StatusOr<StreamId> Open(Id node, Id task, Use use, Peer& peer);
   void Write(StreamId stream, v1::ContainerInput message);
   void ReadNext(StreamId stream);
   // Ends it; unknown ones are fine.

@@ -17,27 +17,33 @@ namespace swarm::manager {
 // One node's stream of one reader.
 class StatsBroker::Leg : public NodeStreams::Peer {
  public:
-  Leg(Reader& reader, NodeStreams& streams, Id node, uint32_t period_ms)
-      : reader_(reader), streams_(streams), node_(node), period_ms_(period_ms) {}
+  Leg(Reader& reader, NodeStreams& streams, Id node)
+      : reader_(reader), streams_(streams), node_(node) {}
   ~Leg() override { streams_.Close(stream_); }
 
   absl::Status Open() {
-    ASSIGN_OR_RETURN(stream_, streams_.Open(node_, Id{}, *this));
+    ASSIGN_OR_RETURN(stream_, streams_.Open(node_, Id{}, NodeStreams::Use::kStats, *this));
     return absl::OkStatus();
   }
-  void SetTasks(std::set<Id> tasks) {
-    if (tasks == tasks_) return;
+  void SetTasks(std::set<Id> tasks, absl::Duration period) {
+    if (tasks == tasks_ && period == period_) return;
     tasks_ = std::move(tasks);
+    period_ = period;
     dirty_ = true;
     if (ready_ && !writing_) Tell();
   }
   bool answered() const { return answered_; }
-  void Ask() { answered_ = false; }
+  // Once a period.
+  void Ask() {
+    answered_ = false;
+    reads_left_ = kReadsPerPeriod;
+    if (std::exchange(read_due_, false)) Read();
+  }
 
   void OnNodeReady() override {
     ready_ = true;
     Tell();
-    streams_.ReadNext(stream_);
+    Read();
   }
   void OnNodeWritten() override {
     writing_ = false;
@@ -47,10 +53,22 @@ class StatsBroker::Leg : public NodeStreams::Peer {
   void OnNodeEnded(absl::Status) override;
 
  private:
+  // More than one, so that what a node sends a little faster than it is asked for does not pile up
+  // on the way and grow old.
+  static constexpr int kReadsPerPeriod = 2;
+
+  void Read() {
+    if (reads_left_ == 0) {
+      read_due_ = true;
+      return;
+    }
+    --reads_left_;
+    streams_.ReadNext(stream_);
+  }
   void Tell() {
     v1::ContainerInput input;
     for (Id task : tasks_) input.mutable_stats()->add_task_ids(task.ToString());
-    input.mutable_stats()->set_period_ms(period_ms_);
+    input.mutable_stats()->set_period_ms(static_cast<uint32_t>(absl::ToInt64Milliseconds(period_)));
     dirty_ = false;
     writing_ = true;
     streams_.Write(stream_, std::move(input));
@@ -59,9 +77,11 @@ class StatsBroker::Leg : public NodeStreams::Peer {
   Reader& reader_;
   NodeStreams& streams_;
   const Id node_;
-  const uint32_t period_ms_;
   NodeStreams::StreamId stream_ = 0;
   std::set<Id> tasks_;
+  absl::Duration period_;
+  int reads_left_ = kReadsPerPeriod;
+  bool read_due_ = false;
   bool ready_ = false;
   bool dirty_ = true;
   bool writing_ = false;
@@ -91,6 +111,7 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
       const Ref<Task> task = view.GetTask(id);
       // S2: of its own tasks that were asked for.
       if (task == nullptr || task->node_id != node || !wanted_.contains(id)) continue;
+      if (of.ByteSizeLong() > kMaxLookBytes) continue;
       of.set_task_name(TaskNameOf(*task));
       of.set_node_hostname(HostnameOf(view, node));
       looks_[id] = std::move(of);
@@ -128,11 +149,13 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
 
   // Once a period.
   void Turn() {
-    timer_ = owner_.env_.loop.RunAfter(period_, [this] { Turn(); });
     if (!first_turn_ && !sent_) Send();
     first_turn_ = false;
     sent_ = false;
     std::map<Id, std::set<Id>> by_node = Wanted();
+    const absl::Duration period =
+        walked_ > kLongWalk ? std::max(period_, kLeastLongPeriod) : period_;
+    timer_ = owner_.env_.loop.RunAfter(period, [this] { Turn(); });
     if (services_.empty() && tasks_.empty()) return Finish(absl::OkStatus());
     for (auto it = legs_.begin(); it != legs_.end();) {
       it = by_node.contains(it->first) ? std::next(it) : legs_.erase(it);
@@ -140,15 +163,14 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
     for (auto& [node, tasks] : by_node) {
       auto& leg = legs_[node];
       if (leg == nullptr) {
-        leg = std::make_unique<Leg>(*this, owner_.streams_, node,
-                                    static_cast<uint32_t>(absl::ToInt64Milliseconds(period_)));
+        leg = std::make_unique<Leg>(*this, owner_.streams_, node);
         if (!leg->Open().ok()) {
           legs_.erase(node);
           continue;
         }
       }
       leg->Ask();
-      leg->SetTasks(std::move(tasks));
+      leg->SetTasks(std::move(tasks), period);
     }
   }
 
@@ -157,20 +179,21 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
     const View& view = owner_.store_.view();
     std::map<Id, std::set<Id>> by_node;
     wanted_.clear();
+    walked_ = 0;
     const auto add = [&](const Ref<Task>& task) {
-      if (wanted_.size() >= kMaxTasks) return false;
+      if (wanted_.size() >= kMaxTasks || ++walked_ > kMaxWalked) return false;
       if (MayHaveContainer(*task) && wanted_.insert(task->id).second) {
         by_node[task->node_id].insert(task->id);
       }
       return true;
     };
     std::erase_if(services_, [&](Id id) { return view.GetService(id) == nullptr; });
-    for (Id id : services_) view.EachTaskOfService(id, add);
     std::erase_if(tasks_, [&](Id id) {
       const Ref<Task> task = view.GetTask(id);
       return task == nullptr || !MayHaveContainer(*task);
     });
     for (Id id : tasks_) add(view.GetTask(id));
+    for (Id id : services_) view.EachTaskOfService(id, add);
     std::erase_if(looks_, [&](const auto& look) { return !wanted_.contains(look.first); });
     return by_node;
   }
@@ -195,6 +218,7 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
   std::set<Id> services_;
   std::set<Id> tasks_;                       // asked for by themselves
   std::set<Id> wanted_;                      // of now, by whatever way
+  size_t walked_ = 0;                        // tasks that wanted_ was picked from
   std::map<Id, std::unique_ptr<Leg>> legs_;  // by node
   std::map<Id, v1::TaskStats> looks_;        // not sent yet, by task
   TimerId timer_ = 0;
@@ -205,7 +229,7 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
 
 void StatsBroker::Leg::OnNodeOutput(v1::ContainerOutput output) {
   answered_ = true;
-  streams_.ReadNext(stream_);
+  Read();
   if (output.has_stats()) reader_.OnStats(node_, std::move(*output.mutable_stats()));
 }
 

@@ -4,7 +4,8 @@
 // period the nodes are told which tasks these are by now, and the reader gets the newest look at
 // all of them in one message: when every node has answered, at the latest with the period's end. A
 // reader that takes too slowly misses looks; nothing queues. A node that cannot be reached is asked
-// again with each period.
+// again with each period. A node is read twice a period at most, however much it says, and a look
+// of one task above kMaxLookBytes is left out.
 //
 // Loop thread only.
 #ifndef SWARM_MANAGER_API_STATS_BROKER_H_
@@ -27,6 +28,12 @@ class StatsBroker {
   static constexpr size_t kMaxReaders = 100;
   static constexpr size_t kMaxRefs = 500;
   static constexpr size_t kMaxTasks = 2'000;  // of one reader; others are not looked at
+  // Tasks of its services, ended ones too, of which a reader's are picked once a period.
+  static constexpr size_t kMaxWalked = 50'000;
+  // Above so many the period is kLeastLongPeriod at least.
+  static constexpr size_t kLongWalk = 500;
+  static constexpr absl::Duration kLeastLongPeriod = absl::Seconds(1);
+  static constexpr size_t kMaxLookBytes = 16 << 10;
   static constexpr absl::Duration kDefaultPeriod = absl::Seconds(1);
   static constexpr absl::Duration kLeastPeriod = absl::Milliseconds(200);
   static constexpr absl::Duration kMostPeriod = absl::Minutes(1);

@@ -110,18 +110,16 @@ void AssignmentSet::AddContents(const v1::Revision& revision, Chunks& chunks) {
   for (const v1::SecretReference& secret : revision.task().container().secrets()) {
     const Id id = Id::ParseOrZero(secret.secret_id());
     if (secrets_[id]++ > 0) continue;
-    auto content = contents_.SecretOf(id);
-    if (!content.has_value()) continue;
-    v1::Assignment& chunk = chunks.Room(content->ByteSizeLong() + kTagBytes);
-    *chunk.add_secrets() = *std::move(content);
+    const size_t bytes = contents_.SecretBytesOf(id);
+    if (bytes == 0) continue;
+    chunks.Room(bytes + kTagBytes).add_secrets()->set_secret_id(secret.secret_id());
   }
   for (const v1::ConfigReference& config : revision.task().container().configs()) {
     const Id id = Id::ParseOrZero(config.config_id());
     if (configs_[id]++ > 0) continue;
-    auto content = contents_.ConfigOf(id);
-    if (!content.has_value()) continue;
-    v1::Assignment& chunk = chunks.Room(content->ByteSizeLong() + kTagBytes);
-    *chunk.add_configs() = *std::move(content);
+    const size_t bytes = contents_.ConfigBytesOf(id);
+    if (bytes == 0) continue;
+    chunks.Room(bytes + kTagBytes).add_configs()->set_config_id(config.config_id());
   }
 }
 

@@ -4,8 +4,9 @@
 //   for (v1::Assignment& part : set.Complete(tasks, networks, …)) …   // everything, chunked
 //   for (v1::Assignment& part : set.Increment(changed, {}, news, …)) … // the difference, chained
 //
-// Pure but for what secrets and configs hold; one per session. Messages are at most about 512 KiB
-// (one revision or config may make a longer one). Revisions, secrets and configs, and what is new
+// Of secrets and configs the messages have the ids alone; FillContents makes them what the agent
+// gets, of at most about 512 KiB (one revision or config may make a longer one). Pure but for the
+// sizes of contents; one per session. Revisions, secrets and configs, and what is new
 // of networks come before the tasks that use them, and leave after the last of those; each is sent
 // once, not once per task.
 #ifndef SWARM_MANAGER_DISPATCHER_ASSIGNMENT_SET_H_

@@ -1,8 +1,9 @@
 // ContentSource: where an assignment gets what secrets and configs hold, at the moment when it is
-// sent.
+// sent. Until then it has their ids and room for them.
 #ifndef SWARM_MANAGER_DISPATCHER_CONTENT_SOURCE_H_
 #define SWARM_MANAGER_DISPATCHER_CONTENT_SOURCE_H_
 
+#include <cstddef>
 #include <optional>
 
 #include "common/ids.h"
@@ -19,6 +20,9 @@ class ContentSource {
   virtual ~ContentSource() = default;
   virtual std::optional<v1::SecretContent> SecretOf(Id id) const = 0;
   virtual std::optional<v1::ConfigContent> ConfigOf(Id id) const = 0;
+  // Bytes of the above, at least; found without opening anything. 0: it is not there.
+  virtual size_t SecretBytesOf(Id id) const = 0;
+  virtual size_t ConfigBytesOf(Id id) const = 0;
 };
 
 // Out of the store. Both borrowed; without a vault there are no secrets.
@@ -27,11 +31,21 @@ class StoreContents : public ContentSource {
   StoreContents(const View& view, const SecretVault* vault) : view_(view), vault_(vault) {}
   std::optional<v1::SecretContent> SecretOf(Id id) const override;
   std::optional<v1::ConfigContent> ConfigOf(Id id) const override;
+  size_t SecretBytesOf(Id id) const override;
+  size_t ConfigBytesOf(Id id) const override;
 
  private:
   const View& view_;
   const SecretVault* vault_;
 };
+
+inline bool HasContents(const v1::Assignment& assignment) {
+  return assignment.secrets_size() > 0 || assignment.configs_size() > 0;
+}
+// Bytes that FillContents adds, at most.
+size_t ContentBytes(const v1::Assignment& assignment, const ContentSource& contents);
+// In the place of the ids what they stand for; one that is nothing by now is left out.
+void FillContents(v1::Assignment& assignment, const ContentSource& contents);
 
 // Overwrites what a message that was sent said of contents.
 void WipeContents(v1::Assignment& assignment);

@@ -117,6 +117,7 @@ void FencingDispatcher::OnClosed(SessionId id) {
   const std::unique_ptr<Session> session = std::move(it->second);
   sessions_.erase(it);
   session->state = SessionState::kClosing;
+  ReleaseContents(*session);
   LetGo(*session);
 }
 

@@ -24,6 +24,8 @@ class AgentStream {
   // Queues; never blocks. The stream's own queue is bounded (64 messages or 8 MiB): false when it
   // is full, and the message was not taken; OnDrained follows once there is room.
   virtual bool Send(v1::ManagerMessage message) = 0;
+  // Whether Send would take a message of so many bytes now; when not, OnDrained follows likewise.
+  virtual bool HasRoom(size_t bytes) = 0;
   // Ends the stream with this status; OnClosed still follows.
   virtual void Close(absl::Status status) = 0;
 };
@@ -42,6 +44,8 @@ class Dispatcher {
   virtual SessionId OnOpened(Id node, std::string peer_addr, AgentStream& stream) = 0;
   virtual void OnMessage(SessionId session, v1::AgentMessage message) = 0;
   virtual void OnDrained(SessionId session) = 0;
+  // An assignment with contents (HasContents) has left the stream's queue. There is one at a time.
+  virtual void OnContentsWritten(SessionId session) { (void)session; }
   // The stream is gone; it is not touched again.
   virtual void OnClosed(SessionId session) = 0;
 

@@ -1,5 +1,9 @@
 // What nodes are told of secrets and configs.
+#include <algorithm>
+#include <deque>
+
 #include "manager/dispatcher/dispatcher_test_world.h"
+#include "manager/dispatcher/fencing_dispatcher.h"
 
 namespace swarm::manager {
 namespace {
@@ -113,6 +117,90 @@ TEST_F(DispatcherContentsTest, ATaskWhoseConfigIsGoneIsToldWithoutIt) {
   AddTask(node_, TaskState::kAssigned, AddMounting({}, {Id::Make(*random_)}));
   EXPECT_EQ(agent.holds.size(), 1u);
   EXPECT_THAT(agent.configs, IsEmpty());
+}
+
+constexpr size_t kLarge = 400 << 10;  // two are too many for a message
+
+TEST_F(DispatcherContentsTest, ASessionHasOneMessageOfContentsOpenAtATime) {
+  std::vector<Id> secrets;
+  for (const char* name : {"a", "b", "c"}) {
+    secrets.push_back(AddSecret(name, std::string(kLarge, *name)));
+  }
+  AddTask(node_, TaskState::kAssigned, AddMounting(secrets, {}));
+  FakeAgent agent(loop_, *dispatcher_);
+  agent.writes_contents = false;
+  agent.Join(node_);
+  for (size_t held = 1; held <= 3; ++held) {
+    EXPECT_EQ(agent.contents_queued, 1);
+    EXPECT_EQ(agent.secrets.size(), held);
+    agent.WriteContents();
+    loop_.RunUntilIdle();
+  }
+  EXPECT_EQ(agent.holds.size(), 1u);
+  EXPECT_FALSE(agent.in_complete);
+  // The same of what comes later, without beginning again.
+  const Id more = AddSecret("d", std::string(kLarge, 'd'));
+  const Id last = AddSecret("e", std::string(kLarge, 'e'));
+  const int parts = agent.complete_parts;
+  AddTask(node_, TaskState::kAssigned, AddMounting({more, last}, {}));
+  EXPECT_EQ(agent.secrets.size(), 4u);
+  EXPECT_EQ(agent.holds.size(), 1u);
+  agent.WriteContents();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(agent.secrets[last.ToString()], std::string(kLarge, 'e'));
+  EXPECT_EQ(agent.holds.size(), 2u);
+  EXPECT_EQ(agent.complete_parts, parts);
+}
+
+TEST_F(DispatcherContentsTest, WhatIsOpenOfAllSessionsTogetherIsBounded) {
+  constexpr size_t kEach = 8 << 20;
+  constexpr size_t kFit = kMaxContentsOut / kEach - 1;  // with their frames
+  const auto revision = AddMounting({AddSecret("large", std::string(kEach, 'x'))}, {});
+  std::deque<FakeAgent> agents;
+  std::vector<Id> nodes;
+  for (size_t i = 0; i < kFit + 3; ++i) {
+    nodes.push_back(AddNode());
+    AddTask(nodes.back(), TaskState::kAssigned, revision);
+    agents.emplace_back(loop_, *dispatcher_).writes_contents = false;
+    agents.back().Join(nodes.back());
+  }
+  const auto told = [&] {
+    return std::count_if(agents.begin(), agents.end(),
+                         [](const FakeAgent& agent) { return agent.holds.size() == 1; });
+  };
+  EXPECT_EQ(told(), kFit);
+  agents[0].WriteContents();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(told(), kFit + 1);
+  // One that goes while it waits is passed over, and one that goes with its contents unread makes
+  // room.
+  agents[kFit + 1].Drop();
+  agents[1].Drop();
+  EXPECT_EQ(told(), kFit + 2);
+  EXPECT_EQ(agents[kFit + 2].secrets.size(), 1u);
+}
+
+TEST_F(DispatcherContentsTest, ContentsAreOpenedOnceThereIsRoomAndNotWhenTheyAreGoneByThen) {
+  const Id kept = AddConfig("kept", std::string(kLarge, 'k'));
+  const Id gone = AddConfig("gone", std::string(kLarge, 'g'));
+  FakeAgent agent(loop_, *dispatcher_);
+  agent.writes_contents = false;
+  agent.Join(node_);
+  agent.capacity = agent.sent.size();  // full from here on
+  AddTask(node_, TaskState::kAssigned, AddMounting({AddSecret("pw", "swordfish")}, {kept, gone}));
+  EXPECT_THAT(agent.configs, IsEmpty());
+  agent.capacity = 1'000;
+  agent.Drain();
+  EXPECT_EQ(agent.configs.size(), 1u);
+  ASSERT_OK(store_->Update([&](WriteTx& tx) {
+    tx.RemoveConfig(gone);
+    return absl::OkStatus();
+  }));
+  agent.WriteContents();
+  loop_.RunUntilIdle();
+  EXPECT_EQ(agent.configs.size(), 1u);
+  EXPECT_THAT(agent.secrets, ElementsAre(Pair(::testing::_, "swordfish")));
+  EXPECT_EQ(agent.holds.size(), 1u);
 }
 
 }  // namespace

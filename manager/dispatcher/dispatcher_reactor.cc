@@ -8,6 +8,7 @@
 
 #include "common/grpc/status.h"
 #include "common/mutex.h"
+#include "manager/dispatcher/content_source.h"
 #include "swarm/v1/dispatcher.grpc.pb.h"
 
 namespace swarm::manager {
@@ -16,6 +17,10 @@ namespace {
 constexpr size_t kMaxQueuedMessages = 64;
 constexpr size_t kMaxQueuedBytes = 8 << 20;
 constexpr absl::Duration kFlushTimeout = absl::Seconds(2);
+
+void Wipe(v1::ManagerMessage& message) {
+  if (message.has_assignment()) WipeContents(*message.mutable_assignment());
+}
 
 using Reactor = ::grpc::ServerBidiReactor<v1::AgentMessage, v1::ManagerMessage>;
 
@@ -43,10 +48,12 @@ class SessionStream : public Reactor,
     const v1::ManagerMessage* next = nullptr;
     {
       MutexLock lock(mu_);
-      if (end_.has_value()) return true;  // it ends anyway
-      if (!queue_.empty() &&
-          (queue_.size() >= kMaxQueuedMessages || queued_bytes_ + bytes > kMaxQueuedBytes)) {
-        overflowed_ = true;
+      if (end_.has_value()) {  // it ends anyway
+        Wipe(message);
+        return true;
+      }
+      if (!TryRoom(bytes)) {
+        Wipe(message);
         return false;
       }
       queued_bytes_ += bytes;
@@ -57,6 +64,11 @@ class SessionStream : public Reactor,
     }
     StartWrite(next);
     return true;
+  }
+
+  bool HasRoom(size_t bytes) override {
+    MutexLock lock(mu_);
+    return end_.has_value() || TryRoom(bytes);
   }
 
   void Close(absl::Status status) override {
@@ -82,13 +94,15 @@ class SessionStream : public Reactor,
 
   void OnWriteDone(bool ok) override {
     bool drained = false;
+    bool contents = false;
     const v1::ManagerMessage* next = nullptr;
     {
       MutexLock lock(mu_);
       queued_bytes_ -= queue_.front().ByteSizeLong();
-      queue_.pop_front();
+      contents = HasContents(queue_.front().assignment());
+      PopFront();
       if (!ok) {
-        queue_.clear();
+        while (!queue_.empty()) PopFront();
         queued_bytes_ = 0;
         if (!end_.has_value()) end_ = ::grpc::Status::CANCELLED;
       }
@@ -97,6 +111,9 @@ class SessionStream : public Reactor,
       drained = overflowed_ && queue_.size() <= kMaxQueuedMessages / 2 &&
                 queued_bytes_ <= kMaxQueuedBytes / 2;
       if (drained) overflowed_ = false;
+    }
+    if (contents) {
+      loop_.Post([stream = self_] { stream->dispatcher_.OnContentsWritten(stream->session_); });
     }
     if (drained) {
       loop_.Post([stream = self_] { stream->dispatcher_.OnDrained(stream->session_); });
@@ -124,6 +141,19 @@ class SessionStream : public Reactor,
     }
     std::shared_ptr<SessionStream> stream;
   };
+
+  bool TryRoom(size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (queue_.empty() ||
+        (queue_.size() < kMaxQueuedMessages && queued_bytes_ + bytes <= kMaxQueuedBytes)) {
+      return true;
+    }
+    overflowed_ = true;
+    return false;
+  }
+  void PopFront() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    Wipe(queue_.front());
+    queue_.pop_front();
+  }
 
   void EndHop() {
     bool read = false;

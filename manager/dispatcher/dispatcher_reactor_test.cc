@@ -12,6 +12,7 @@
 #include "common/clock.h"
 #include "common/grpc/edge_test_support.h"
 #include "common/grpc/status.h"
+#include "common/status_macros.h"
 #include "common/strings.h"
 #include "gtest/gtest.h"
 #include "manager/journal/journal.h"
@@ -155,6 +156,49 @@ TEST_F(DispatcherReactorTest, ASessionOverMutualTlsRunsFromHelloToGoodbye) {
   OnLoop([&] {
     EXPECT_EQ(store_->view().GetNode(node_)->status().state(), v1::NodeStatus::STATE_DOWN);
   });
+}
+
+// Of contents one message is in the stream at a time: each comes because the last was written.
+TEST_F(DispatcherReactorTest, ContentsOfManyMessagesComeOneAfterTheOther) {
+  OnLoop([&] {
+    const Id revision_id = Id::Make(*random_), service = Id::Make(*random_);
+    ASSERT_OK(store_->Update([&](WriteTx& tx) {
+      Revision revision;
+      revision.mutable_revision()->set_id(revision_id.ToString());
+      revision.mutable_revision()->set_service_id(service.ToString());
+      for (int i = 0; i < 5; ++i) {
+        Config config;
+        config.set_id(Id::Make(*random_).ToString());
+        config.mutable_spec()->set_name(StrCat("c", i));
+        config.mutable_spec()->set_data(std::string(400 << 10, 'x'));
+        revision.mutable_revision()
+            ->mutable_task()
+            ->mutable_container()
+            ->add_configs()
+            ->set_config_id(config.id());
+        RETURN_IF_ERROR(tx.Put(config));
+      }
+      return tx.Put(revision);
+    }));
+    Task task;
+    task.id = Id::Make(*random_);
+    task.node_id = node_;
+    task.service_id = service;
+    task.revision = store_->view().GetRevision(revision_id);
+    task.state = TaskState::kAssigned;
+    ASSERT_OK(store_->Update([&](WriteTx& tx) {
+      tx.Put(task);
+      return absl::OkStatus();
+    }));
+  });
+  auto stub = Agent(tls::Role::kWorker, node_.ToString());
+  Call call(*stub);
+  Begin(call);
+  for (int i = 1; i < 5; ++i) {
+    const v1::ManagerMessage next = call.Next();
+    EXPECT_EQ(next.assignment().configs_size(), 1);
+    EXPECT_EQ(next.assignment().tasks_size(), i == 4 ? 1 : 0);
+  }
 }
 
 TEST_F(DispatcherReactorTest, S1OnlyANodesCertificateOpensASession) {

@@ -14,6 +14,7 @@
 #include "common/tls/sealed_box.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "manager/dispatcher/content_source.h"
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/journal/journal.h"
 #include "manager/secret_vault.h"
@@ -78,8 +79,15 @@ class FakeAgent : public AgentStream {
   }
 
   bool Send(v1::ManagerMessage message) override {
-    if (sent.size() >= capacity) return false;
+    if (!HasRoom(0)) {
+      EXPECT_FALSE(HasContents(message.assignment())) << "opened for a stream that is full";
+      return false;
+    }
     sent.push_back(message);
+    if (HasContents(message.assignment())) {
+      ++contents_queued;
+      if (writes_contents) WriteContents();
+    }
     if (message.has_welcome() && confirms) {
       stored_fence = message.welcome().fence();
       loop_.Post([this] {
@@ -102,6 +110,14 @@ class FakeAgent : public AgentStream {
   void Close(absl::Status status) override {
     closed_with = std::move(status);
     loop_.Post([this] { Drop(); });
+  }
+
+  bool HasRoom(size_t) override { return sent.size() < capacity; }
+  void WriteContents() {
+    loop_.Post([this] {
+      contents_queued = 0;
+      if (id != 0) dispatcher_.OnContentsWritten(id);
+    });
   }
 
   // As if the network had taken what was queued.
@@ -182,6 +198,8 @@ class FakeAgent : public AgentStream {
   bool answers_probes = true;
   size_t capacity = 1'000'000;
   std::vector<v1::ManagerMessage> sent;
+  bool writes_contents = true;  // else they stay in the queue until WriteContents
+  int contents_queued = 0;
   std::optional<absl::Status> closed_with;
   std::map<std::string, v1::TaskAssignment> holds;
   std::map<std::string, v1::Revision> revisions;

@@ -136,6 +136,7 @@ void FencingDispatcher::FlushAll() {
   for (SessionId id : std::exchange(to_flush_, {})) {
     if (Session* session = Find(id); session != nullptr) Flush(*session);
   }
+  WakeForContents();
 }
 
 // All that the stream takes now of what the agent does not know yet.
@@ -145,7 +146,7 @@ void FencingDispatcher::Flush(Session& session) {
   if (session.awaits_durable || !SendParts(session)) return;
   if (session.needs_complete) return BeginComplete(session);
   BuildIncrement(session);
-  if (SendParts(session)) return;
+  if (SendParts(session) || session.contents_out > 0 || session.awaits_contents) return;
   // What did not fit is worth less than a fresh picture once there is room.
   session.parts.clear();
   session.needs_complete = true;
@@ -168,12 +169,21 @@ bool FencingDispatcher::SendControl(Session& session) {
   return true;
 }
 
+// Secrets and configs are opened here, into a message that the stream has room for.
 bool FencingDispatcher::SendParts(Session& session) {
   while (!session.parts.empty()) {
+    const v1::Assignment& part = session.parts.front();
+    const size_t bytes = ContentBytes(part, contents_);
+    if (HasContents(part) &&
+        (!MayOpen(session, bytes) || !session.stream->HasRoom(part.ByteSizeLong() + bytes))) {
+      return false;
+    }
     v1::ManagerMessage message;
-    *message.mutable_assignment() = session.parts.front();
+    *message.mutable_assignment() = part;
+    FillContents(*message.mutable_assignment(), contents_);
+    const bool opened = HasContents(message.assignment());
     if (!session.stream->Send(std::move(message))) return false;
-    WipeContents(session.parts.front());
+    if (opened) HoldContents(session, bytes);
     session.parts.pop_front();
   }
   return true;

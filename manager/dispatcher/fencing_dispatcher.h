@@ -1,14 +1,16 @@
-// FencingDispatcher: the one implementation of Dispatcher. Private to the room; five files share
+// FencingDispatcher: the one implementation of Dispatcher. Private to the room; six files share
 // it: `claims.cc` who holds a node, `upstream.cc` what agents say, `downstream.cc` what they are
-// told, `networks.cc` what of networks that is and what waits for it, `dispatcher.cc` streams and
-// liveness.
+// told, `contents.cc` how much of secrets and configs is open at once, `networks.cc` what of
+// networks that is and what waits for it, `dispatcher.cc` streams and liveness.
 #ifndef SWARM_MANAGER_DISPATCHER_FENCING_DISPATCHER_H_
 #define SWARM_MANAGER_DISPATCHER_FENCING_DISPATCHER_H_
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "absl/container/btree_map.h"
 #include "absl/container/btree_set.h"
@@ -30,6 +32,9 @@ absl::Status Fenced(std::string_view why);
 // Streams of one node that have not said Hello.
 inline constexpr size_t kMaxSilentStreams = 4;
 
+// Contents that lie open in the queues of all streams; one message may go beyond it.
+inline constexpr size_t kMaxContentsOut = 64 << 20;
+
 class FencingDispatcher : public Dispatcher {
  public:
   FencingDispatcher(const Env& env, Store& store, const SecretVault* vault)
@@ -48,6 +53,7 @@ class FencingDispatcher : public Dispatcher {
   SessionId OnOpened(Id node, std::string peer_addr, AgentStream& stream) override;
   void OnMessage(SessionId session, v1::AgentMessage message) override;
   void OnDrained(SessionId session) override;
+  void OnContentsWritten(SessionId session) override;
   void OnClosed(SessionId session) override;
   bool SendToNode(Id node, v1::ManagerMessage message) override;
   bool FenceIsCurrent(Id node, uint64_t fence) const override;
@@ -137,6 +143,11 @@ class FencingDispatcher : public Dispatcher {
   Ref<Task> AsTold(const Ref<Task>& task);
   bool SendControl(Session& session);
   bool SendParts(Session& session);
+  // False: it is not its turn to have contents opened; it is flushed when it is.
+  bool MayOpen(Session& session, size_t bytes);
+  void HoldContents(Session& session, size_t bytes);
+  void ReleaseContents(Session& session);
+  void WakeForContents();
 
   // Liveness.
   void OnSilent(Id node, absl::Duration silent_for);
@@ -164,6 +175,8 @@ class FencingDispatcher : public Dispatcher {
   absl::btree_map<Id, Claims> claims_;
   absl::btree_map<Id, absl::btree_set<SessionId>> silent_;  // before Hello, by node
   absl::btree_set<SessionId> to_flush_;
+  size_t contents_out_ = 0;                                     // of all sessions
+  std::deque<std::pair<SessionId, size_t>> awaiting_contents_;  // and how much it needs
   bool flush_posted_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

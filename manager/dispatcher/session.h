@@ -62,6 +62,9 @@ struct Session {
   bool awaits_durable = false;
   std::vector<Ref<Task>> snapshot;
   std::deque<v1::Assignment> parts;
+  // Bytes of opened contents in the stream's queue, 0: none. The next ones wait for these.
+  size_t contents_out = 0;
+  bool awaits_contents = false;  // there are too many of all sessions
   absl::btree_map<Id, Ref<Task>> changed_tasks;
   absl::btree_map<Id, Ref<Revision>> changed_revisions;
   NetworkPieces changed_networks;

@@ -292,13 +292,16 @@ networks: {default: {external: true, name: none}}
         rolled()
         self.assertEqual(self.read(cluster, web, "/run/secrets/pw"), "one")
 
-        # Of old ones one is kept.
+        # What a kept revision names stays, so that each can be gone back to.
         for version in ("3", "4", "5"):
             deploy(version)
             rolled()
         deploy("5")
         names = sorted(c["Name"] for c in cluster.rows("config", "ls"))
-        self.assertEqual(len(names), 2, names)
+        self.assertEqual(len(names), 5, names)
+        oldest = cluster.rows("service", "history", "shop_web")[-1]["Revision"]
+        cluster.ctl("service", "rollback", "--detach", "--to", str(oldest), "shop_web")
+        rolled()
         cluster.ctl("stack", "rm", "shop")
         self.assertEqual(cluster.rows("config", "ls") + cluster.rows("secret", "ls"), [])
 

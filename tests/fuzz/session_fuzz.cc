@@ -12,6 +12,7 @@
 #include "common/check.h"
 #include "common/random.h"
 #include "common/worker_pool.h"
+#include "manager/dispatcher/content_source.h"
 #include "manager/dispatcher/description_check.h"
 #include "manager/dispatcher/dispatcher.h"
 #include "manager/journal/journal.h"
@@ -35,8 +36,14 @@ class Stream : public AgentStream {
   bool Send(v1::ManagerMessage message) override {
     CHECK(message.kind_case() != v1::ManagerMessage::KIND_NOT_SET);
     if (message.has_welcome()) fence_ = message.welcome().fence();
+    if (HasContents(message.assignment())) {
+      loop_.Post([this] {
+        if (id_ != 0) dispatcher_.OnContentsWritten(id_);
+      });
+    }
     return true;
   }
+  bool HasRoom(size_t) override { return true; }
   void Close(absl::Status status) override {
     CHECK(status.ok() || !status.message().empty()) << status;
     loop_.Post([this] { Drop(); });

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "manager/dispatcher/content_source.h"
+
 namespace swarm::testing {
 namespace {
 
@@ -23,10 +25,12 @@ class SimAgent::Stream : public manager::AgentStream,
 
   bool Send(v1::ManagerMessage message) override {
     Later(to_agent_, [this, message = std::move(message)]() mutable {
+      if (manager::HasContents(message.assignment())) agent_.dispatcher_->OnContentsWritten(id);
       if (agent_.stream_.get() == this) agent_.Deliver(std::move(message));
     });
     return true;
   }
+  bool HasRoom(size_t) override { return true; }
   void Close(absl::Status) override {
     Later(to_agent_, [this] {
       if (agent_.stream_.get() == this) agent_.Drop(absl::ZeroDuration());
