@@ -730,6 +730,38 @@ TEST_F(CommandsTest, DeployUpdatesWhatChangedAndPrunesWhatLeft) {
   EXPECT_EQ(cluster_.Find("shop_web")->spec().replicated().replicas(), 4u);
 }
 
+TEST_F(CommandsTest, DeployTellsEveryAnswerOfWhatWasUnderWay) {
+  const auto write = [&](const char* command) {
+    std::string text = "services:\n";
+    for (const char* name : {"a", "b", "c", "d", "e"}) {
+      text += StrCat("  ", name, ": {image: busybox, command: ", command, "}\n");
+    }
+    return WriteFile("s.yaml", text);
+  };
+  const std::vector<std::string> deploy = {"stack", "deploy", "-c", write("one"), "s"};
+  cluster_.under_way = 4;  // and e is not begun
+  cluster_.service_fails["s_a"] = absl::InvalidArgumentError("no a");
+  cluster_.service_fails["s_c"] = absl::InvalidArgumentError("no c");
+  cluster_.service_fails["s_d"] = absl::UnavailableError("no d");
+  cluster_.service_warnings["s_b"] = "b has no digest";
+  constexpr char kError[] =
+      "error: service s_a: no a; and 2 more: service s_c: no c; service s_d: no d\n";
+  EXPECT_EQ(world_.Run(deploy), 1);
+  EXPECT_EQ(console_.err, StrCat("warning: b has no digest\n", kError));
+  EXPECT_THAT(cluster_.writes, ElementsAre("create network s_default", "create s_b"));
+
+  cluster_.service_fails.clear();
+  EXPECT_EQ(world_.Run(deploy), 0) << console_.err;
+  cluster_.writes.clear();
+  write("two");
+  cluster_.service_fails["s_a"] = absl::InvalidArgumentError("no a");
+  cluster_.service_fails["s_c"] = absl::InvalidArgumentError("no c");
+  cluster_.service_fails["s_d"] = absl::UnavailableError("no d");
+  EXPECT_EQ(world_.Run(deploy), 1);
+  EXPECT_EQ(console_.err, kError);
+  EXPECT_THAT(cluster_.writes, ElementsAre("update s_b"));
+}
+
 TEST_F(CommandsTest, AnErrorInTheFileChangesNothing) {
   const std::string path = WriteFile("shop.yaml", StrCat(kShop, "  bad: {imagee: x}\n"));
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);

@@ -75,6 +75,9 @@ struct FakeCluster {
   std::vector<std::string> writes;  // "create web", "update web", "delete web"
   std::deque<absl::Status> next_write_fails;
   absl::Status create_fails;
+  std::map<std::string, absl::Status> service_fails;    // by name, when made or changed
+  std::map<std::string, std::string> service_warnings;  // by name
+  size_t under_way = 1;  // of several services, before the first answer is looked at
   std::vector<v1::LogMessage> logs;
   v1::SubscribeLogsRequest log_request;
   std::vector<v1::NetworkFinding> findings;
@@ -419,17 +422,27 @@ class FakeManager : public ManagerClient {
   absl::StatusOr<v1::CreateServiceResponse> CreateService(
       const v1::CreateServiceRequest& r) override {
     if (!cluster_.create_fails.ok()) return cluster_.create_fails;
+    if (absl::Status failure = FailureOf(r.spec()); !failure.ok()) return failure;
     cluster_.writes.push_back(StrCat("create ", r.spec().name()));
     v1::CreateServiceResponse response;
+    if (const auto it = cluster_.service_warnings.find(r.spec().name());
+        it != cluster_.service_warnings.end()) {
+      response.add_warnings(it->second);
+    }
     *response.mutable_service() = cluster_.Put(StrCat(r.spec().name(), "-id"), r.spec());
     return response;
   }
+  absl::Status FailureOf(const v1::ServiceSpec& spec) const {
+    const auto it = cluster_.service_fails.find(spec.name());
+    return it == cluster_.service_fails.end() ? absl::OkStatus() : it->second;
+  }
   template <typename Response, typename Request, typename One>
-  static std::vector<absl::StatusOr<Response>> InOrder(const std::vector<Request>& requests,
-                                                       const Begin& begin, One one) {
+  std::vector<absl::StatusOr<Response>> InOrder(const std::vector<Request>& requests,
+                                                const Begin& begin, One one) {
     std::vector<absl::StatusOr<Response>> answers(requests.size(),
                                                   absl::CancelledError("not sent"));
-    for (size_t i = 0; i < requests.size() && (i == 0 || answers[i - 1].ok()); ++i) {
+    for (size_t i = 0; i < requests.size(); ++i) {
+      if (i >= cluster_.under_way && !answers[i - cluster_.under_way].ok()) break;
       begin(i);
       answers[i] = one(requests[i]);
     }
@@ -480,6 +493,7 @@ class FakeManager : public ManagerClient {
   absl::StatusOr<v1::UpdateServiceResponse> UpdateService(
       const v1::UpdateServiceRequest& r) override {
     if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
+    if (absl::Status failure = FailureOf(r.spec()); !failure.ok()) return failure;
     cluster_.update_request = r;
     const v1::Service* service = cluster_.Find(r.ref());
     if (service == nullptr) return NoService(r.ref());

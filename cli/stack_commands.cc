@@ -108,6 +108,34 @@ compose::StackOptions OptionsFor(Invocation& in, const StackInput& input, const 
           .working_folder = WorkingFolder()};
 }
 
+// What went wrong with several services at once. The first tells how the command ends.
+class Failures {
+ public:
+  // `status` is an error. Of an interrupted one there is nothing to say.
+  void Add(absl::Status status) {
+    if (first_.ok()) {
+      first_ = std::move(status);
+    } else if (ExitCodeOf(status) != kExitInterrupted && ++more_ <= kTold) {
+      StrAppend(&others_, more_ == 1 ? " " : "; ", status.message());
+    }
+  }
+  bool any() const { return !first_.ok(); }
+  // "service a: …; and 2 more: service b: …; service c: …"; OK without any.
+  absl::Status Sum() const {
+    if (more_ == 0) return first_;
+    return WithExit(absl::Status(first_.code(), StrCat(first_.message(), "; and ", more_, " more:",
+                                                       others_, more_ > kTold ? "; …" : "")),
+                    ExitCodeOf(first_));
+  }
+
+ private:
+  static constexpr size_t kTold = 5;  // of the others
+
+  absl::Status first_;
+  size_t more_ = 0;
+  std::string others_;
+};
+
 class Deployment {
  public:
   // `resolve` is --resolve-image.
@@ -169,14 +197,23 @@ class Deployment {
     }
     const auto say = [&](size_t i) { in_.Out(StrCat("Creating service ", specs[i].name(), "\n")); };
     auto answers = manager_.CreateServices(requests, say);
+    Failures failures;  // after one nothing more is asked for
     for (size_t i = 0; i < specs.size(); ++i) {
       auto& answer = answers[i];
-      if (absl::IsCancelled(answer.status())) say(i);
-      if (WantsAnotherTurn(answer.status())) answer = manager_.CreateService(requests[i]);
-      RETURN_IF_ERROR(About(specs[i], answer.status()));
-      Accept(answer->warnings(), std::move(*answer->mutable_service()));
+      if (WasNotSent(answer.status())) {
+        if (failures.any()) continue;
+        say(i);
+      }
+      if (WantsAnotherTurn(answer.status()) && !failures.any()) {
+        answer = manager_.CreateService(requests[i]);
+      }
+      if (answer.ok()) {
+        Accept(answer->warnings(), std::move(*answer->mutable_service()));
+      } else {
+        failures.Add(About(specs[i], answer.status()));
+      }
     }
-    return absl::OkStatus();
+    return failures.Sum();
   }
 
   absl::Status Update(const std::vector<v1::ServiceSpec>& specs) {
@@ -204,17 +241,29 @@ class Deployment {
       in_.Out(StrCat("Updating service ", olds[i]->spec().name(), " (id: ", olds[i]->id(), ")\n"));
     };
     auto answers = manager_.UpdateServices(requests, say);
+    Failures failures;  // after one nothing more is asked for
     for (size_t i = 0; i < requests.size(); ++i) {
-      if (absl::IsCancelled(answers[i].status())) say(i);
-      if (WantsAnotherTurn(answers[i].status())) answers[i] = UpdateAlone(requests[i]);
-      RETURN_IF_ERROR(About(olds[i]->spec(), answers[i].status()));
-      Updated(*olds[i], requests[i], *std::move(answers[i]));
+      auto& answer = answers[i];
+      if (WasNotSent(answer.status())) {
+        if (failures.any()) continue;
+        say(i);
+      }
+      if (WantsAnotherTurn(answer.status()) && !failures.any()) answer = UpdateAlone(requests[i]);
+      if (answer.ok()) {
+        Updated(*olds[i], requests[i], *std::move(answer));
+      } else {
+        failures.Add(About(olds[i]->spec(), answer.status()));
+      }
     }
-    return absl::OkStatus();
+    return failures.Sum();
   }
 
   static bool IsSame(const v1::Service& old, const v1::UpdateServiceRequest& request) {
     return google::protobuf::util::MessageDifferencer::Equals(old.spec(), request.spec());
+  }
+
+  static bool WasNotSent(const absl::Status& status) {
+    return absl::IsCancelled(status) && ExitCodeOf(status) != kExitInterrupted;
   }
 
   // Beside others it may have been too early, for the port that another one gives up; or it was

@@ -23,7 +23,7 @@ inline constexpr int kMaxLogFiles = 100;
 // Larger files stay as they are: one is compressed in memory.
 inline constexpr int64_t kMaxLogCompressBytes = int64_t{64} << 20;
 inline constexpr int64_t kMinLogBufferBytes = int64_t{64} << 10;
-inline constexpr int64_t kMaxLogBufferBytes = int64_t{64} << 20;
+inline constexpr int64_t kMaxLogBufferBytes = int64_t{16} << 20;
 
 struct SyslogTarget {
   enum class Transport { kUnix, kUdp, kTcp };

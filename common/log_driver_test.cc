@@ -88,6 +88,9 @@ TEST(LogDriverTest, WrongValuesAreRefused) {
   EXPECT_THAT(Complaint("json-file", {{"max-size", "65m"}, {"compress", "true"}}),
               HasSubstr("at most 64m"));
   EXPECT_FALSE(ParseLogDriver("local", {{"max-size", "65m"}}).value().compress);
+  EXPECT_THAT(Complaint("syslog", {{"max-buffer-size", "17m"}}),
+              AllOf(StartsWith("options.max-buffer-size: "), HasSubstr("16")));
+  EXPECT_EQ(ParseLogDriver("syslog", {{"max-buffer-size", "16m"}}).value().buffer_bytes, 16 << 20);
   for (const char* address :
        {"", "host:514", "http://host", "tcp+tls://host", "udp://", "udp://h:0", "udp://h:70000",
         "unix://log", "udp://[::1", "udp://[::1]x"}) {

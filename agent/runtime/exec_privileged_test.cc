@@ -442,6 +442,16 @@ TEST_F(ExecTest, AnAttachSeesAndFeedsTheContainerItselfAndLeavesItAsItIs) {
   EXPECT_THAT(peer.out, HasSubstr("33 101\r\ngot 1\r\n"));
 }
 
+TEST_F(ExecTest, AContainerThatLetsGoOfItsTerminalIsNotHungUpOn) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_tty(true);
+  ASSERT_OK(PrepareAndStart(
+      "c", ConfigText(Shell("trap 'exit 9' HUP; exec </dev/null >/dev/null 2>&1; sleep 0.2; "
+                            "echo back >/dev/console || exit 8; exit 4"),
+                      task)));
+  EXPECT_EQ(Wait("c").exit.exit_code, 4);
+}
+
 // Quiet until it is told to end, which it says.
 std::vector<std::string> QuietShell() {
   return {"/bin/sh", "-c", "trap 'echo told; exit 3' TERM; echo up; while :; do sleep 0.01; done"};
@@ -501,11 +511,35 @@ TEST_F(ExecTest, AnInitPassesSignalsOnAndReaps) {
                       task)));
   AwaitLog("c", "up");
   EXPECT_EQ(ExecShell("cat /proc/1/comm; grep -l ') Z' /proc/*/stat").output, "swarm-init\n");
+  EXPECT_EQ(ExecShell("n=0; until grep -q 'Seccomp:.2' /proc/1/status || [ $n = 200 ]; do "
+                      "n=$((n+1)); done; grep Seccomp: /proc/1/status")
+                .output,
+            "Seccomp:\t2\n");
   ASSERT_OK(runtime_->Signal("c", SIGTERM));
   EXPECT_EQ(Wait("c").exit.exit_code, 3);
   EXPECT_OK(runtime_->Remove("c"));
   const auto missing = PrepareAndStart("c", ConfigText({"/no/such"}, task));
   EXPECT_THAT(missing, StatusIs(absl::StatusCode::kNotFound, HasSubstr("exec /no/such")));
+}
+
+TEST_F(ExecTest, AnInitThatItsProfileWouldBreakStaysWithoutAFilter) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_init(true);
+  auto config = nlohmann::json::parse(
+      ConfigText(Shell("grep Seccomp: /proc/self/status; echo up; trap 'exit 3' TERM; "
+                       "while :; do sleep 0.01; done"),
+                 task));
+  config["annotations"].erase("swarm.seccomp");
+  config["linux"]["seccomp"] = {
+      {"defaultAction", "SCMP_ACT_ALLOW"},
+      {"syscalls",
+       {{{"names", {"rt_sigtimedwait", "rt_sigtimedwait_time64"}}, {"action", "SCMP_ACT_ERRNO"}}}}};
+  ASSERT_OK(PrepareAndStart("c", config.dump()));
+  AwaitLog("c", "up");
+  EXPECT_THAT(LogText("c", 'o'), HasSubstr("Seccomp:\t2"));
+  EXPECT_EQ(ExecShell("grep Seccomp: /proc/1/status").output, "Seccomp:\t0\n");
+  ASSERT_OK(runtime_->Signal("c", SIGTERM));
+  EXPECT_EQ(Wait("c").exit.exit_code, 3);
 }
 
 TEST_F(ExecTest, WorksInAContainerOfAnAgentBefore) {

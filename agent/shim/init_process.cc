@@ -73,20 +73,6 @@ bool SetCapabilities(CapabilitySets sets, uint32_t* warnings, Failure* failure) 
   return true;
 }
 
-bool LoadSeccomp(const plan::Plan& plan, Failure* failure) {
-  plan::Cursor cursor(plan, plan::Tag::kSeccomp);
-  if (!cursor.Next()) return true;
-  plan::Fields fields = cursor.fields();
-  const uint32_t flags = fields.U32();
-  uint32_t size = 0;
-  const uint8_t* bytes = fields.Bytes(&size);
-  struct sock_fprog program = {};
-  program.len = static_cast<unsigned short>(size / sizeof(struct sock_filter));
-  program.filter = reinterpret_cast<struct sock_filter*>(const_cast<uint8_t*>(bytes));
-  const long error = sys::Call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, sys::Arg(&program));
-  return error >= 0 ? true : Fail(failure, Step::kSeccomp, error);
-}
-
 // A program's file. Names without '/' are looked for in the container's PATH, like execvp, but
 // remembering that something was there that may not be executed.
 bool FindProgram(const char* name, const char* path, text::Buffer<4096>* out, Failure* failure) {
@@ -180,6 +166,27 @@ void EmptyStdin() {
 }
 
 }  // namespace
+
+struct sock_fprog SeccompFilter(const plan::Plan& plan, uint32_t* flags) {
+  struct sock_fprog program = {};
+  plan::Cursor cursor(plan, plan::Tag::kSeccomp);
+  if (!cursor.Next()) return program;
+  plan::Fields fields = cursor.fields();
+  *flags = fields.U32();
+  uint32_t size = 0;
+  const uint8_t* bytes = fields.Bytes(&size);
+  program.len = static_cast<unsigned short>(size / sizeof(struct sock_filter));
+  program.filter = reinterpret_cast<struct sock_filter*>(const_cast<uint8_t*>(bytes));
+  return program;
+}
+
+bool LoadSeccomp(const plan::Plan& plan, Failure* failure) {
+  uint32_t flags = 0;
+  struct sock_fprog program = SeccompFilter(plan, &flags);
+  if (program.len == 0) return true;
+  const long error = sys::Call(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, sys::Arg(&program));
+  return error >= 0 ? true : Fail(failure, Step::kSeccomp, error);
+}
 
 bool MakeCwd(const plan::Plan& plan, int root, Failure* failure) {
   const char* cwd = plan.String(plan::Tag::kCwd, "/");

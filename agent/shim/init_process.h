@@ -2,6 +2,8 @@
 #ifndef SWARM_AGENT_SHIM_INIT_PROCESS_H_
 #define SWARM_AGENT_SHIM_INIT_PROCESS_H_
 
+#include <linux/filter.h>
+
 #include "agent/shim/plan.h"
 #include "agent/shim/protocol.h"
 
@@ -34,6 +36,9 @@ bool SetStdio(const plan::Plan& plan, const Identity& identity, int socket, cons
 // come before the rights to install it are gone.
 bool TakeIdentity(const plan::Plan& plan, const Identity& identity, uint32_t* warnings,
                   Failure* failure);
+// The plan's filter, which stays its own; of length 0: none.
+struct sock_fprog SeccompFilter(const plan::Plan& plan, uint32_t* flags);
+bool LoadSeccomp(const plan::Plan& plan, Failure* failure);
 // seccomp (unless done) and exec. Returns only with a failure.
 bool Execute(const plan::Plan& plan, const Identity& identity, Failure* failure);
 

@@ -3,6 +3,7 @@
 #include <asm/ioctls.h>
 #include <linux/prctl.h>
 
+#include "agent/shim/seccomp_check.h"
 #include "agent/shim/sys.h"
 
 namespace swarm::shim {
@@ -12,6 +13,8 @@ constexpr int kSigChld = 17;
 constexpr int kNoHang = 1;  // WNOHANG
 constexpr uint64_t kAll = ~uint64_t{0};
 constexpr uint64_t kNone = 0;
+// All that we call once the program runs.
+constexpr uint32_t kCalls[] = {SYS_rt_sigtimedwait, SYS_wait4, SYS_kill, SYS_exit_group};
 
 void SetMask(uint64_t mask) {
   sys::Call(SYS_rt_sigprocmask, 2 /* SIG_SETMASK */, sys::Arg(&mask), 0, sizeof mask);
@@ -44,6 +47,20 @@ void ReapAll(int program) {
   }
 }
 
+// The program has the filter from its execve on, we had it before that only without no_new_privs.
+// A profile that denies what is called below would make us run hot, or deaf to the program's end:
+// with such a one we stay without.
+bool Restrict(const plan::Plan& plan) {
+  if (!plan.Has(plan::Tag::kNoNewPrivs)) return true;
+  uint32_t flags = 0;
+  const struct sock_fprog filter = SeccompFilter(plan, &flags);
+  for (const uint32_t call : kCalls) {
+    if (!SurelyAllows(filter.filter, filter.len, call)) return true;
+  }
+  Failure failure;
+  return LoadSeccomp(plan, &failure);
+}
+
 }  // namespace
 
 void RunReaper(const plan::Plan& plan, const Identity& identity,
@@ -62,6 +79,7 @@ void RunReaper(const plan::Plan& plan, const Identity& identity,
   }
   // The terminal and the pipes are the program's; what is left of ours must not keep them open.
   sys::CloseRange(0, ~0u, 0);
+  if (!Restrict(plan)) sys::Exit(126);
   for (;;) {
     const long signal = sys::Call(SYS_rt_sigtimedwait, sys::Arg(&kAll), 0, 0, sizeof kAll);
     if (signal == kSigChld) ReapAll(static_cast<int>(pid));

@@ -45,6 +45,9 @@ void AddError(int error, text::Buffer<kMaxNotice>* notice) {
     case ECONNREFUSED:
       notice->Add("connection refused");
       return;
+    case EMSGSIZE:
+      notice->Add("messages so long");
+      return;
     default:
       notice->Add("error ").AddNumber(static_cast<uint64_t>(error));
   }
@@ -128,7 +131,7 @@ bool Log::Say(const char* text, size_t size, uint64_t now) {
 
 void Log::Flush(uint64_t now) {
   if (socket_ != nullptr) {
-    socket_->Pump(now);
+    socket_->Pump(sys::MonotonicNanos());
     TellLost(now, /*at_once=*/false);
   }
   if (used_ == 0) return;
@@ -147,40 +150,43 @@ void Log::Flush(uint64_t now) {
 // when the container has ended.
 void Log::TellLost(uint64_t now, bool at_once) {
   lost_ += socket_->TakeLost();
-  if (lost_ == 0 || (!at_once && now < tell_after_)) return;
+  if (lost_ == 0) return;
+  const uint64_t clock = sys::MonotonicNanos();
+  if (!at_once && clock < tell_after_) return;
   text::Buffer<kMaxNotice> notice;
   notice.Add("swarm-shim: lost ").AddNumber(lost_).Add(" lines: ").Add(socket_->name());
   notice.Add(" takes none: ");
   AddError(socket_->error(), &notice);
   if (Say(notice.c_str(), notice.size(), now)) lost_ = 0;
-  tell_after_ = now + kTellEveryNanos;
+  tell_after_ = clock + kTellEveryNanos;
 }
 
-size_t Log::Room() const { return socket_ == nullptr ? SIZE_MAX : socket_->Room(sys::UnixNanos()); }
+size_t Log::Room() const {
+  return socket_ == nullptr ? SIZE_MAX : socket_->Room(sys::MonotonicNanos());
+}
 
 int Log::TimeoutMs() const {
-  return socket_ == nullptr ? -1 : socket_->TimeoutMs(sys::UnixNanos());
+  return socket_ == nullptr ? -1 : socket_->TimeoutMs(sys::MonotonicNanos());
 }
 
-void Log::Drain(uint64_t most_ms, bool last) {
+void Log::Drain(uint64_t until, bool last) {
   if (socket_ == nullptr) return;
   socket_->Hurry();
-  uint64_t now = sys::UnixNanos();
-  const uint64_t until = now + most_ms * 1000000;
+  uint64_t now = sys::MonotonicNanos();
   socket_->Pump(now);
   while (!socket_->empty() && socket_->wait_fd() >= 0 && now < until) {
     struct pollfd fd = {socket_->wait_fd(), POLLOUT, 0};
     sys::Poll(&fd, 1, static_cast<int>((until - now) / 1000000 + 1));
-    now = sys::UnixNanos();
+    now = sys::MonotonicNanos();
     socket_->Pump(now);
   }
   if (!last) return;
   socket_->GiveUp();
-  TellLost(now, /*at_once=*/true);
+  TellLost(sys::UnixNanos(), /*at_once=*/true);
 }
 
 void Log::Emit(const LogRecord& record) {
-  if (socket_ != nullptr) return socket_->Add(record, record.unix_nanos);
+  if (socket_ != nullptr) return socket_->Add(record, clock_);
   if (used_ >= kFlushAt || used_ + MaxLogRecord(record.size) > sizeof out_) {
     Flush(record.unix_nanos);
   }
@@ -197,6 +203,7 @@ void Log::Cut(LogStream* stream, uint64_t now) {
 
 void Log::Append(LogStream* stream, const char* data, size_t size, uint64_t now) {
   if (discard_) return;
+  if (socket_ != nullptr) clock_ = sys::MonotonicNanos();
   while (size > 0) {
     size_t length = LineLength(data, size);
     const bool ends = length < size;
@@ -223,6 +230,7 @@ void Log::Append(LogStream* stream, const char* data, size_t size, uint64_t now)
 }
 
 void Log::Finish(LogStream* stream, uint64_t now) {
+  if (socket_ != nullptr) clock_ = sys::MonotonicNanos();
   if (stream->used > 0) Emit({now, stream->name, false, stream->line, stream->used});
   stream->used = 0;
 }

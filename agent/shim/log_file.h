@@ -34,15 +34,18 @@ class Log {
   void Redirect(LogSocket* socket) { socket_ = socket; }
   void Discard() { discard_ = true; }
 
+  // `now`, here and below: Unix nanoseconds, for records only; how long something may take is
+  // measured by a clock that nobody sets.
+
   // What the container wrote at `now`. Lines go to the file at Flush or when the buffer is full.
   void Append(LogStream* stream, const char* data, size_t size, uint64_t now);
   // The last line, though it has no newline.
   void Finish(LogStream* stream, uint64_t now);
   void Flush(uint64_t now);
 
-  // After the container has ended: waits at most `most_ms` for a daemon that still takes lines, and
-  // never again for Room. The `last` time what it does not take is lost.
-  void Drain(uint64_t most_ms, bool last);
+  // After the container has ended: waits until `until` (monotonic nanoseconds) for a daemon that
+  // still takes lines, and never again for Room. The `last` time what it does not take is lost.
+  void Drain(uint64_t until, bool last);
 
   // How much of the container's output may be read now; 0: not before TimeoutMs have passed or
   // wait_fd is writable, both of which want a Flush. -1: for ever, none.
@@ -66,7 +69,8 @@ class Log {
   LogSocket* socket_ = nullptr;
   bool discard_ = false;
   uint64_t lost_ = 0;        // that the socket did not take, not yet told
-  uint64_t tell_after_ = 0;  // unix nanoseconds
+  uint64_t tell_after_ = 0;  // monotonic nanoseconds
+  uint64_t clock_ = 0;       // likewise, of what is being appended
   int dir_ = -1;
   int fd_ = -1;
   uint64_t max_bytes_ = 0;

@@ -13,7 +13,7 @@ constexpr uint64_t kNanosPerMs = 1000000;
 constexpr size_t kMostRead = 16384;
 // Asked for less, a container would be read byte by byte.
 constexpr size_t kLeastRead = 512;
-constexpr uint64_t kMostBuffer = uint64_t{64} << 20;
+constexpr uint64_t kMostBuffer = uint64_t{16} << 20;
 
 }  // namespace
 
@@ -81,12 +81,14 @@ void LogSocket::PopFront() {
   const size_t bytes = kEntryBytes + Front().size;
   begin_ = (begin_ + bytes) % size_;
   used_ -= bytes;
+  // A container that says little touches the same page again and again.
+  if (used_ == 0) begin_ = 0;
   sent_ = 0;
 }
 
 void LogSocket::Add(const LogRecord& record, uint64_t now) {
   if (used_ == 0 && !dropping_) progress_ = now;
-  SayMissing(now);
+  SayMissing();
   if (Put(record)) return;
   if (error_ == 0) error_ = EAGAIN;
   dropping_ = true;
@@ -170,6 +172,11 @@ bool LogSocket::SendFront(uint64_t now) {
     PopFront();
     ++missing_;
     ++lost_;
+    // It may have been the notice itself: the next one waits until something is taken.
+    if (used_ == 0) {
+      dropping_ = true;
+      error_ = EMSGSIZE;
+    }
     return true;
   }
   if (n < 0) {
@@ -185,12 +192,12 @@ bool LogSocket::SendFront(uint64_t now) {
 }
 
 // Where they are missing: after what was there, before what comes next.
-void LogSocket::SayMissing(uint64_t now) {
+void LogSocket::SayMissing() {
   if (missing_ == 0 || dropping_) return;
   text::Buffer<128> notice;
   notice.Add("swarm-shim: ").AddNumber(missing_).Add(" lines are missing before this: ");
   notice.Add(name_).Add(" took none");
-  if (Put({now, 'e', false, notice.c_str(), notice.size()})) missing_ = 0;
+  if (Put({sys::UnixNanos(), 'e', false, notice.c_str(), notice.size()})) missing_ = 0;
 }
 
 void LogSocket::Pump(uint64_t now) {
@@ -199,7 +206,7 @@ void LogSocket::Pump(uint64_t now) {
     while (used_ > 0) {
       if (!Connect(now) || !SendFront(now)) return;
     }
-    SayMissing(now);
+    SayMissing();
     if (used_ == 0) return;
   }
 }

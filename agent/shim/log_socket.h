@@ -18,6 +18,7 @@ namespace swarm::shim {
 
 class LogSocket {
  public:
+  // `now` is monotonic nanoseconds wherever it is asked for.
   static constexpr uint64_t kPatienceMs = 200;
   static constexpr uint64_t kRetryMs = 1000;  // between two tries to connect
 
@@ -62,14 +63,14 @@ class LogSocket {
   bool Connect(uint64_t now);
   void Disconnect(int error, uint64_t now);
   bool SendFront(uint64_t now);
-  void SayMissing(uint64_t now);
+  void SayMissing();
 
   LogMessageFormat format_;
   bool stream_ = false;
   bool non_blocking_ = false;
   int fd_ = -1;
   bool blocked_ = false;
-  bool dropping_ = false;
+  bool dropping_ = false;  // until something is taken
   int error_ = 0;          // why nothing is taken, as errno
   uint64_t retry_at_ = 0;  // when there is no socket
   uint64_t progress_ = 0;  // when something was taken last, or began to wait

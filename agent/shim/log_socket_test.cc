@@ -8,10 +8,13 @@
 
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 
+#include "agent/shim/log_file.h"
 #include "agent/shim/log_message.h"
+#include "agent/shim/sys.h"
 
 namespace swarm::shim {
 namespace {
@@ -80,8 +83,8 @@ class LogSocketTest : public ::testing::Test {
     plan.buffer_bytes = buffer;
     plan.address = reinterpret_cast<const uint8_t*>(&address_);
     plan.address_bytes = sizeof address_;
-    plan.head = reinterpret_cast<const uint8_t*>("t: ");
-    plan.head_bytes = 3;
+    plan.head = reinterpret_cast<const uint8_t*>(head_.data());
+    plan.head_bytes = static_cast<uint32_t>(head_.size());
     plan.name = "syslog";
     ASSERT_EQ(socket_->Open(plan, now_), 0);
   }
@@ -103,6 +106,7 @@ class LogSocketTest : public ::testing::Test {
   }
 
   std::string dir_;
+  std::string head_ = "t: ";
   sockaddr_un address_{};
   int daemon_ = -1;
   uint64_t now_ = kTime;
@@ -230,14 +234,83 @@ TEST_F(LogSocketTest, OverAStreamLinesAreWholeAcrossABreak) {
 TEST_F(LogSocketTest, LongLinesWrapAroundTheRing) {
   BeginDaemon();
   Open();
-  const std::string line(kMaxLogLine, 'x');
+  const auto line = [](int i) {
+    return std::string(kMaxLogLine - static_cast<size_t>(i) % 7, static_cast<char>('a' + i % 26));
+  };
+  int added = 0;
+  while (socket_->wait_fd() < 0 && added < 1000) Add(line(added++));
+  Add(line(added++));  // so that the ring is never empty, and never begins anew
   for (int i = 0; i < 40; ++i) {
-    Add(line + "");
-    const std::string got = Receive(daemon_);
-    ASSERT_EQ(got.size(), std::strlen("<30>Jan  2 13:00:00 t: ") + line.size()) << i;
-    Add(std::to_string(i));
-    ASSERT_THAT(Receive(daemon_), EndsWith("t: " + std::to_string(i)));
+    ASSERT_TRUE(Receive(daemon_).ends_with("t: " + line(i))) << i;
+    socket_->Pump(now_);
+    ASSERT_FALSE(socket_->empty());
+    Add(line(added++));
   }
+  EXPECT_EQ(socket_->TakeLost(), 0u);
+}
+
+// Pages that this process has touched.
+long ResidentBytes() {
+  long size = 0;
+  long resident = 0;
+  std::ifstream("/proc/self/statm") >> size >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+TEST_F(LogSocketTest, LinesThatAreTakenAtOnceTouchLittleOfTheRing) {
+  BeginDaemon();
+  Open(SOCK_DGRAM, /*non_blocking=*/false, 16 << 20);
+  const std::string line(kMaxLogLine, 'x');
+  Add(line);
+  Receive(daemon_);
+  const long before = ResidentBytes();
+  for (int i = 0; i < 1000; ++i) {
+    Add(line);
+    Receive(daemon_);
+  }
+  ASSERT_TRUE(socket_->empty());
+  EXPECT_LT(ResidentBytes() - before, 4 << 20);
+}
+
+TEST_F(LogSocketTest, ANoticeThatIsTooLongItselfIsNotSentForEver) {
+  BeginDaemon();
+  head_ = std::string(6000, 'h') + ": ";
+  const int fd = dup(daemon_);  // the number that the socket gets
+  close(fd);
+  Open();
+  Add("one");
+  ASSERT_THAT(Receive(daemon_), EndsWith("h: one"));
+  const int small = 1;  // the kernel makes it about 4.5 KB
+  ASSERT_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small), 0);
+  Add("two");
+  Add("three");
+  EXPECT_TRUE(socket_->empty());
+  EXPECT_EQ(socket_->error(), EMSGSIZE);
+  EXPECT_GE(socket_->TakeLost(), 2u);
+  EXPECT_EQ(socket_->TimeoutMs(now_), -1);
+  const int large = 1 << 16;
+  ASSERT_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof large), 0);
+  Add("four");
+  EXPECT_THAT(Receive(daemon_), EndsWith("h: four"));
+  EXPECT_THAT(Receive(daemon_), HasSubstr("swarm-shim: 2 lines are missing"));
+}
+
+// The clock of the records is an hour ahead, and set right after the first line.
+TEST_F(LogSocketTest, AClockThatIsSetBackHoldsNobody) {
+  now_ = sys::MonotonicNanos();
+  Open();
+  auto log = std::make_unique<Log>();
+  auto stream = std::make_unique<LogStream>();
+  log->Redirect(socket_.get());
+  const uint64_t ahead = sys::UnixNanos() + uint64_t{3600} * 1000 * kMs;
+  const std::string lines(16384, '\n');
+  for (size_t room = log->Room(); room > 0 && log->TimeoutMs() <= 1001; room = log->Room()) {
+    log->Append(stream.get(), lines.data(), room, ahead);
+    log->Flush(ahead);
+    if (socket_->TakeLost() > 0) break;  // its patience was over before the ring was full
+  }
+  EXPECT_LE(log->TimeoutMs(), 1001);
+  EXPECT_GT(socket_->Room(sys::MonotonicNanos() + 201 * kMs), 0u);
 }
 
 TEST_F(LogSocketTest, ABadPlanIsRefused) {

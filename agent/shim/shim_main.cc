@@ -87,7 +87,7 @@ bool OpenFiles(const plan::Plan& plan, int* state_fd, int* oom_fd, Failure* fail
   if (plan.Has(plan::Tag::kLogNowhere)) container_log.Discard();
   plan::Cursor socket(plan, plan::Tag::kLogSocket);
   if (!socket.Next()) return true;
-  const long error = log_socket.Open(plan::ReadLogSocket(socket.fields()), sys::UnixNanos());
+  const long error = log_socket.Open(plan::ReadLogSocket(socket.fields()), sys::MonotonicNanos());
   if (error < 0) return Fail(failure, Step::kLog, error, "buffer");
   container_log.Redirect(&log_socket);
   return true;

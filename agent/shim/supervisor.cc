@@ -14,7 +14,7 @@ constexpr int kSigKill = 9;
 // Output that is still in a pipe when the container has ended is at most what a pipe holds; a
 // process elsewhere that keeps the write end (passed over a socket) cannot hold the shim back.
 constexpr int kMaxDrainReads = 64;
-// For a log daemon to take what the container said last; it is dead, but its end is not told yet.
+// For a log daemon to take all that the container said last; it is dead, but its end is not told.
 constexpr uint64_t kDrainMs = 500;
 
 LogStream out_stream;
@@ -127,10 +127,21 @@ void Supervisor::OnOutput(int* fd, LogStream* stream) {
     attachments.Give(stream == &err_stream, read_buffer, static_cast<size_t>(n));
   } else {
     log_->Finish(stream, now);
-    sys::Close(*fd);
+    // A terminal that no process holds at the moment ends its output, but it is there until we are:
+    // closed, it would hang up on the container, and its number would be another's.
+    if (*fd != kStdinFd) sys::Close(*fd);
     *fd = -1;
   }
   log_->Flush(now);
+}
+
+// What is left in a pipe is more than the log may have room for at once: a daemon that takes lines
+// gets the time for it, all of it together until `until`.
+void Supervisor::ReadLast(int* fd, LogStream* stream, uint64_t until) {
+  for (int i = 0; i < kMaxDrainReads && *fd >= 0; ++i) {
+    if (log_->wait_fd() >= 0) log_->Drain(until, /*last=*/false);
+    OnOutput(fd, stream);
+  }
 }
 
 // A pipe that some process elsewhere still holds has no end of file, but nobody reads it after us.
@@ -169,13 +180,12 @@ void Supervisor::OnExit() {
   // What it said last on the socket and in the pipes came before its end.
   if (launched_.sync >= 0) OnSync();
   if (launched_.sync >= 0) OnSync();
-  log_->Drain(kDrainMs, /*last=*/false);
-  for (int i = 0; i < kMaxDrainReads && launched_.out >= 0; ++i)
-    OnOutput(&launched_.out, &out_stream);
-  for (int i = 0; i < kMaxDrainReads && launched_.err >= 0; ++i)
-    OnOutput(&launched_.err, &err_stream);
+  const uint64_t until = sys::MonotonicNanos() + kDrainMs * 1000000;
+  log_->Drain(until, /*last=*/false);
+  ReadLast(&launched_.out, &out_stream, until);
+  ReadLast(&launched_.err, &err_stream, until);
   FinishOpenStreams();
-  log_->Drain(kDrainMs, /*last=*/true);
+  log_->Drain(until, /*last=*/true);
   const int signal = status & 0x7f;
   state_->exit_code = signal == 0 ? (status >> 8) & 0xff : 128 + signal;
   // Of init itself, or of the child whose end a shell passes on. One that lost some other process
@@ -196,12 +206,9 @@ void Supervisor::Run(StateRecord* state) {
   err_stream.name = 'e';
   KeepStdin();
   while (!ended_) {
-    struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0},
-                           {launched_.sync, POLLIN, 0},
-                           {control_, POLLIN, 0},
-                           {launched_.out, POLLIN, 0},
-                           {launched_.err, POLLIN, 0},
-                           {log_->wait_fd(), POLLOUT, 0},
+    struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0}, {launched_.sync, POLLIN, 0},
+                           {control_, POLLIN, 0},        {launched_.out, POLLIN, 0},
+                           {launched_.err, POLLIN, 0},   {log_->wait_fd(), POLLOUT, 0},
                            {kAttachFd, POLLIN, 0}};
     if (log_->Room() == 0) fds[3].fd = fds[4].fd = -1;
     const long n = sys::Poll(fds, 7, log_->TimeoutMs());

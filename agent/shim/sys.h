@@ -151,11 +151,14 @@ inline long PollNow(struct pollfd* fds, unsigned count) {
 constexpr uint32_t Device(uint32_t major, uint32_t minor) {
   return (minor & 0xffu) | (major & 0xfffu) << 8 | (minor & ~0xffu) << 12;
 }
-inline uint64_t UnixNanos() {
+inline uint64_t Nanos(int clock) {
   struct timespec now = {};
-  Call(SYS_clock_gettime, CLOCK_REALTIME, Arg(&now));
+  Call(SYS_clock_gettime, clock, Arg(&now));
   return static_cast<uint64_t>(now.tv_sec) * 1000000000u + static_cast<uint64_t>(now.tv_nsec);
 }
+// For records. It may be set back or forth at any time: never for how long something takes.
+inline uint64_t UnixNanos() { return Nanos(CLOCK_REALTIME); }
+inline uint64_t MonotonicNanos() { return Nanos(CLOCK_MONOTONIC); }
 [[noreturn]] inline void Exit(int code) {
   for (;;) Call(SYS_exit_group, code);
 }

@@ -9,6 +9,9 @@
 #include <string>
 #include <thread>
 
+#include "agent/runtime/seccomp_profile.h"
+#include "agent/shim/seccomp_check.h"
+
 namespace swarm::sys {
 namespace {
 
@@ -57,6 +60,30 @@ TEST(SysTest, LinksUpwardsAreOpenedWhileTheHostRenames) {
   }
   Close(fd);
   std::filesystem::remove_all(root);
+}
+
+TEST(SeccompCheckTest, KnowsWhatAFilterLetsThroughWhateverTheArguments) {
+  const auto allows = [](const agent::OciSeccomp& profile, long call) {
+    const std::string bytes = agent::CompileSeccomp(profile).value();
+    return shim::SurelyAllows(reinterpret_cast<const sock_filter*>(bytes.data()),
+                              bytes.size() / sizeof(sock_filter), static_cast<uint32_t>(call));
+  };
+  const agent::OciSeccomp standard = agent::DefaultSeccomp(0);
+  for (const int call : {SYS_rt_sigtimedwait, SYS_wait4, SYS_kill, SYS_exit_group}) {
+    EXPECT_TRUE(allows(standard, call)) << call;
+    agent::OciSeccomp denies;
+    denies.default_action = SECCOMP_RET_ALLOW;
+    EXPECT_TRUE(allows(denies, call)) << call;
+    for (const char* name : {"rt_sigtimedwait", "wait4", "kill", "exit_group"}) {
+      denies.rules.push_back({{name}, SECCOMP_RET_KILL_PROCESS, {}});
+    }
+    EXPECT_FALSE(allows(denies, call)) << call;
+    EXPECT_TRUE(allows(denies, SYS_read));
+  }
+  for (const int call : {SYS_mount, SYS_setns, SYS_clone /* by its flags */, 5000}) {
+    EXPECT_FALSE(allows(standard, call)) << call;
+  }
+  EXPECT_FALSE(shim::SurelyAllows(nullptr, 0, SYS_kill));
 }
 
 }  // namespace
