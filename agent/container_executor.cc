@@ -52,6 +52,7 @@ struct Surroundings {
   NodeFacts facts;
   TaskContents contents;
   std::string files_folder;
+  std::string log_host;  // its address, when it is a name
 };
 
 void LogIfBad(const absl::Status& status, const std::string& task_id) {
@@ -109,7 +110,7 @@ absl::Status PrepareContainer(const Surroundings& around, const TaskSpecOnNode& 
   if (joined.sockets.udp.valid()) {
     spec.kept_fds = {joined.sockets.udp.get(), joined.sockets.tcp.get()};
   }
-  ASSIGN_OR_RETURN(spec.log, LogDestinationOf(task, around.facts.hostname));
+  ASSIGN_OR_RETURN(spec.log, LogDestinationOf(task, around.facts.hostname, around.log_host));
   spec.image_digest = task.revision->image_digest();
   if (const auto check = EffectiveHealthCheck(container.health_check(), config.health_check)) {
     spec.note = check->SerializeAsString();
@@ -165,8 +166,12 @@ FoundContainer ToFound(const RuntimeContainer& container) {
 }  // namespace
 
 ContainerExecutor::ContainerExecutor(const Env& env, WorkerPool& transfers, Runtime& runtime,
-                                     ImageStore& images)
-    : env_(env), transfers_pool_(transfers), runtime_(runtime), images_(images) {}
+                                     ImageStore& images, HostLookup::LookUp look_up)
+    : env_(env),
+      transfers_pool_(transfers),
+      runtime_(runtime),
+      images_(images),
+      hosts_(env.loop, transfers, std::move(look_up)) {}
 
 ContainerExecutor::~ContainerExecutor() {
   *alive_ = false;
@@ -192,6 +197,23 @@ void ContainerExecutor::Pull(const TaskSpecOnNode& task, Done done) {
     });
     return;
   }
+  const std::string host = LogHostToLookUp(task);
+  if (host.empty()) return PullImage(task, std::move(done));
+  hosts_.Find(host, task.task_id,
+              [this, task, done = std::move(done)](HostLookup::Address address) mutable {
+                if (!address.ok()) {
+                  return env_.loop.Post([done = std::move(done), address]() mutable {
+                    done(absl::Status(address.status().code(),
+                                      StrCat("syslog-address: ", address.status().message())));
+                  });
+                }
+                log_hosts_[task.task_id] = *std::move(address);
+                PullImage(task, std::move(done));
+              });
+}
+
+void ContainerExecutor::PullImage(const TaskSpecOnNode& task, Done done) {
+  const std::string& digest = task.revision->image_digest();
   std::shared_ptr<Transfer>& transfer = transfers_[digest];
   if (transfer != nullptr) {
     transfer->waiting.emplace(task.task_id, std::move(done));
@@ -258,10 +280,11 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
       done(std::move(status));
     });
   }
+  const auto log_host = log_hosts_.find(task.task_id);
   OnPool<absl::StatusOr<JoinedNetworks>>(
       env_.loop, env_.pool,
-      [around =
-           Surroundings{runtime_, images_, volumes_, facts_, *std::move(contents), files_folder_},
+      [around = Surroundings{runtime_, images_, volumes_, facts_, *std::move(contents),
+                             files_folder_, log_host == log_hosts_.end() ? "" : log_host->second},
        task, join = std::move(join),
        leave = PlanLeave()]() mutable -> absl::StatusOr<JoinedNetworks> {
         ASSIGN_OR_RETURN(JoinedNetworks joined, join());
@@ -333,7 +356,7 @@ void ContainerExecutor::Stop(const TaskSpecOnNode& task, Done done) {
 }
 
 void ContainerExecutor::Kill(const std::string& task_id, Done done) {
-  if (EndTransferFor(task_id)) {
+  if (hosts_.Cancel(task_id) || EndTransferFor(task_id)) {
     env_.loop.Post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
     return;
   }
@@ -346,6 +369,7 @@ void ContainerExecutor::Kill(const std::string& task_id, Done done) {
 }
 
 void ContainerExecutor::Remove(const std::string& task_id, Done done) {
+  log_hosts_.erase(task_id);
   releases_.Withdraw(task_id);
   if (networks_ != nullptr) networks_->StopServing(task_id);  // also of one that never started
   Run(

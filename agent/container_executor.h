@@ -1,8 +1,8 @@
 // ContainerExecutor: the Executor that runs real containers, out of images and the runtime.
 //
-// Loop thread only; the blocking work is done on `env.pool`, transfers on a pool of their own, so
-// that a registry that hangs keeps no container from being started or stopped (F17). Tasks that
-// want one image share one transfer.
+// Loop thread only; the blocking work is done on `env.pool`, transfers and look-ups of names on a
+// pool of their own, so that a registry or a resolver that hangs keeps no container from being
+// started or stopped (F17). Tasks that want one image share one transfer.
 #ifndef SWARM_AGENT_CONTAINER_EXECUTOR_H_
 #define SWARM_AGENT_CONTAINER_EXECUTOR_H_
 
@@ -16,6 +16,7 @@
 #include "agent/content_book.h"
 #include "agent/env.h"
 #include "agent/executor.h"
+#include "agent/host_lookup.h"
 #include "agent/image/image_store.h"
 #include "agent/runtime/runtime.h"
 #include "agent/task_networks.h"
@@ -36,7 +37,8 @@ struct NodeFacts {
 class ContainerExecutor : public Executor {
  public:
   // All borrowed. Work may still be under way after this: runtime and images outlive the pools.
-  ContainerExecutor(const Env& env, WorkerPool& transfers, Runtime& runtime, ImageStore& images);
+  ContainerExecutor(const Env& env, WorkerPool& transfers, Runtime& runtime, ImageStore& images,
+                    HostLookup::LookUp look_up = LookUpHost);
   ~ContainerExecutor() override;
 
   // Borrowed; before the first task. Without, a task that is on networks is refused.
@@ -89,6 +91,7 @@ class ContainerExecutor : public Executor {
   void Run(absl::AnyInvocable<absl::Status()> work, Done done);  // on the pool
   TaskNetworks::Leave PlanLeave() const;
   absl::StatusOr<TaskContents> ContentsOf(const TaskSpecOnNode& task) const;
+  void PullImage(const TaskSpecOnNode& task, Done done);
   void FinishTransfer(const std::shared_ptr<Transfer>& transfer, absl::Status status);
   bool EndTransferFor(const std::string& task_id);
   void WatchExit(const std::string& task_id, absl::StatusOr<UniqueFd> fd);
@@ -112,6 +115,8 @@ class ContainerExecutor : public Executor {
   std::function<void()> images_changed_;
   std::map<std::string, std::shared_ptr<Transfer>> transfers_;  // by digest
   std::map<std::string, Watched> watched_;                      // by task
+  HostLookup hosts_;
+  std::map<std::string, std::string> log_hosts_;  // their addresses, by task, from Pull to Remove
   VerbQueue releases_{kParallelReleases};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

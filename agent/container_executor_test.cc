@@ -1,5 +1,10 @@
 #include "agent/container_executor.h"
 
+#include <netinet/in.h>
+
+#include <cstring>
+#include <deque>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -28,6 +33,7 @@ class FakeRuntime : public Runtime {
   int looks = 0;
   int releases = 0;
   std::string config;  // as given to Prepare
+  ContainerLogOptions log;
 
   absl::StatusOr<RuntimeContainer> State(const std::string&) override {
     ++looks;
@@ -48,6 +54,7 @@ class FakeRuntime : public Runtime {
   absl::Status Prepare(const RuntimeContainerSpec& spec) override {
     container.note = spec.note;
     config = spec.config_json;
+    log = spec.log;
     return absl::OkStatus();
   }
   absl::StatusOr<RuntimeContainer> Start(const std::string&) override { return container; }
@@ -228,6 +235,108 @@ TEST_F(ContainerExecutorTest, AContainerKeepsItsHealthCheckAndGetsItsResources) 
   loop_.RunUntilIdle();
   ASSERT_NE(check, nullptr);
   EXPECT_EQ(check->test(1), "/check");
+}
+
+// Keeps the work until the test wants it done.
+class HeldPool : public WorkerPool {
+ public:
+  absl::Status Submit(Task0 work) override {
+    held.push_back(std::move(work));
+    return absl::OkStatus();
+  }
+  std::deque<Task0> held;
+};
+
+class SyslogHostTest : public ContainerExecutorTest {
+ protected:
+  static TaskSpecOnNode Task(const std::string& id, const std::string& address) {
+    auto revision = std::make_shared<v1::Revision>();
+    revision->set_image_reference("registry.example/app:1");
+    revision->set_image_digest("sha256:" + std::string(64, 'a'));
+    v1::LogDriver& driver = *revision->mutable_task()->mutable_log_driver();
+    driver.set_name("syslog");
+    (*driver.mutable_options())["syslog-address"] = address;
+    return {id, 1, revision};
+  }
+  void Pull(const std::string& id, const std::string& address = "udp://logs.lan:1514") {
+    answers_[id] = absl::UnknownError("no answer");
+    named_.Pull(Task(id, address), [this, id](absl::Status status) { answers_[id] = status; });
+    loop_.RunUntilIdle();
+  }
+  void DoTransfers() {
+    while (!transfers_.held.empty()) {
+      Task0 work = std::move(transfers_.held.front());
+      transfers_.held.pop_front();
+      work();
+      loop_.RunUntilIdle();
+    }
+  }
+
+  HeldPool transfers_;
+  absl::StatusOr<std::string> found_ = NumericAddress("192.0.2.7");
+  std::vector<std::string> asked_;
+  std::map<std::string, absl::Status> answers_;
+  ContainerExecutor named_{env_, transfers_, runtime_, images_, [this](const std::string& host) {
+                             asked_.push_back(host);
+                             return found_;
+                           }};
+};
+
+// F17: neither stops nor removals wait for a resolver.
+TEST_F(SyslogHostTest, IsLookedUpOnceForAllAndApartFromWhatStopsThem) {
+  images_.config_json = R"({"config":{"Cmd":["/app"]}})";
+  runtime_.trouble = absl::NotFoundError("none yet");
+  Pull("t");
+  Pull("u");
+  EXPECT_THAT(transfers_.held, ::testing::SizeIs(1)) << "one look-up for both";
+  absl::Status killed = absl::UnknownError("no answer");
+  named_.Kill("u", [&](absl::Status status) { killed = std::move(status); });
+  loop_.RunUntilIdle();
+  EXPECT_OK(killed);
+  EXPECT_THAT(answers_["u"], StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_THAT(asked_, IsEmpty());
+  DoTransfers();
+  ASSERT_OK(answers_["t"]);
+  // Later than an answer is kept: the task's own stays.
+  loop_.Advance(HostLookup::kKept);
+  absl::Status prepared = absl::UnknownError("no answer");
+  named_.Prepare(Task("t", "udp://logs.lan:1514"),
+                 [&](absl::Status status) { prepared = std::move(status); });
+  loop_.RunUntilIdle();
+  ASSERT_OK(prepared);
+  EXPECT_THAT(asked_, ElementsAre("logs.lan"));
+  ASSERT_TRUE(runtime_.log.socket.has_value());
+  sockaddr_in address = {};
+  ASSERT_EQ(runtime_.log.socket->address.size(), sizeof address);
+  std::memcpy(&address, runtime_.log.socket->address.data(), sizeof address);
+  EXPECT_EQ(address.sin_port, htons(1514));
+  EXPECT_EQ(address.sin_addr.s_addr, htonl(0xc0000207));
+}
+
+TEST_F(SyslogHostTest, IsKeptForAWhile) {
+  Pull("t");
+  DoTransfers();
+  Pull("u");
+  DoTransfers();
+  EXPECT_OK(answers_["u"]);
+  Pull("numeric", "tcp://[::1]:6514");
+  DoTransfers();
+  EXPECT_OK(answers_["numeric"]);
+  EXPECT_THAT(asked_, ElementsAre("logs.lan"));
+  loop_.Advance(HostLookup::kKept);
+  found_ = absl::UnavailableError("no resolver answers");
+  Pull("v");
+  DoTransfers();
+  EXPECT_THAT(answers_["v"], StatusIs(absl::StatusCode::kUnavailable,
+                                      ::testing::HasSubstr("syslog-address: no resolver")));
+  Pull("v");
+  EXPECT_THAT(answers_["v"], StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(asked_, ElementsAre("logs.lan", "logs.lan"));
+  loop_.Advance(HostLookup::kFailureKept);
+  found_ = NumericAddress("192.0.2.8");
+  Pull("v");
+  DoTransfers();
+  EXPECT_OK(answers_["v"]);
 }
 
 }  // namespace

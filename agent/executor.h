@@ -71,7 +71,8 @@ class Executor {
 
   virtual ~Executor() = default;
 
-  // The image, unpacked, on this node. NotFound: no such image; Unavailable: try again.
+  // The image, unpacked, on this node, and the address of a log daemon that has a name. Before
+  // Prepare. NotFound: no such image; Unavailable: try again.
   virtual void Pull(const TaskSpecOnNode& task, Done done) = 0;
   // Everything but the process: root file system, cgroup, shim, plan.
   virtual void Prepare(const TaskSpecOnNode& task, Done done) = 0;

@@ -1,14 +1,16 @@
 #include "agent/log_destination.h"
 
-#include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
 #include <ctime>
 
 #include "absl/strings/ascii.h"
+#include "agent/host_lookup.h"
 #include "common/log_driver.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -35,18 +37,24 @@ std::string UnixAddress(const std::string& path) {
   return {reinterpret_cast<const char*>(&address), sizeof address};
 }
 
-absl::StatusOr<std::string> HostAddress(const SyslogTarget& target, int type) {
-  addrinfo hints = {};
-  hints.ai_socktype = type;
-  addrinfo* found = nullptr;
-  const int error = ::getaddrinfo(target.host.c_str(), StrCat(target.port).c_str(), &hints, &found);
-  if (error != 0) {
+bool HasHost(const LogDriverConfig& config) {
+  return config.kind == LogDriverConfig::Kind::kSyslog &&
+         config.syslog.transport != SyslogTarget::Transport::kUnix;
+}
+
+// `address` is that of a host that is a name.
+absl::StatusOr<std::string> HostAddress(const SyslogTarget& target, const std::string& address) {
+  std::string full = NumericAddress(target.host);
+  if (full.empty()) full = address;
+  if (full.empty()) {
     return absl::UnavailableError(
-        StrCat("syslog-address ", target.host, ": ", ::gai_strerror(error)));
+        StrCat("syslog-address ", target.host, ": its address is not known yet"));
   }
-  std::string address(reinterpret_cast<const char*>(found->ai_addr), found->ai_addrlen);
-  ::freeaddrinfo(found);
-  return address;
+  // At the same place in both.
+  static_assert(offsetof(sockaddr_in, sin_port) == offsetof(sockaddr_in6, sin6_port));
+  const uint16_t port = htons(target.port);
+  std::memcpy(full.data() + offsetof(sockaddr_in, sin_port), &port, sizeof port);
+  return full;
 }
 
 // Printable, without spaces, at most so long: what the header of a syslog message takes.
@@ -113,7 +121,8 @@ int64_t UtcOffset() {
 }
 
 absl::Status PutSyslog(const SyslogTarget& target, const std::string& tag,
-                       const std::string& hostname, ContainerLogSocket& socket) {
+                       const std::string& hostname, const std::string& address,
+                       ContainerLogSocket& socket) {
   using Format = SyslogTarget::Format;
   const bool new_format =
       target.format == Format::kRfc5424 || target.format == Format::kRfc5424Micro;
@@ -136,13 +145,14 @@ absl::Status PutSyslog(const SyslogTarget& target, const std::string& tag,
     socket.address = UnixAddress(target.path);
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(socket.address, HostAddress(target, socket.stream ? SOCK_STREAM : SOCK_DGRAM));
+  ASSIGN_OR_RETURN(socket.address, HostAddress(target, address));
   return absl::OkStatus();
 }
 
 absl::StatusOr<ContainerLogSocket> SocketOf(const TaskSpecOnNode& task,
                                             const LogDriverConfig& config,
-                                            const std::string& hostname) {
+                                            const std::string& hostname,
+                                            const std::string& address) {
   const v1::Revision& revision = *task.revision;
   LogTagValues values;
   values.full_id = task.task_id;
@@ -159,7 +169,7 @@ absl::StatusOr<ContainerLogSocket> SocketOf(const TaskSpecOnNode& task,
     socket.head = JournalHead(values, tag, config, revision.task().container());
   } else {
     socket.name = "syslog";
-    RETURN_IF_ERROR(PutSyslog(config.syslog, tag, hostname, socket));
+    RETURN_IF_ERROR(PutSyslog(config.syslog, tag, hostname, address, socket));
   }
   if (socket.head.size() > plan::kMaxLogHead) {
     return absl::InvalidArgumentError(
@@ -172,7 +182,8 @@ absl::StatusOr<ContainerLogSocket> SocketOf(const TaskSpecOnNode& task,
 }  // namespace
 
 absl::StatusOr<ContainerLogOptions> LogDestinationOf(const TaskSpecOnNode& task,
-                                                     const std::string& node_hostname) {
+                                                     const std::string& node_hostname,
+                                                     const std::string& host_address) {
   ASSIGN_OR_RETURN(const LogDriverConfig config, ConfigOf(task));
   ContainerLogOptions options;
   options.max_bytes = config.max_bytes;
@@ -182,8 +193,14 @@ absl::StatusOr<ContainerLogOptions> LogDestinationOf(const TaskSpecOnNode& task,
   options.max_files = 1;
   options.nowhere = config.kind == LogDriverConfig::Kind::kNone;
   if (options.nowhere) return options;
-  ASSIGN_OR_RETURN(options.socket, SocketOf(task, config, node_hostname));
+  ASSIGN_OR_RETURN(options.socket, SocketOf(task, config, node_hostname, host_address));
   return options;
+}
+
+std::string LogHostToLookUp(const TaskSpecOnNode& task) {
+  const absl::StatusOr<LogDriverConfig> config = ConfigOf(task);
+  if (!config.ok() || !HasHost(*config)) return "";
+  return NumericAddress(config->syslog.host).empty() ? config->syslog.host : "";
 }
 
 bool CompressesLogs(const TaskSpecOnNode& task) {

@@ -90,6 +90,17 @@ TEST(LogDestinationTest, SyslogHasAnAddressAFacilityAndAHead) {
   EXPECT_EQ(modern.head, "node-1 abcdefghijkl - abcdefghijkl - ");
 }
 
+TEST(LogDestinationTest, OnlyNamesAreLookedUp) {
+  EXPECT_EQ(LogHostToLookUp(With("syslog", {{"syslog-address", "tcp://logs.lan:6514"}})),
+            "logs.lan");
+  for (const char* address : {"udp://127.0.0.1", "udp://[::1]:514", "unix:///dev/log"}) {
+    EXPECT_EQ(LogHostToLookUp(With("syslog", {{"syslog-address", address}})), "") << address;
+  }
+  EXPECT_EQ(LogHostToLookUp(With("local", {})), "");
+  EXPECT_THAT(LogDestinationOf(With("syslog", {{"syslog-address", "tcp://logs.lan:6514"}}), ""),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("logs.lan")));
+}
+
 TEST(LogDestinationTest, SaysWhatCannotBe) {
   EXPECT_THAT(LogDestinationOf(With("fluentd", {}), ""),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("log driver: name: ")));

@@ -1,4 +1,5 @@
-// Signal names, addresses, the identity's folder, uploads, the queue of verbs.
+// Signal names, addresses, the identity's folder, uploads, the queue of verbs, what is done without
+// descriptors.
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -7,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/calls/container_calls.h"
 #include "agent/host_port.h"
 #include "agent/identity.h"
 #include "agent/image_upload.h"
@@ -14,8 +16,12 @@
 #include "agent/signal_name.h"
 #include "agent/verb_queue.h"
 #include "common/file_system.h"
+#include "common/random.h"
+#include "common/worker_pool.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/support/host_runtime.h"
+#include "tests/support/sim_loop.h"
 #include "tests/support/status_matchers.h"
 
 namespace swarm::agent {
@@ -78,6 +84,47 @@ TEST(OpenFilesLimitTest, IsRaisedToWhatIsAllowed) {
   EXPECT_EQ(after.rlim_cur, before.rlim_max);
   EXPECT_EQ(after.rlim_max, before.rlim_max);
   ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+}
+
+// A call that nothing could wake is refused; the manager hears why.
+class NoCalls : public CallHost, public CallConnector, public WorkerPool {
+ public:
+  uint64_t fence() override { return 1; }
+  bool HasTask(const std::string&) override { return true; }
+  void OnStreamFailure(const std::string& id, const std::string& error) override {
+    failures.push_back(id + ": " + error);
+  }
+  std::unique_ptr<CallStream> Open(CallStreamListener&) override {
+    ++begun;
+    return nullptr;
+  }
+  absl::Status Submit(Task0) override {
+    ++begun;
+    return absl::ResourceExhaustedError("the pool is full");
+  }
+  std::vector<std::string> failures;
+  int begun = 0;
+};
+
+TEST(ContainerCallsTest, AreRefusedWithoutDescriptors) {
+  testing::SimLoop loop;
+  const std::unique_ptr<Random> random = MakeSeededRandom(1);
+  NoCalls host;
+  testing::HostRuntime runtime;
+  ContainerCalls calls(Env{loop, loop, *random, host}, host, host, host, runtime);
+  v1::OpenStream request;
+  request.set_stream_id("s");
+  request.set_task_id("t");
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit none = before;
+  none.rlim_cur = 0;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  calls.Begin(request);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_THAT(host.failures, ElementsAre("s: no descriptors left"));
+  EXPECT_EQ(host.begun, 0);
+  EXPECT_EQ(calls.size(), 0u);
 }
 
 std::string Parsed(const std::string& text) {

@@ -34,6 +34,7 @@ class CallPipe : public CallStreamListener,
   static constexpr size_t kMostOutputs = 2;
   static constexpr size_t kPiece = 64 << 10;  // of data in one output
 
+  // Of no use when wake_fd() is negative: there were no descriptors left.
   explicit CallPipe(EventLoop& loop);
 
   // ---- loop

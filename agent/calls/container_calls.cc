@@ -48,6 +48,7 @@ void ContainerCalls::Begin(const v1::OpenStream& request) {
   }
   const uint64_t id = ++last_;
   auto pipe = std::make_shared<CallPipe>(env_.loop);
+  if (pipe->wake_fd() < 0) return host_.OnStreamFailure(stream_id, "no descriptors left");
   auto work = [this, &runtime = runtime_, &loop = env_.loop, id, pipe, task = request.task_id(),
                alive = alive_, watching = watching_] {
     const auto first = pipe->Await(kFirstInput);

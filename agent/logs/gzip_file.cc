@@ -1,5 +1,6 @@
 #include "agent/logs/gzip_file.h"
 
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -23,6 +24,24 @@ struct Deflater {
   ~Deflater() {
     if (begun) deflateEnd(&stream);
   }
+};
+
+// Held while a file is replaced: who has seen its beginning waits for its end (GunzipStream).
+class FileLock {
+ public:
+  FileLock(int fd, int how) : fd_(fd) {
+    while ((held_ = ::flock(fd, how) == 0) == false && errno == EINTR) {
+    }
+  }
+  ~FileLock() {
+    if (held_) ::flock(fd_, LOCK_UN);
+  }
+  FileLock(const FileLock&) = delete;
+  bool held() const { return held_; }
+
+ private:
+  const int fd_;
+  bool held_ = false;
 };
 
 // Appends what comes out while there is input, or until the end.
@@ -78,6 +97,8 @@ absl::Status CompressInPlace(int fd) {
   if (info.st_size == 0) return absl::OkStatus();
   if (info.st_size > kMaxLogCompressBytes) return absl::OutOfRangeError("too large to compress");
   ASSIGN_OR_RETURN(const std::string bytes, Compressed(fd, info.st_size));
+  const FileLock lock(fd, LOCK_EX);
+  if (!lock.held()) return ErrnoStatus(errno, "lock log");
   // Not in parts: what is half replaced is lost.
   const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), 0);
   if (n != static_cast<ssize_t>(bytes.size())) {
@@ -96,6 +117,7 @@ struct GunzipStream::State {
 };
 
 GunzipStream::GunzipStream(int fd) : fd_(fd), state_(std::make_unique<State>()) {
+  const FileLock whole(fd, LOCK_SH);  // let go at once: it is never written again
   state_->begun = inflateInit2(&state_->stream, kGzipWindow) == Z_OK;
 }
 

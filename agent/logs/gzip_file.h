@@ -18,12 +18,14 @@ namespace swarm::agent {
 // whether they were: compressing replaces a file from its beginning.
 bool IsGzip(int fd);
 
-// Replaces the file's bytes by one gzip member, in one write. A process that ends just before the
-// file is cut leaves garbage behind the member, which GunzipStream does not look at. The file must
+// Replaces the file's bytes by one gzip member, in one write under flock. A process that ends just
+// before the file is cut leaves garbage behind the member, which GunzipStream does not look at; one
+// that is killed within the write leaves a damaged file (see the README). The file must
 // not be written any more, and is at most kMaxLogCompressBytes. OK when it is compressed already.
 absl::Status CompressInPlace(int fd);
 
-// The bytes that a compressed file stands for, from its beginning. Borrows `fd`. One thread.
+// The bytes that a compressed file stands for, from its beginning. Borrows `fd`. One thread. Blocks
+// until who is compressing it has done so.
 class GunzipStream {
  public:
   explicit GunzipStream(int fd);

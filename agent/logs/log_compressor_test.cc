@@ -2,12 +2,15 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
 #include <numeric>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -87,6 +90,73 @@ TEST_F(LogCompressorTest, RotatedFilesBecomeSmallerAndSayTheSame) {
   EXPECT_FALSE(Compressed("log")) << "the shim writes it";
   EXPECT_EQ(Times(), Range(0, 10100));
   EXPECT_EQ(CompressLogs(dir_, 1 << 30).value(), 0) << "not twice";
+}
+
+// Whether a thread of ours waits for a flock, as the kernel tells it.
+bool WaitsForLock() {
+  std::ifstream locks("/proc/locks");
+  const std::string ours = absl::StrCat(" ", ::getpid(), " ");
+  for (std::string line; std::getline(locks, line);) {
+    if (line.find("-> FLOCK") != std::string::npos && line.find(ours) != std::string::npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+TEST_F(LogCompressorTest, WhoSeesTheBeginningOfACompressedFileWaitsForItsEnd) {
+  Write("log.1", 0, 50'000);
+  Write("log", 50'000, 50'001);
+  const std::string path = dir_ + "/log.1";
+  const std::string plain = ReadFile(path).value();
+  ASSERT_OK(CompressLogs(dir_, 1 << 30));
+  const std::string compressed = ReadFile(path).value();
+  for (const int64_t tail : {-1, 50'001}) {
+    options_.set_tail(tail);
+    // In the middle of being compressed.
+    { std::ofstream(path) << compressed.substr(0, 1000) << plain.substr(1000); }
+    const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    ASSERT_EQ(::flock(fd.get(), LOCK_EX), 0);
+    std::atomic<bool> done = false;
+    std::vector<int64_t> times;
+    std::thread reader([&] {
+      auto opened = LogReader::Open(dir_, options_);
+      if (opened.ok()) {
+        absl::StatusOr<std::vector<LogLine>> lines;
+        do {
+          lines = opened->Read(1 << 20);
+          if (!lines.ok()) break;
+          for (const LogLine& line : *lines) times.push_back(line.unix_nanos);
+        } while (opened->more());
+      }
+      done = true;
+    });
+    while (!done && !WaitsForLock()) std::this_thread::yield();
+    EXPECT_FALSE(done) << "read what is half replaced";
+    EXPECT_EQ(::pwrite(fd.get(), compressed.data(), compressed.size(), 0),
+              static_cast<ssize_t>(compressed.size()));
+    EXPECT_EQ(::ftruncate(fd.get(), static_cast<off_t>(compressed.size())), 0);
+    EXPECT_EQ(::flock(fd.get(), LOCK_UN), 0);
+    reader.join();
+    EXPECT_EQ(times, Range(0, 50'001));
+  }
+}
+
+TEST_F(LogCompressorTest, ReplacesNothingWithoutTheLock) {
+  Write("log.1", 0, 1000);
+  const UniqueFd fd(::open((dir_ + "/log.1").c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(::flock(fd.get(), LOCK_SH), 0);
+  std::atomic<bool> done = false;
+  std::thread compressor([&] {
+    EXPECT_OK(CompressLogs(dir_, 1 << 30));
+    done = true;
+  });
+  while (!done && !WaitsForLock()) std::this_thread::yield();
+  EXPECT_FALSE(done);
+  EXPECT_FALSE(Compressed("log.1"));
+  EXPECT_EQ(::flock(fd.get(), LOCK_UN), 0);
+  compressor.join();
+  EXPECT_TRUE(Compressed("log.1"));
 }
 
 TEST_F(LogCompressorTest, TheTailGoesBackIntoCompressedFiles) {

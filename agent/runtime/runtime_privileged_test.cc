@@ -3,11 +3,15 @@
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <poll.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <csignal>
+#include <cstring>
 #include <thread>
 
 #include "absl/cleanup/cleanup.h"
@@ -420,6 +424,43 @@ TEST_F(RuntimeTest, BoundsProcessesAndKillsAForkBomb) {
   EXPECT_EQ(Wait("c").exit.exit_code, 137);
   EXPECT_OK(runtime_->Remove("c"));
   EXPECT_TRUE(CgroupDirs("c").empty());
+}
+
+// At its end there is more in the pipe than the ring of 64 KiB has room for, and a daemon that is
+// slow until then takes all of it.
+TEST_F(RuntimeTest, WhatAContainerSaysLastIsNotLostToADaemonThatTakesIt) {
+  constexpr int kLines = 3500;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string path = root_ + "/daemon";
+  ASSERT_LT(path.size(), sizeof address.sun_path);
+  std::strcpy(address.sun_path, path.c_str());
+  const UniqueFd daemon(socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(bind(daemon.get(), reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  RuntimeContainerSpec spec =
+      Spec("c", Config(Shell(absl::StrCat("yes 1234567890123456789 | head -n ", kLines))));
+  ContainerLogSocket& to = spec.log.socket.emplace();
+  to.buffer_bytes = 64 << 10;
+  to.address.assign(reinterpret_cast<const char*>(&address), sizeof address);
+  to.name = "journald";
+  ASSERT_OK(runtime_->Prepare(spec));
+  const auto init = OpenProcess(runtime_->State("c")->init);
+  ASSERT_OK(init);
+  const auto end = runtime_->OpenExitFd("c");
+  ASSERT_OK(end);
+  ASSERT_OK(runtime_->Start("c"));
+  char message[4096];
+  int lines = 0;
+  const auto receive = [&] { return recv(daemon.get(), message, sizeof message, 0) > 0; };
+  pollfd fds[] = {{init->get(), POLLIN, 0}, {daemon.get(), POLLIN, 0}};
+  while (poll(fds, 1, 20) == 0) lines += receive() ? 1 : 0;
+  for (fds[0].fd = end->get(), fds[0].revents = 0; fds[0].revents == 0;) {
+    ASSERT_GT(poll(fds, 2, 10000), 0);
+    while (receive()) ++lines;
+  }
+  while (receive()) ++lines;
+  EXPECT_EQ(lines, kLines);
+  EXPECT_EQ(LogText("c", 'e'), "");
 }
 
 TEST_F(RuntimeTest, CutsLongLinesAndRotatesItsLog) {

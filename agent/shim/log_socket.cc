@@ -23,6 +23,7 @@ long LogSocket::Open(const plan::LogSocket& plan, uint64_t now) {
       plan.format > plan::LogFormat::kRfc5424Micro) {
     return -EINVAL;
   }
+  fd_ = -1;  // no constructor has run when this is a static of the shim
   const long memory = sys::Call(SYS_mmap, 0, static_cast<long>(plan.buffer_bytes),
                                 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory < 0 && memory > -4096) return memory;
@@ -92,8 +93,13 @@ void LogSocket::Add(const LogRecord& record, uint64_t now) {
   if (Put(record)) return;
   if (error_ == 0) error_ = EAGAIN;
   dropping_ = true;
+  Lose(error_);
+}
+
+void LogSocket::Lose(int error) {
   ++missing_;
   ++lost_;
+  lost_error_ = error;
 }
 
 size_t LogSocket::Room(uint64_t now) const {
@@ -110,7 +116,7 @@ size_t LogSocket::Room(uint64_t now) const {
 void LogSocket::GiveUp() {
   while (used_ > 0) {
     PopFront();
-    ++lost_;
+    Lose(error_ == 0 ? EAGAIN : error_);
   }
 }
 
@@ -148,8 +154,7 @@ void LogSocket::Disconnect(int error, uint64_t now) {
   if (sent_ == 0) return;
   // Half of it is there; the rest would be taken for a message of its own.
   PopFront();
-  ++missing_;
-  ++lost_;
+  Lose(error);
 }
 
 // False: not now.
@@ -170,8 +175,7 @@ bool LogSocket::SendFront(uint64_t now) {
   }
   if (n == -EMSGSIZE) {
     PopFront();
-    ++missing_;
-    ++lost_;
+    Lose(EMSGSIZE);
     // It may have been the notice itself: the next one waits until something is taken.
     if (used_ == 0) {
       dropping_ = true;

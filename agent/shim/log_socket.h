@@ -44,7 +44,8 @@ class LogSocket {
   const char* name() const { return name_; }
   // Since the last call.
   uint64_t TakeLost();
-  int error() const { return error_; }
+  // Why the last of them was lost, as errno; the daemon may have taken others since.
+  int error() const { return lost_error_; }
 
  private:
   struct Entry {  // in the ring, before its bytes
@@ -60,6 +61,7 @@ class LogSocket {
   void CopyOut(size_t offset, void* data, size_t size) const;
   Entry Front() const;
   void PopFront();
+  void Lose(int error);
   bool Connect(uint64_t now);
   void Disconnect(int error, uint64_t now);
   bool SendFront(uint64_t now);
@@ -76,7 +78,8 @@ class LogSocket {
   uint64_t progress_ = 0;  // when something was taken last, or began to wait
   uint64_t missing_ = 0;   // lost and not yet told the daemon
   uint64_t lost_ = 0;      // likewise, not yet taken by TakeLost
-  size_t sent_ = 0;        // of the front entry's message, over a stream
+  int lost_error_ = 0;
+  size_t sent_ = 0;  // of the front entry's message, over a stream
 
   char* ring_ = nullptr;
   size_t size_ = 0;

@@ -292,6 +292,7 @@ TEST_F(LogSocketTest, ANoticeThatIsTooLongItselfIsNotSentForEver) {
   ASSERT_EQ(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof large), 0);
   Add("four");
   EXPECT_THAT(Receive(daemon_), EndsWith("h: four"));
+  EXPECT_EQ(socket_->error(), EMSGSIZE);
   EXPECT_THAT(Receive(daemon_), HasSubstr("swarm-shim: 2 lines are missing"));
 }
 

@@ -231,7 +231,7 @@ void LogBroker::AskNode(SubscriptionId id, Id node, const std::vector<Id>& tasks
   });
   requests_.emplace(request_id, std::move(request));
   subscriptions_.at(id).requests.insert(request_id);
-  subscriptions_.at(id).merge.Await(request_id, /*answered=*/false, env_.clock.WallNow());
+  subscriptions_.at(id).merge.Await(request_id, /*answered=*/false, env_.loop.Now());
 }
 
 // Some of its tasks may not be finished: they are asked for again, or given up with a NOTICE.

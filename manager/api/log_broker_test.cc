@@ -361,6 +361,38 @@ TEST_F(LogOrderTest, ANodeThatDoesNotAnswerIsNamedAtTheEndAndHoldsTheOthersForAB
   ASSERT_TRUE(sink.closed.has_value());
 }
 
+// F11: the manager's clock is set while somebody follows.
+TEST_F(LogOrderTest, AClockThatIsSetHoldsNoLinesUp) {
+  ASSERT_OK(Subscribe(true));
+  const int64_t start = absl::ToUnixSeconds(loop.WallNow());
+  Publish(node, one, {start}, false);
+  Publish(other, two, {start + 1}, false);
+  loop.Advance(absl::Seconds(3));
+  ASSERT_THAT(sink.messages, SizeIs(2));
+  loop.ShiftWallClock(-absl::Hours(1));
+  Publish(node, one, {start + 2}, false);  // a node whose clock is right still
+  loop.Advance(LogMerge::kFollowWindow);
+  EXPECT_THAT(sink.messages, SizeIs(3));
+  loop.ShiftWallClock(absl::Hours(2));
+  const int64_t now = absl::ToUnixSeconds(loop.WallNow());
+  Publish(node, one, {now}, false);
+  loop.Advance(LogMerge::kFollowWindow);
+  EXPECT_THAT(sink.messages, SizeIs(4));
+}
+
+TEST_F(LogOrderTest, AFollowersNoticeThatFoundNoRoomComesBeforeTheNextLines) {
+  const auto id = Subscribe(true);
+  ASSERT_OK(id);
+  sink.room = 1;
+  Publish(node, one, {1}, false);
+  loop.Advance(LogBroker::kAnswerTimeout);  // of the other, which says nothing
+  ASSERT_THAT(Lines(), ElementsAre("1"));
+  Publish(node, one, {2}, false);
+  sink.room = 10;
+  broker.OnDrained(*id);
+  EXPECT_THAT(Lines(), ElementsAre("1", "node n2 gave no answer: logs of 1 task are missing", "2"));
+}
+
 TEST_F(LogOrderTest, ANodeThatCannotBeReachedIsNamedAfterAllLines) {
   dispatcher.fences.erase(other);
   ASSERT_OK(Subscribe(false));

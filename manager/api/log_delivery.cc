@@ -80,11 +80,17 @@ void LogBroker::Deliver(SubscriptionId id) {
   if (it == subscriptions_.end()) return;
   Subscription& subscription = it->second;
   env_.loop.Cancel(std::exchange(subscription.merge_again, 0));
+  if (subscription.full) return;
+  // What found no room when it came.
+  if (subscription.options.follow() && !GiveNotices(subscription)) {
+    subscription.full = true;
+    return;
+  }
   while (!subscription.full) {
-    const absl::Time now = env_.clock.WallNow();
+    const absl::Duration now = env_.loop.Now();
     const LogMerge::Choice next = subscription.merge.Next(now);
     if (!next.stream.has_value()) {
-      if (next.ask_again == absl::InfiniteFuture()) break;
+      if (next.ask_again == absl::InfiniteDuration()) break;
       subscription.merge_again = env_.loop.RunAfter(next.ask_again - now, [this, id] {
         subscriptions_.at(id).merge_again = 0;
         Deliver(id);
@@ -117,10 +123,11 @@ void LogBroker::Advance(const std::string& request_id) {
   Request& request = requests_.at(request_id);
   Publisher& publisher = publishers_.at(request.publisher);
   Subscription& subscription = subscriptions_.at(request.subscription);
-  const absl::Time now = env_.clock.WallNow();
+  const absl::Duration now = env_.loop.Now();
   if (++publisher.next_index < publisher.waiting.messages_size()) {
-    return subscription.merge.Ready(
-        request_id, UnixNanos(publisher.waiting.messages(publisher.next_index)), now);
+    return subscription.merge.Ready(request_id,
+                                    UnixNanos(publisher.waiting.messages(publisher.next_index)),
+                                    now, env_.clock.WallNow());
   }
   for (const std::string& finished : publisher.waiting.finished_task_ids()) {
     const Id task = Id::ParseOrZero(finished);

@@ -12,7 +12,7 @@ void LogMerge::Forget(const std::string& stream, const State& state) {
   }
 }
 
-void LogMerge::Await(const std::string& stream, bool answered, absl::Time now) {
+void LogMerge::Await(const std::string& stream, bool answered, absl::Duration now) {
   Remove(stream);
   State state;
   state.due = now + (answered ? window_ : kWindow);
@@ -20,13 +20,15 @@ void LogMerge::Await(const std::string& stream, bool answered, absl::Time now) {
   streams_.emplace(stream, state);
 }
 
-void LogMerge::Ready(const std::string& stream, int64_t unix_nanos, absl::Time now) {
+void LogMerge::Ready(const std::string& stream, int64_t unix_nanos, absl::Duration now,
+                     absl::Time wall_now) {
   Remove(stream);
   State state;
   state.ready = true;
   state.unix_nanos = unix_nanos;
   // A node whose clock is ahead does not hold its lines back for longer.
-  state.due = std::min(absl::FromUnixNanos(unix_nanos), now) + window_;
+  const absl::Duration age = wall_now - absl::FromUnixNanos(unix_nanos);
+  state.due = now + std::clamp(window_ - age, absl::ZeroDuration(), window_);
   ready_.emplace(unix_nanos, stream);
   streams_.emplace(stream, state);
 }
@@ -38,12 +40,12 @@ void LogMerge::Remove(const std::string& stream) {
   streams_.erase(it);
 }
 
-LogMerge::Choice LogMerge::Next(absl::Time now) const {
+LogMerge::Choice LogMerge::Next(absl::Duration now) const {
   Choice choice;
   if (ready_.empty()) return choice;
   const std::string& first = ready_.begin()->second;
   if (!awaited_.empty()) {
-    const absl::Time due = std::max(*awaited_.rbegin(), streams_.at(first).due);
+    const absl::Duration due = std::max(*awaited_.rbegin(), streams_.at(first).due);
     if (now < due) {
       choice.ask_again = due;
       return choice;

@@ -1,5 +1,6 @@
 // LogMerge: in which order the lines of several streams come, each of them ordered by time in
-// itself. Pure; the caller says what time it is.
+// itself. Pure; the caller says what time it is: `now` is the loop's, which nobody sets, and the
+// wall clock's only says how old a line is.
 //
 // A line goes out when no stream can still have an older one: each has its next line here, or has
 // been waited for as long as the window is. So the whole is in order, but for lines that come later
@@ -25,34 +26,35 @@ class LogMerge {
   static constexpr absl::Duration kWindow = absl::Seconds(2);
 
   struct Choice {
-    std::optional<std::string> stream;              // whose line is next; none: not yet
-    absl::Time ask_again = absl::InfiniteFuture();  // then; never: when something changed
+    std::optional<std::string> stream;                    // whose line is next; none: not yet
+    absl::Duration ask_again = absl::InfiniteDuration();  // then; never: when something changed
   };
 
   explicit LogMerge(bool follow) : window_(follow ? kFollowWindow : kWindow) {}
 
   // The stream was asked for its first line, or (`answered`) for its next one.
-  void Await(const std::string& stream, bool answered, absl::Time now);
+  void Await(const std::string& stream, bool answered, absl::Duration now);
   // Its next line came, with this time in it.
-  void Ready(const std::string& stream, int64_t unix_nanos, absl::Time now);
+  void Ready(const std::string& stream, int64_t unix_nanos, absl::Duration now,
+             absl::Time wall_now);
   // Nothing more comes from it. Unknown ones are fine.
   void Remove(const std::string& stream);
 
-  Choice Next(absl::Time now) const;
+  Choice Next(absl::Duration now) const;
 
  private:
   struct State {
     bool ready = false;
     int64_t unix_nanos = 0;  // when ready
     // Not later than this: when an awaited stream counts as quiet, when a line is old enough.
-    absl::Time due;
+    absl::Duration due;
   };
   void Forget(const std::string& stream, const State& state);
 
   const absl::Duration window_;
   std::map<std::string, State> streams_;
   std::set<std::pair<int64_t, std::string>> ready_;
-  std::multiset<absl::Time> awaited_;  // by due
+  std::multiset<absl::Duration> awaited_;  // by due
 };
 
 }  // namespace swarm::manager
