@@ -44,8 +44,7 @@ Node::Node(const Env& env, NodeParts parts, NodeOptions options)
       parts_(parts),
       options_(std::move(options)),
       publisher_(env, parts_.logs, static_cast<LogHost&>(*this)),
-      calls_(env, parts_.calls, static_cast<CallHost&>(*this), parts_.call_threads,
-             parts_.runtime),
+      calls_(env, parts_.calls, static_cast<CallHost&>(*this), parts_.call_threads, parts_.runtime),
       compressor_(env, [&runtime = parts_.runtime] {
         return LogFolders(runtime, runtime.ListIds().value_or(std::vector<std::string>()));
       }) {

@@ -36,10 +36,8 @@ constexpr FlagRule kScalars[] = {
 };
 
 constexpr FlagRule kScalarsNotBuilt[] = {
-    {"memory-swap", 0, kText, "", "", kNo},
-    {"memory-swappiness", 0, kText, "", "", kNo},
-    {"with-registry-auth", 0, kSwitch, "", "", kNo},
-    {"isolation", 0, kText, "", "", kNo},
+    {"memory-swap", 0, kText, "", "", kNo},          {"memory-swappiness", 0, kText, "", "", kNo},
+    {"with-registry-auth", 0, kSwitch, "", "", kNo}, {"isolation", 0, kText, "", "", kNo},
     {"credential-spec", 0, kText, "", "", kNo},
 };
 
