@@ -75,7 +75,7 @@ int64_t NumberInside(const std::string& ns_pids) {
 int64_t FirstNumber(const std::string& words) {
   int64_t value = 0;
   const std::vector<absl::string_view> all =
-      absl::StrSplit(words, absl::ByAnyChar(" \t"), absl::SkipEmpty());
+      absl::StrSplit(words, absl::ByAnyChar(" \t\n"), absl::SkipEmpty());
   return !all.empty() && absl::SimpleAtoi(all.front(), &value) ? value : 0;
 }
 

@@ -242,6 +242,10 @@ TEST(InspectTest, ServicesHaveDockersShape) {
           stop_grace_period { seconds: 2 }
         }
         resources { limits { nano_cpus: 5 memory_bytes: 6 } }
+        log_driver {
+          name: "local"
+          options { key: "max-size" value: "1m" }
+        }
         placement { constraints: "node.role==worker" }
         networks { target: "host" }
       }
@@ -256,7 +260,8 @@ TEST(InspectTest, ServicesHaveDockersShape) {
           R"("TaskTemplate":{"ContainerSpec":{"Image":"img","Args":["x"],"Env":["A=1"],)"
           R"("StopGracePeriod":2000000000},"Resources":{"Limits":{"NanoCPUs":5,"MemoryBytes":6},)"
           R"("Reservations":{}},"RestartPolicy":{"Condition":"any","Delay":5000000000,)"
-          R"("MaxAttempts":0},"Placement":{"Constraints":["node.role==worker"]},)"
+          R"("MaxAttempts":0},"LogDriver":{"Name":"local","Options":{"max-size":"1m"}},)"
+          R"("Placement":{"Constraints":["node.role==worker"]},)"
           R"("Networks":[{"Target":"host"}],"ForceUpdate":0},"Mode":{"Replicated":{"Replicas":3}}},)"
           R"("Endpoint":{"Spec":{}},"ServiceStatus":{"RunningTasks":0,"DesiredTasks":0}})"
           "\n"));

@@ -1,5 +1,7 @@
 // Services as JSON: Docker's names where Docker has the thing.
+#include <map>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <utility>
 
 #include "cli/output/json.h"
@@ -95,6 +97,15 @@ Json TaskTemplateJson(const v1::TaskSpec& task) {
   json["Resources"]["Limits"] = ResourcesJson(task.resources().limits());
   json["Resources"]["Reservations"] = ResourcesJson(task.resources().reservations());
   json["RestartPolicy"] = RestartJson(task.restart());
+  if (task.has_log_driver()) {
+    json["LogDriver"]["Name"] =
+        task.log_driver().name().empty() ? "json-file" : task.log_driver().name();
+    const auto& options = task.log_driver().options();
+    if (!options.empty()) {
+      json["LogDriver"]["Options"] =
+          std::map<std::string, std::string>(options.begin(), options.end());
+    }
+  }
   json["Placement"] = Json::object();
   PutTexts(json["Placement"], "Constraints", task.placement().constraints());
   if (task.placement().max_replicas_per_node() != 0) {

@@ -30,7 +30,7 @@ using ::testing::HasSubstr;
 using Stream = ::grpc::ClientReaderWriter<v1::AgentMessage, v1::ManagerMessage>;
 
 struct Call {
-  Call(v1::Dispatcher::Stub& stub) : stream(stub.Session(&context)) {}
+  explicit Call(v1::Dispatcher::Stub& stub) : stream(stub.Session(&context)) {}
   v1::ManagerMessage Next() {
     v1::ManagerMessage message;
     ended = !stream->Read(&message);
