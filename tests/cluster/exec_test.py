@@ -97,7 +97,7 @@ class ExecTest(ClusterTest):
         self.refused(cluster, "service", "exec", "nope", "true", says="no service and no task")
         self.refused(cluster, "service", "exec", "-it", "web", "sh", code=2, says="not a TTY", stdin="")
         cluster.ctl("service", "scale", "--detach", "web=0")
-        cluster.until(lambda: not cluster.running("web"), "the tasks to end")
+        cluster.until(lambda: not any(t["CurrentState"].startswith("Running") for t in cluster.tasks("web")), "the tasks to end")
         self.refused(cluster, "service", "exec", "web", "true", says="service web has no running task")
 
     def test_ten_megabytes_go_through_and_come_back_whole(self):
