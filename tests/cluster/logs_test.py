@@ -58,16 +58,20 @@ class LogsTest(ClusterTest):
         return os.path.join(host.dir, "agent", "containers", task["ID"], "log")
 
     def shim_of(self, host, task):
-        """The pid of its shim: the one that holds its log."""
+        """The pid of its shim: the one that holds its log. One that is just rotating it may hold none."""
         folder = self.log_folder(host, task)
-        for pid in host.shim_pids():
-            try:
-                links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-            except OSError:
-                continue
-            if any(link.startswith(folder) for link in links):
-                return pid
-        return None
+
+        def holds(pid):
+            with contextlib.suppress(OSError):
+                for fd in os.listdir(f"/proc/{pid}/fd"):
+                    with contextlib.suppress(OSError):
+                        if os.readlink(f"/proc/{pid}/fd/{fd}").startswith(folder):
+                            return True
+            return False
+
+        def find():
+            return next((pid for pid in host.shim_pids() if holds(pid)), None)
+        return wait_for(find, "the shim to hold its log")
 
     def test_files_are_bounded_and_the_options_refused_that_nobody_knows(self):
         cluster = self.cluster(workers=1)
