@@ -314,13 +314,13 @@ TEST(NetworkWordsTest, AnyBytesGetAnAnswer) {
 }
 
 TEST(StackNetworksTest, EncryptedIsAsYamlSaysYesAndNo) {
-  const auto encrypted = [](const std::string& word) {
+  const auto encrypted = [](const std::string& word) -> std::string {
     const auto stack =
         Load(StrCat("services: {web: {image: busybox, networks: [a]}}\n"
                     "networks: {a: {driver_opts: {encrypted: ",
                     word, "}}}\n"));
     return stack.ok() ? stack->networks.at(0).spec.options().at("encrypted")
-                      : ToStd(stack.status().message());
+                      : std::string(stack.status().message());
   };
   EXPECT_EQ(encrypted("'yes'"), "true");
   EXPECT_EQ(encrypted("on"), "true");
