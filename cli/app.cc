@@ -17,6 +17,18 @@
 namespace swarm::cli {
 namespace {
 
+template <typename Object, typename Request, typename List, typename Objects>
+absl::StatusOr<std::vector<Object>> AllPages(Request request, const List& list,
+                                             const Objects& objects) {
+  std::vector<Object> all;
+  do {
+    ASSIGN_OR_RETURN(auto answer, list(request));
+    for (Object& object : *objects(answer)) all.push_back(std::move(object));
+    request.set_page_token(answer.next_page_token());
+  } while (!request.page_token().empty());
+  return all;
+}
+
 constexpr std::string_view kManagerSocket = "/run/swarm/manager/manager.sock";
 constexpr std::string_view kAgentSocket = "/run/swarm/agent.sock";
 constexpr size_t kContextLimit = 256 << 10;
@@ -158,84 +170,49 @@ absl::StatusOr<std::string> ReadLine(int fd, size_t most) {
 
 absl::StatusOr<std::vector<v1::Service>> ListAllServices(ManagerClient& manager,
                                                          const v1::ListServicesRequest& request) {
-  std::vector<v1::Service> services;
-  v1::ListServicesRequest page = request;
-  do {
-    ASSIGN_OR_RETURN(v1::ListServicesResponse answer, manager.ListServices(page));
-    for (v1::Service& service : *answer.mutable_services()) services.push_back(std::move(service));
-    page.set_page_token(answer.next_page_token());
-  } while (!page.page_token().empty());
-  return services;
+  return AllPages<v1::Service>(
+      request, [&](const auto& page) { return manager.ListServices(page); },
+      [](auto& answer) { return answer.mutable_services(); });
 }
 
 absl::StatusOr<std::vector<v1::Node>> ListAllNodes(ManagerClient& manager) {
-  std::vector<v1::Node> nodes;
-  v1::ListNodesRequest page;
-  do {
-    ASSIGN_OR_RETURN(v1::ListNodesResponse answer, manager.ListNodes(page));
-    for (v1::Node& node : *answer.mutable_nodes()) nodes.push_back(std::move(node));
-    page.set_page_token(answer.next_page_token());
-  } while (!page.page_token().empty());
-  return nodes;
+  return AllPages<v1::Node>(
+      v1::ListNodesRequest(), [&](const auto& page) { return manager.ListNodes(page); },
+      [](auto& answer) { return answer.mutable_nodes(); });
 }
 
 absl::StatusOr<std::vector<v1::Network>> ListAllNetworks(ManagerClient& manager,
                                                          const v1::ListNetworksRequest& request) {
-  std::vector<v1::Network> networks;
-  v1::ListNetworksRequest page = request;
-  do {
-    ASSIGN_OR_RETURN(v1::ListNetworksResponse answer, manager.ListNetworks(page));
-    for (v1::Network& network : *answer.mutable_networks()) networks.push_back(std::move(network));
-    page.set_page_token(answer.next_page_token());
-  } while (!page.page_token().empty());
-  return networks;
+  return AllPages<v1::Network>(
+      request, [&](const auto& page) { return manager.ListNetworks(page); },
+      [](auto& answer) { return answer.mutable_networks(); });
 }
 
 absl::StatusOr<std::vector<v1::Secret>> ListAllSecrets(ManagerClient& manager,
                                                        const v1::ListSecretsRequest& request) {
-  std::vector<v1::Secret> secrets;
-  v1::ListSecretsRequest page = request;
-  do {
-    ASSIGN_OR_RETURN(v1::ListSecretsResponse answer, manager.ListSecrets(page));
-    for (v1::Secret& secret : *answer.mutable_secrets()) secrets.push_back(std::move(secret));
-    page.set_page_token(answer.next_page_token());
-  } while (!page.page_token().empty());
-  return secrets;
+  return AllPages<v1::Secret>(
+      request, [&](const auto& page) { return manager.ListSecrets(page); },
+      [](auto& answer) { return answer.mutable_secrets(); });
 }
 
 absl::StatusOr<std::vector<v1::Config>> ListAllConfigs(ManagerClient& manager,
                                                        const v1::ListConfigsRequest& request) {
-  std::vector<v1::Config> configs;
-  v1::ListConfigsRequest page = request;
-  do {
-    ASSIGN_OR_RETURN(v1::ListConfigsResponse answer, manager.ListConfigs(page));
-    for (v1::Config& config : *answer.mutable_configs()) configs.push_back(std::move(config));
-    page.set_page_token(answer.next_page_token());
-  } while (!page.page_token().empty());
-  return configs;
+  return AllPages<v1::Config>(
+      request, [&](const auto& page) { return manager.ListConfigs(page); },
+      [](auto& answer) { return answer.mutable_configs(); });
 }
 
 absl::StatusOr<std::vector<v1::Volume>> ListAllVolumes(ManagerClient& manager) {
-  std::vector<v1::Volume> volumes;
-  v1::ListVolumesRequest page;
-  do {
-    ASSIGN_OR_RETURN(v1::ListVolumesResponse answer, manager.ListVolumes(page));
-    for (v1::Volume& volume : *answer.mutable_volumes()) volumes.push_back(std::move(volume));
-    page.set_page_token(answer.next_page_token());
-  } while (!page.page_token().empty());
-  return volumes;
+  return AllPages<v1::Volume>(
+      v1::ListVolumesRequest(), [&](const auto& page) { return manager.ListVolumes(page); },
+      [](auto& answer) { return answer.mutable_volumes(); });
 }
 
 absl::StatusOr<std::vector<v1::Task>> ListAllTasks(ManagerClient& manager,
                                                    const v1::ListTasksRequest& request) {
-  std::vector<v1::Task> tasks;
-  v1::ListTasksRequest page = request;
-  do {
-    ASSIGN_OR_RETURN(v1::ListTasksResponse answer, manager.ListTasks(page));
-    for (v1::Task& task : *answer.mutable_tasks()) tasks.push_back(std::move(task));
-    page.set_page_token(answer.next_page_token());
-  } while (!page.page_token().empty());
-  return tasks;
+  return AllPages<v1::Task>(
+      request, [&](const auto& page) { return manager.ListTasks(page); },
+      [](auto& answer) { return answer.mutable_tasks(); });
 }
 
 absl::Status ForEachArgument(Invocation& in,

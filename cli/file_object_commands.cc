@@ -4,6 +4,7 @@
 
 #include "cli/app.h"
 #include "cli/errors.h"
+#include "cli/flag_pairs.h"
 #include "cli/output/file_objects.h"
 #include "cli/ps.h"
 #include "common/ids.h"
@@ -55,14 +56,7 @@ absl::Status Create(Invocation& in) {
   typename Words::CreateRequest request;
   request.mutable_spec()->set_name(in.arguments()[0]);
   request.mutable_spec()->set_template_driver(in.flags.Text("template-driver"));
-  for (const std::string& text : in.flags.List("label")) {
-    const size_t equals = text.find('=');
-    if (equals == 0 || text.empty()) {
-      return UsageError(StrCat("--label \"", text, "\": the key is empty; write KEY=VALUE"));
-    }
-    (*request.mutable_spec()->mutable_labels())[text.substr(0, equals)] =
-        equals == std::string::npos ? "" : text.substr(equals + 1);
-  }
+  RETURN_IF_ERROR(PutPairs(in.flags, "label", *request.mutable_spec()->mutable_labels()));
   if (in.arguments().size() < 2) {
     return UsageError(StrCat(in.command.path, ": FILE is missing; - is standard input"));
   }

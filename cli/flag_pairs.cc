@@ -1,5 +1,6 @@
 #include "cli/flag_pairs.h"
 
+#include "absl/strings/str_join.h"
 #include "cli/errors.h"
 #include "common/strings.h"
 
@@ -15,6 +16,14 @@ absl::Status PutPairs(const Flags& flags, std::string_view flag,
     to[text.substr(0, equals)] = equals == std::string::npos ? "" : text.substr(equals + 1);
   }
   return absl::OkStatus();
+}
+
+Pairs SortedPairs(const google::protobuf::Map<std::string, std::string>& map) {
+  return {map.begin(), map.end()};
+}
+
+std::string PairWords(const Pairs& pairs) {
+  return pairs.empty() ? "none" : absl::StrJoin(pairs, ", ", absl::PairFormatter("="));
 }
 
 }  // namespace swarm::cli

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "cli/errors.h"
 #include "cli/flags.h"
 #include "common/strings.h"
@@ -20,6 +21,16 @@
 namespace swarm::cli {
 
 enum class ServiceVerb { kCreate, kUpdate };
+
+// The rules of both verbs, then of this one.
+inline std::vector<FlagRule> FlagsOf(ServiceVerb verb, absl::Span<const FlagRule> both,
+                                     absl::Span<const FlagRule> create,
+                                     absl::Span<const FlagRule> update) {
+  std::vector<FlagRule> rules(both.begin(), both.end());
+  const absl::Span<const FlagRule> own = verb == ServiceVerb::kCreate ? create : update;
+  rules.insert(rules.end(), own.begin(), own.end());
+  return rules;
+}
 
 // --mode --replicas --max-concurrent, --schedule…, --autoscale, --depends-on. Goes before
 // the other themes, which look at the mode.
@@ -55,6 +66,7 @@ absl::Status ApplyNetworks(const Flags& flags, ServiceVerb verb, const NetworkNa
 // --secret --config; of an update -add and -rm
 std::vector<FlagRule> FileFlags(ServiceVerb verb);
 absl::Status ApplyFiles(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);
+
 // --mount, --device, --privileged, --security-opt, --shm-size; of an update -add and -rm.
 std::vector<FlagRule> MountFlags(ServiceVerb verb);
 absl::Status ApplyMounts(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);

@@ -63,10 +63,7 @@ absl::Status Apply(const Flags& flags, ServiceVerb verb, std::string_view kind, 
 
 }  // namespace
 
-std::vector<FlagRule> FileFlags(ServiceVerb verb) {
-  if (verb == ServiceVerb::kCreate) return {std::begin(kCreate), std::end(kCreate)};
-  return {std::begin(kUpdate), std::end(kUpdate)};
-}
+std::vector<FlagRule> FileFlags(ServiceVerb verb) { return FlagsOf(verb, {}, kCreate, kUpdate); }
 
 absl::Status ApplyFiles(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec) {
   v1::ContainerSpec& container = *spec.mutable_task()->mutable_container();

@@ -123,13 +123,7 @@ class MountsWriter {
 }  // namespace
 
 std::vector<FlagRule> MountFlags(ServiceVerb verb) {
-  std::vector<FlagRule> rules(std::begin(kBoth), std::end(kBoth));
-  if (verb == ServiceVerb::kCreate) {
-    rules.insert(rules.end(), std::begin(kCreate), std::end(kCreate));
-  } else {
-    rules.insert(rules.end(), std::begin(kUpdate), std::end(kUpdate));
-  }
-  return rules;
+  return FlagsOf(verb, kBoth, kCreate, kUpdate);
 }
 
 absl::Status ApplyMounts(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec) {

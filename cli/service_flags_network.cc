@@ -210,13 +210,7 @@ class NetworkWriter {
 }  // namespace
 
 std::vector<FlagRule> NetworkFlags(ServiceVerb verb) {
-  std::vector<FlagRule> rules(std::begin(kBoth), std::end(kBoth));
-  if (verb == ServiceVerb::kCreate) {
-    rules.insert(rules.end(), std::begin(kCreate), std::end(kCreate));
-  } else {
-    rules.insert(rules.end(), std::begin(kUpdate), std::end(kUpdate));
-  }
-  return rules;
+  return FlagsOf(verb, kBoth, kCreate, kUpdate);
 }
 
 absl::Status ApplyNetworks(const Flags& flags, ServiceVerb verb, const NetworkNames& names,

@@ -98,13 +98,7 @@ void Constraints(const Flags& flags, std::string_view add, v1::Placement& placem
 }  // namespace
 
 std::vector<FlagRule> PlacementFlags(ServiceVerb verb) {
-  std::vector<FlagRule> rules(std::begin(kBoth), std::end(kBoth));
-  if (verb == ServiceVerb::kCreate) {
-    rules.insert(rules.end(), std::begin(kCreate), std::end(kCreate));
-  } else {
-    rules.insert(rules.end(), std::begin(kUpdate), std::end(kUpdate));
-  }
-  return rules;
+  return FlagsOf(verb, kBoth, kCreate, kUpdate);
 }
 
 absl::Status ApplyPlacement(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec) {

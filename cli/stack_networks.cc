@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_join.h"
 #include "cli/errors.h"
+#include "cli/flag_pairs.h"
 #include "cli/output/networks.h"
 #include "common/ids.h"
 #include "common/ip_address.h"
@@ -15,21 +16,10 @@
 namespace swarm::cli {
 namespace {
 
-using Texts = std::map<std::string, std::string>;
-
-Texts Sorted(const google::protobuf::Map<std::string, std::string>& map) {
-  return {map.begin(), map.end()};
-}
-
-// "a=1, b=2"
-std::string Words(const Texts& texts) {
-  return texts.empty() ? "none" : absl::StrJoin(texts, ", ", absl::PairFormatter("="));
-}
-
-Texts WithoutStack(const google::protobuf::Map<std::string, std::string>& labels) {
-  Texts texts = Sorted(labels);
-  texts.erase(std::string(compose::kNamespaceLabel));
-  return texts;
+Pairs WithoutStack(const google::protobuf::Map<std::string, std::string>& labels) {
+  Pairs pairs = SortedPairs(labels);
+  pairs.erase(std::string(compose::kNamespaceLabel));
+  return pairs;
 }
 
 std::string DriverOf(const v1::NetworkSpec& spec) {
@@ -44,7 +34,7 @@ std::string AddressWords(const v1::NetworkSpec& spec) {
     std::vector<std::string> notes;
     if (!config.gateway().empty()) notes.push_back(StrCat("gateway ", config.gateway()));
     if (!config.ip_range().empty()) notes.push_back(StrCat("range ", config.ip_range()));
-    for (const auto& [name, address] : Sorted(config.aux_addresses())) {
+    for (const auto& [name, address] : SortedPairs(config.aux_addresses())) {
       notes.push_back(StrCat(name, "=", address));
     }
     std::string one = subnet.ok() ? subnet->ToString() : config.subnet();
@@ -79,12 +69,13 @@ std::string NetworkDifference(const v1::NetworkSpec& old, const v1::NetworkSpec&
   for (std::string words : {
            Differs("driver", DriverOf(old), DriverOf(wanted)),
            Differs("ipam", AddressWords(old), AddressWords(wanted)),
-           Differs("driver_opts", Words(Sorted(old.options())), Words(Sorted(wanted.options()))),
+           Differs("driver_opts", PairWords(SortedPairs(old.options())),
+                   PairWords(SortedPairs(wanted.options()))),
            Switched("internal", old.internal(), wanted.internal()),
            Switched("attachable", old.attachable(), wanted.attachable()),
            Switched("enable_ipv6", old.enable_ipv6(), wanted.enable_ipv6()),
-           Differs("labels", Words(WithoutStack(old.labels())),
-                   Words(WithoutStack(wanted.labels()))),
+           Differs("labels", PairWords(WithoutStack(old.labels())),
+                   PairWords(WithoutStack(wanted.labels()))),
        }) {
     if (!words.empty()) return words;
   }

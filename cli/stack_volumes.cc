@@ -4,24 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "absl/strings/str_join.h"
 #include "cli/errors.h"
+#include "cli/flag_pairs.h"
 #include "common/ids.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
 namespace {
-
-using Texts = std::map<std::string, std::string>;
-
-Texts Sorted(const google::protobuf::Map<std::string, std::string>& map) {
-  return {map.begin(), map.end()};
-}
-
-std::string Words(const Texts& texts) {
-  return texts.empty() ? "none" : absl::StrJoin(texts, ", ", absl::PairFormatter("="));
-}
 
 std::string DriverOf(const v1::VolumeSpec& spec) {
   return spec.driver().empty() ? "local" : spec.driver();
@@ -32,8 +22,8 @@ std::string Difference(const v1::VolumeSpec& old, const v1::VolumeSpec& wanted) 
   if (DriverOf(old) != DriverOf(wanted)) {
     return StrCat("its driver is ", DriverOf(old), ", and the file says ", DriverOf(wanted));
   }
-  const std::string was = Words(Sorted(old.options()));
-  const std::string is = Words(Sorted(wanted.options()));
+  const std::string was = PairWords(SortedPairs(old.options()));
+  const std::string is = PairWords(SortedPairs(wanted.options()));
   return was == is ? "" : StrCat("its driver_opts are ", was, ", and the file says ", is);
 }
 
@@ -71,7 +61,7 @@ absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::St
            StrCat("a volume cannot be changed: remove it with what is in it (swarmctl volume rm), "
                   "or give volumes.",
                   volume.name, " another name")});
-    } else if (Sorted(old->second->spec().labels()) != Sorted(volume.spec.labels())) {
+    } else if (SortedPairs(old->second->spec().labels()) != SortedPairs(volume.spec.labels())) {
       plan.relabelled.push_back(volume.spec.name());
     }
   }

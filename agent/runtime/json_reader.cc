@@ -120,31 +120,30 @@ std::vector<std::string> JsonReader::Strings(absl::string_view field) const {
 
 std::map<std::string, std::string> JsonReader::StringMap(absl::string_view field) const {
   std::map<std::string, std::string> out;
-  const void* value = Find(field);
-  if (value == nullptr) return out;
-  if (!AsJson(value).is_object()) {
-    Fail(field, "must be an object");
-    return out;
-  }
-  for (auto it = AsJson(value).begin(); it != AsJson(value).end(); ++it) {
-    out[it.key()] = Text(&it.value(), absl::StrCat(PathOf(field), ".", it.key()));
-  }
+  ForEachMember(field, [&](const std::string& key, const void* value) {
+    out[key] = Text(value, absl::StrCat(PathOf(field), ".", key));
+  });
   return out;
 }
 
 std::vector<std::string> JsonReader::Keys(absl::string_view field) const {
   std::vector<std::string> out;
-  const void* value = Find(field);
-  if (value == nullptr) return out;
-  if (!AsJson(value).is_object()) {
-    Fail(field, "must be an object");
-    return out;
-  }
-  for (auto it = AsJson(value).begin(); it != AsJson(value).end(); ++it) {
-    if (it.key().find('\0') != std::string::npos) Fail(field, "a name has a NUL");
-    out.push_back(it.key());
-  }
+  ForEachMember(field, [&](const std::string& key, const void*) {
+    if (key.find('\0') != std::string::npos) Fail(field, "a name has a NUL");
+    out.push_back(key);
+  });
   return out;
+}
+
+void JsonReader::ForEachMember(
+    absl::string_view field,
+    const std::function<void(const std::string&, const void*)>& each) const {
+  const void* value = Find(field);
+  if (value == nullptr) return;
+  if (!AsJson(value).is_object()) return Fail(field, "must be an object");
+  for (auto it = AsJson(value).begin(); it != AsJson(value).end(); ++it) {
+    each(it.key(), &it.value());
+  }
 }
 
 void JsonReader::Objects(absl::string_view field,

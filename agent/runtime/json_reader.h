@@ -76,6 +76,10 @@ class JsonReader {
   void ForEach(absl::string_view field,
                const std::function<void(const void*, const std::string&)>& each) const;
 
+  // Of an object.
+  void ForEachMember(absl::string_view field,
+                     const std::function<void(const std::string&, const void*)>& each) const;
+
   const void* value_;  // of the JSON library, null when absent
   std::string path_;
   std::shared_ptr<absl::Status> status_;  // shared by all readers of one document

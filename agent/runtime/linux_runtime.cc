@@ -1,37 +1,21 @@
+#include "agent/runtime/linux_runtime.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
-#include <sched.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
 #include <csignal>
 #include <cstdio>
-#include <map>
-#include <mutex>
-#include <set>
-#include <thread>
 #include <utility>
 
 #include "absl/cleanup/cleanup.h"
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "agent/runtime/cgroups.h"
-#include "agent/runtime/container_folder.h"
-#include "agent/runtime/container_stdio.h"
-#include "agent/runtime/exec_process.h"
-#include "agent/runtime/exec_stream.h"
-#include "agent/runtime/oci_spec.h"
 #include "agent/runtime/plan_compiler.h"
-#include "agent/runtime/runtime.h"
 #include "agent/runtime/shim_errors.h"
 #include "agent/runtime/shim_process.h"
 #include "common/file_system.h"
@@ -63,76 +47,13 @@ shim::StateRecord LostState(shim::StateRecord state = shim::StateRecord()) {
   return state;
 }
 
-class LinuxRuntime : public Runtime {
- public:
-  LinuxRuntime(RuntimeOptions options, Cgroups cgroups)
-      : options_(std::move(options)), cgroups_(std::move(cgroups)), folders_(options_) {}
+}  // namespace
 
-  ~LinuxRuntime() override { ReapAll(); }
-
-  absl::Status Sweep() { return folders_.SweepHalfMade(); }
-
-  absl::Status Prepare(const RuntimeContainerSpec& spec) override;
-  absl::StatusOr<RuntimeContainer> Start(const std::string& id) override;
-  absl::StatusOr<UniqueFd> OpenExitFd(const std::string& id) override;
-  absl::StatusOr<RuntimeContainer> State(const std::string& id) override;
-  absl::StatusOr<ExecResult> Exec(const std::string& id, const ExecSpec& spec) override;
-  absl::StatusOr<ExecResult> ExecWith(const std::string& id, const ExecSpec& spec,
-                                      ExecPeer& peer) override;
-  absl::StatusOr<ExecResult> AttachWith(const std::string& id, const AttachSpec& spec,
-                                        ExecPeer& peer) override;
-  absl::StatusOr<UniqueFd> OpenRoot(const std::string& id) override;
-  absl::StatusOr<UniqueFd> OpenSocket(const std::string& id, int domain, int type) override;
-  absl::StatusOr<UniqueFd> KeptFd(const std::string& id, int index) override;
-  absl::StatusOr<RuntimeUsage> Usage(const std::string& id) override;
-  absl::StatusOr<ContainerStats> Stats(const std::string& id) override;
-  absl::StatusOr<std::vector<int64_t>> Processes(const std::string& id) override;
-  absl::Status Signal(const std::string& id, int signal) override;
-  absl::Status Kill(const std::string& id) override;
-  absl::Status Release(const std::string& id) override;
-  absl::Status Remove(const std::string& id) override;
-  absl::StatusOr<std::vector<RuntimeContainer>> List() override;
-  absl::StatusOr<std::vector<std::string>> ListIds() override;
-  std::string LogDirectory(const std::string& id) const override { return folders_.LogDir(id); }
-  std::string CgroupMode() const override { return cgroups_.mode(); }
-
- private:
-  struct OwnShim {
-    pid_t pid = 0;
-    UniqueFd control;  // until Start
-  };
-  struct PreparedExec {
-    UniqueFd init;
-    Cgroups::ExecCgroup cgroup;  // made; whoever has it removes it
-    std::string plan;
-  };
-
-  absl::Status MakeWay(const std::string& id);
-  absl::Status Launch(const RuntimeContainerSpec& spec, const OciSpec& oci);
-  absl::Status AwaitReady(const std::string& id, OwnShim shim);
-  RuntimeContainer Describe(const std::string& id, const shim::StateRecord& state);
-  RuntimeContainer Lost(const std::string& id, shim::StateRecord state);
-  absl::StatusOr<UniqueFd> OpenRunningInit(const std::string& id);
-  absl::StatusOr<PreparedExec> PrepareExec(const std::string& id, const ExecSpec& spec);
-  absl::StatusOr<RuntimeContainer> StateOf(const std::string& id, bool this_boot);
-  void Warn(uint32_t warnings);
-  absl::StatusOr<UniqueFd> OpenShim(const std::string& id, const RuntimeProcess& recorded);
-  absl::Status AwaitShimEnd(const std::string& id);
-  void BeginEnding(const std::string& id);
-  void FinishEnding(const std::string& id);
-  void Reap(const std::string& id, bool wait);
-  void ReapAll();
-
-  const RuntimeOptions options_;
-  const Cgroups cgroups_;
-  const ContainerFolders folders_;
-  const bool overlay_in_init_ = options_.overlay_in_init.value_or(OverlayNeedsInit());
-  std::atomic<uint32_t> warned_{0};
-  std::mutex mutex_;
-  std::map<std::string, OwnShim> shims_;  // those that this process started
-  std::condition_variable ending_changed_;
-  std::set<std::string> ending_;  // a Release or Remove is at work
-};
+LinuxRuntime::LinuxRuntime(RuntimeOptions options, Cgroups cgroups)
+    : options_(std::move(options)),
+      cgroups_(std::move(cgroups)),
+      folders_(options_),
+      overlay_in_init_(options_.overlay_in_init.value_or(OverlayNeedsInit())) {}
 
 // ------------------------------------------------------------------------------------- starting
 
@@ -487,171 +408,6 @@ absl::StatusOr<UniqueFd> LinuxRuntime::OpenShim(const std::string& id,
   return fd;
 }
 
-// ---------------------------------------------------------------------------------- while it runs
-
-absl::StatusOr<UniqueFd> LinuxRuntime::OpenRunningInit(const std::string& id) {
-  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
-  auto init = container.phase == RuntimeContainer::Phase::kRunning
-                  ? OpenProcess(container.init)
-                  : absl::NotFoundError("no such process");
-  if (absl::IsNotFound(init.status())) {
-    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
-  }
-  return init;
-}
-
-absl::StatusOr<LinuxRuntime::PreparedExec> LinuxRuntime::PrepareExec(const std::string& id,
-                                                                     const ExecSpec& spec) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  PreparedExec prepared;
-  ASSIGN_OR_RETURN(prepared.init, OpenRunningInit(id));
-  const auto config = folders_.ReadConfig(id);
-  if (!config.ok()) {
-    return absl::FailedPreconditionError(absl::StrCat(
-        "container ", id, " was made by an older agent, which kept no configuration for this"));
-  }
-  ASSIGN_OR_RETURN(const OciSpec oci, ExecOciSpec(*config, spec));
-  auto cgroup = cgroups_.MakeExec(id);
-  if (absl::IsNotFound(cgroup.status())) {
-    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
-  }
-  RETURN_IF_ERROR(cgroup.status());
-  PlanInput input;
-  input.open_files = options_.open_files;
-  input.cgroup = cgroup->paths;
-  input.open_stdin = spec.open_stdin && !spec.terminal.has_value();
-  input.terminal = spec.terminal;
-  auto plan = CompileExecPlan(oci, input);
-  if (!plan.ok()) cgroups_.RemoveExec(*cgroup, options_.end_timeout);
-  RETURN_IF_ERROR(plan.status());
-  prepared.cgroup = *std::move(cgroup);
-  prepared.plan = *std::move(plan);
-  return prepared;
-}
-
-absl::StatusOr<ExecResult> LinuxRuntime::Exec(const std::string& id, const ExecSpec& spec) {
-  ASSIGN_OR_RETURN(const PreparedExec exec, PrepareExec(id, spec));
-  const absl::Cleanup remove = [&] { cgroups_.RemoveExec(exec.cgroup, options_.end_timeout); };
-  return RunExec(options_.shim_path, exec.plan, exec.init.get(), spec, options_.end_timeout,
-                 [&] { cgroups_.KillExec(exec.cgroup); });
-}
-
-absl::StatusOr<ExecResult> LinuxRuntime::ExecWith(const std::string& id, const ExecSpec& spec,
-                                                  ExecPeer& peer) {
-  ASSIGN_OR_RETURN(const PreparedExec exec, PrepareExec(id, spec));
-  const absl::Cleanup adopt = [&] { cgroups_.AdoptExec(exec.cgroup); };
-  const ExecStreams streams = spec.terminal.has_value() ? ExecStreams::kNone
-                              : spec.open_stdin         ? ExecStreams::kInput
-                                                        : ExecStreams::kSeparate;
-  ASSIGN_OR_RETURN(SpawnedExec spawned,
-                   SpawnExec(options_.shim_path, exec.plan, exec.init.get(), streams));
-  return RunExecStream(std::move(spawned), spec, peer, [&] { cgroups_.KillExec(exec.cgroup); });
-}
-
-absl::StatusOr<ExecResult> LinuxRuntime::AttachWith(const std::string& id, const AttachSpec& spec,
-                                                    ExecPeer& peer) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
-  ASSIGN_OR_RETURN(const std::string config, folders_.ReadConfig(id));
-  ASSIGN_OR_RETURN(const OciSpec oci, ParseOciSpec(config, /*has_layers=*/true));
-  ASSIGN_OR_RETURN(const shim::StateRecord state, ReadState(folders_.RunDir(id)));
-  ASSIGN_OR_RETURN(const UniqueFd shim, OpenShim(id, {state.shim_pid, state.shim_ticks}));
-  ASSIGN_OR_RETURN(ContainerStdio stdio, OpenContainerStdio(shim.get()));
-  if (oci.terminal || oci.open_stdin) {
-    stdio.input.Reset(static_cast<int>(syscall(SYS_pidfd_getfd, shim.get(), shim::kStdinFd, 0)));
-    if (!stdio.input.valid()) return ErrnoStatus(errno, absl::StrCat("the input of ", id));
-  }
-  stdio.terminal = oci.terminal;
-  const bool heard = RunContainerStdio(std::move(stdio), spec, peer,
-                                       [&](int signal) { Signal(id, signal).IgnoreError(); });
-  ExecResult result;
-  if (peer.presence() != ExecPeer::Presence::kThere) {
-    result.interrupted = true;
-    return result;
-  }
-  constexpr absl::Duration kLastWords = absl::Seconds(5);
-  if (!WaitForEnd(shim.get(), kLastWords)) {
-    if (heard) {
-      return absl::ResourceExhaustedError(
-          "the output came faster than it was read: attach again, or see the log");
-    }
-    return absl::ResourceExhaustedError(absl::StrCat(
-        shim::kMostAttached, " are attached to this container already: end one, or see the log"));
-  }
-  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
-  result.exit_code = container.exit.exit_code;
-  return result;
-}
-
-absl::StatusOr<UniqueFd> LinuxRuntime::OpenRoot(const std::string& id) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
-  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
-  UniqueFd root(open(absl::StrCat("/proc/", container.init.pid, "/root").c_str(),
-                     O_PATH | O_DIRECTORY | O_CLOEXEC));
-  const int error = errno;
-  // The number was init's own all along if init is alive now.
-  if (syscall(SYS_pidfd_send_signal, init.get(), 0, nullptr, 0) != 0) {
-    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
-  }
-  if (!root.valid()) return ErrnoStatus(error, absl::StrCat("open the root of ", id));
-  return root;
-}
-
-absl::StatusOr<UniqueFd> LinuxRuntime::OpenSocket(const std::string& id, int domain, int type) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
-  // On a thread that ends with it, so that no thread of a pool can be left in there.
-  UniqueFd socket_fd;
-  int error = 0;
-  std::thread([&] {
-    if (setns(init.get(), CLONE_NEWNET) == 0) {
-      socket_fd.Reset(socket(domain, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    }
-    if (!socket_fd.valid()) error = errno;
-  }).join();
-  if (error == ESRCH) {
-    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
-  }
-  if (!socket_fd.valid()) return ErrnoStatus(error, "open a socket in the container");
-  return socket_fd;
-}
-
-absl::StatusOr<UniqueFd> LinuxRuntime::KeptFd(const std::string& id, int index) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const shim::StateRecord state, ReadState(folders_.RunDir(id)));
-  ASSIGN_OR_RETURN(const UniqueFd shim,
-                   OpenShim(id, {state.shim_pid, static_cast<uint64_t>(state.shim_ticks)}));
-  UniqueFd fd(
-      static_cast<int>(syscall(SYS_pidfd_getfd, shim.get(), shim::kFirstKeptFd + index, 0)));
-  if (!fd.valid()) return ErrnoStatus(errno, absl::StrCat("take descriptor ", index, " of ", id));
-  return fd;
-}
-
-absl::StatusOr<RuntimeUsage> LinuxRuntime::Usage(const std::string& id) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const Cgroups::Usage usage, cgroups_.ReadUsage(id));
-  return RuntimeUsage{usage.cpu_nanos, usage.memory_bytes};
-}
-
-absl::StatusOr<ContainerStats> LinuxRuntime::Stats(const std::string& id) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const RuntimeContainer container, State(id));
-  if (container.phase != RuntimeContainer::Phase::kRunning) {
-    return absl::FailedPreconditionError(absl::StrCat("container ", id, " does not run"));
-  }
-  ASSIGN_OR_RETURN(ContainerStats stats, cgroups_.ReadStats(id));
-  const auto network = ReadFile(absl::StrCat("/proc/", container.init.pid, "/net/dev"));
-  if (network.ok()) AddNetwork(*network, &stats);
-  return stats;
-}
-
-absl::StatusOr<std::vector<int64_t>> LinuxRuntime::Processes(const std::string& id) {
-  RETURN_IF_ERROR(CheckContainerId(id));
-  ASSIGN_OR_RETURN(const UniqueFd init, OpenRunningInit(id));
-  return cgroups_.Processes(id);
-}
-
 absl::Status LinuxRuntime::Release(const std::string& id) {
   RETURN_IF_ERROR(CheckContainerId(id));
   BeginEnding(id);
@@ -681,8 +437,6 @@ absl::Status LinuxRuntime::Remove(const std::string& id) {
   RETURN_IF_ERROR(cgroups_.Remove(id, options_.end_timeout));
   return folders_.Remove(id);
 }
-
-}  // namespace
 
 absl::StatusOr<std::unique_ptr<Runtime>> OpenRuntime(RuntimeOptions options) {
   if (access(options.shim_path.c_str(), X_OK) != 0) {
