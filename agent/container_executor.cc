@@ -281,8 +281,10 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
     });
   }
   const auto log_host = log_hosts_.find(task.task_id);
+  // A server that hangs must not hold up the pool that stops containers.
+  const bool may_hang = MountsOverNetwork(task.revision->task().container());
   OnPool<absl::StatusOr<JoinedNetworks>>(
-      env_.loop, env_.pool,
+      env_.loop, may_hang ? transfers_pool_ : env_.pool,
       [around = Surroundings{runtime_, images_, volumes_, facts_, *std::move(contents),
                              files_folder_, log_host == log_hosts_.end() ? "" : log_host->second},
        task, join = std::move(join),

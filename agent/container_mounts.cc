@@ -211,6 +211,15 @@ std::vector<v1::Mount> WithVolumesOfImage(std::vector<v1::Mount> mounts,
 
 }  // namespace
 
+bool MountsOverNetwork(const v1::ContainerSpec& spec) {
+  return std::any_of(spec.mounts().begin(), spec.mounts().end(), [](const v1::Mount& mount) {
+    const auto& options = mount.volume().driver_options();
+    const auto volume = ParseLocalVolume({options.begin(), options.end()});
+    // An option that is still a template may name a server.
+    return IsVolume(mount) && (!volume.ok() || volume->is_shared());
+  });
+}
+
 bool UsesNamedVolumes(const v1::ContainerSpec& spec) {
   return std::any_of(spec.mounts().begin(), spec.mounts().end(), [](const v1::Mount& mount) {
     return IsVolume(mount) && !mount.source().empty();

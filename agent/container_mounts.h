@@ -32,6 +32,9 @@ absl::StatusOr<std::vector<ContainerMount>> SettleMounts(VolumeStore* volumes,
 // container all of /dev besides.
 absl::StatusOr<std::vector<ContainerDevice>> FindDevices(const v1::ContainerSpec& spec);
 
+// True when a mount is a server's, which may let whoever mounts it wait.
+bool MountsOverNetwork(const v1::ContainerSpec& spec);
+
 // True when it mounts a volume that outlives it.
 bool UsesNamedVolumes(const v1::ContainerSpec& spec);
 

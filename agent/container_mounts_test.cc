@@ -152,6 +152,23 @@ TEST_F(ContainerMountsTest, PropagationThatTheNodeCannotKeepIsRefused) {
   }
 }
 
+TEST_F(ContainerMountsTest, WhatAServerMayHoldUpIsKnownBeforehand) {
+  const auto over_network = [&] { return MountsOverNetwork(revision_.task().container()); };
+  Add(v1::Mount::TYPE_BIND, root_, "/x");
+  auto& options =
+      *Add(v1::Mount::TYPE_VOLUME, "data", "/data").mutable_volume()->mutable_driver_options();
+  EXPECT_FALSE(over_network());
+  options["type"] = "tmpfs";
+  options["device"] = "tmpfs";
+  EXPECT_FALSE(over_network());
+  for (const char* type : {"nfs", "nfs4", "cifs"}) {
+    options["type"] = type;
+    options["device"] = "//server/export";
+    options["o"] = "addr=10.0.0.7";
+    EXPECT_TRUE(over_network()) << type;
+  }
+}
+
 TEST(HostDevicesTest, DevicesAreAsTheNodeHasThem) {
   v1::ContainerSpec spec;
   v1::Device& device = *spec.add_devices();

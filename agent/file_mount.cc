@@ -82,12 +82,7 @@ absl::Status WriteOne(int root, const std::string& path, const TaskFile& file) {
   const UniqueFd fd(
       ::openat(root, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.valid()) return ErrnoStatus(errno, StrCat("make ", file.path));
-  for (std::string_view rest = file.Reveal(); !rest.empty();) {
-    const ssize_t n = ::write(fd.get(), rest.data(), rest.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return ErrnoStatus(errno, StrCat("write ", file.path));
-    rest.remove_prefix(static_cast<size_t>(n));
-  }
+  RETURN_IF_ERROR(Annotate(WriteAll(fd.get(), file.Reveal()), file.path));
   if (::fchown(fd.get(), file.uid, file.gid) != 0 || ::fchmod(fd.get(), file.mode) != 0) {
     return ErrnoStatus(errno, StrCat("give ", file.path, " to its owner"));
   }

@@ -69,9 +69,9 @@ class SessionHost {
   virtual void OnLogRequest(const v1::LogRequest& request) = 0;
   // To be answered by SendDiagnosis.
   virtual void OnDiagnose(const v1::DiagnoseNetworks& request) = 0;
-  virtual void OnOpenStream(const v1::OpenStream& /*request*/) {}
+  virtual void OnOpenStream(const v1::OpenStream& request) = 0;
   // Answered by SendVolumeRemoved.
-  virtual void OnRemoveVolume(const v1::RemoveVolume& /*request*/) {}
+  virtual void OnRemoveVolume(const v1::RemoveVolume& request) = 0;
   // Another agent holds this identity: stop the containers. Called each time it is said again.
   virtual void OnFenced(const std::string& reason) = 0;
   // The node is no part of the cluster any more; the session has stopped for good.

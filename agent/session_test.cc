@@ -82,6 +82,8 @@ class SessionTest : public ::testing::Test, public SessionConnector, public Sess
     piece.set_last(true);
     session_->SendDiagnosis(std::move(piece));
   }
+  void OnOpenStream(const v1::OpenStream&) override {}
+  void OnRemoveVolume(const v1::RemoveVolume&) override {}
   void OnFenced(const std::string& reason) override { fenced_.push_back(reason); }
   void OnRemoved() override { ++removed_; }
 

@@ -21,6 +21,10 @@
 namespace swarm {
 namespace {
 
+struct CloseDirectory {
+  void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
 std::string ParentOf(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -30,16 +34,6 @@ std::string ParentOf(const std::string& path) {
 std::string WithoutTrailingSlashes(std::string path) {
   while (path.size() > 1 && path.back() == '/') path.pop_back();
   return path;
-}
-
-absl::Status WriteAll(int fd, std::string_view content) {
-  while (!content.empty()) {
-    const ssize_t written = ::write(fd, content.data(), content.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) return ErrnoStatus(errno, "write");
-    content.remove_prefix(static_cast<size_t>(written));
-  }
-  return absl::OkStatus();
 }
 
 absl::Status SyncFolder(const std::string& path) {
@@ -73,33 +67,6 @@ absl::Status WriteFile(const std::string& path, std::string_view content, mode_t
   absl::Status status = FillAndRename(std::move(file), temporary, path, content, mode, durable);
   if (!status.ok()) ::unlink(temporary.c_str());
   return Annotate(status, path);
-}
-
-struct CloseDirectory {
-  void operator()(DIR* directory) const { ::closedir(directory); }
-};
-
-// The names in an open folder, in the order that the file system gives them.
-absl::StatusOr<std::vector<std::string>> NamesIn(int folder) {
-  // fdopendir takes the descriptor, and a dup would share its position: open it anew.
-  const int fd = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return ErrnoStatus(errno, "open");
-  std::unique_ptr<DIR, CloseDirectory> directory(::fdopendir(fd));
-  if (directory == nullptr) {
-    const int error = errno;
-    ::close(fd);
-    return ErrnoStatus(error, "list");
-  }
-  std::vector<std::string> names;
-  while (true) {
-    errno = 0;
-    const dirent* entry = ::readdir(directory.get());
-    if (entry == nullptr) break;
-    const std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  if (errno != 0) return ErrnoStatus(errno, "list");
-  return names;
 }
 
 // A folder that is really there, under `parent`, on the same mount. -1 and errno: ENOTDIR or ELOOP
@@ -173,7 +140,7 @@ class TreeRemover {
   }
 
   absl::Status Enter(UniqueFd folder, const std::string& name) {
-    absl::StatusOr<std::vector<std::string>> names = NamesIn(folder.get());
+    absl::StatusOr<std::vector<std::string>> names = ListDirectory(folder.get());
     if (!names.ok()) {
       Note(Annotate(names.status(), name));
       return absl::OkStatus();
@@ -231,6 +198,38 @@ absl::Status MakeOneDirectory(const std::string& path, mode_t mode) {
 
 }  // namespace
 
+absl::Status WriteAll(int fd, std::string_view content) {
+  while (!content.empty()) {
+    const ssize_t written = ::write(fd, content.data(), content.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) return ErrnoStatus(errno, "write");
+    content.remove_prefix(static_cast<size_t>(written));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<std::string>> ListDirectory(int folder) {
+  // fdopendir takes the descriptor, and a dup would share its position: open it anew.
+  const int fd = ::openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return ErrnoStatus(errno, "open");
+  std::unique_ptr<DIR, CloseDirectory> directory(::fdopendir(fd));
+  if (directory == nullptr) {
+    const int error = errno;
+    ::close(fd);
+    return ErrnoStatus(error, "list");
+  }
+  std::vector<std::string> names;
+  while (true) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory.get());
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") names.emplace_back(name);
+  }
+  if (errno != 0) return ErrnoStatus(errno, "list");
+  return names;
+}
+
 absl::StatusOr<std::string> ReadFile(const std::string& path, size_t limit) {
   UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!file.valid()) return ErrnoStatus(errno, path);
@@ -282,7 +281,7 @@ absl::Status RemoveTree(const std::string& path) {
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path) {
   UniqueFd folder(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!folder.valid()) return ErrnoStatus(errno, path);
-  absl::StatusOr<std::vector<std::string>> names = NamesIn(folder.get());
+  absl::StatusOr<std::vector<std::string>> names = ListDirectory(folder.get());
   if (!names.ok()) return Annotate(names.status(), path);
   std::sort(names->begin(), names->end());
   return names;

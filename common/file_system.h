@@ -33,6 +33,10 @@ absl::Status RemoveTree(const std::string& path);
 
 // Names, sorted, without "." and "..".
 absl::StatusOr<std::vector<std::string>> ListDirectory(const std::string& path);
+// The names in an open folder, in the order that the file system gives them.
+absl::StatusOr<std::vector<std::string>> ListDirectory(int folder);
+// All of it, however many writes that takes.
+absl::Status WriteAll(int fd, std::string_view content);
 
 bool PathExists(const std::string& path);
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/check.h"
 #include "common/strings.h"
 #include "common/utf8.h"
 

@@ -3,8 +3,9 @@
 //   while (auto input = pipe.Await(absl::InfiniteDuration())) pipe.Put(Answer(*input));
 //   pipe.Finish();
 //
-// One input and two outputs are held at most: the manager's next message is read when the last was
-// taken, and who serves waits for room. Members are grouped by the thread that may call them.
+// One input and two outputs are held at most, and one more output is on its way: the manager's next
+// message is read when the last was taken, and who serves waits for room. Members are grouped by
+// the thread that may call them.
 #ifndef SWARM_AGENT_CALLS_CALL_PIPE_H_
 #define SWARM_AGENT_CALLS_CALL_PIPE_H_
 
@@ -32,7 +33,6 @@ class CallPipe : public CallStreamListener,
                  public std::enable_shared_from_this<CallPipe> {
  public:
   static constexpr size_t kMostOutputs = 2;
-  static constexpr size_t kPiece = 64 << 10;  // of data in one output
 
   // Of no use when wake_fd() is negative: there were no descriptors left.
   explicit CallPipe(EventLoop& loop);
@@ -86,7 +86,7 @@ class CallPipe : public CallStreamListener,
 
   mutable Mutex mu_;
   std::optional<v1::ContainerInput> input_ ABSL_GUARDED_BY(mu_);
-  std::deque<v1::ContainerOutput> outputs_ ABSL_GUARDED_BY(mu_);  // the first may be on its way
+  std::deque<v1::ContainerOutput> outputs_ ABSL_GUARDED_BY(mu_);  // one more may be on its way
   bool finished_ ABSL_GUARDED_BY(mu_) = false;
   Presence presence_ ABSL_GUARDED_BY(mu_) = Presence::kThere;
 };

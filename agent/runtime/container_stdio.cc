@@ -18,7 +18,6 @@
 namespace swarm::agent {
 namespace {
 
-constexpr size_t kPiece = 64 << 10;
 constexpr int kPipeBytes = 1 << 20;  // how far a reader may fall behind
 
 absl::Status MakePipe(UniqueFd* ours, UniqueFd* theirs) {
@@ -101,7 +100,7 @@ class Attached {
   }
 
   void Read(UniqueFd& fd, bool from_stderr) {
-    std::string piece(kPiece, '\0');
+    std::string piece(ExecPeer::kMostGiven, '\0');
     const ssize_t n = read(fd.get(), piece.data(), piece.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (n <= 0) return fd.Reset();

@@ -81,7 +81,8 @@ class ExecPeer {
   };
   virtual Presence presence() const = 0;
   virtual bool HasRoom() const = 0;
-  // At most 64 KiB, and only while there is room.
+  static constexpr size_t kMostGiven = 64 << 10;
+  // At most so many bytes, and only while there is room.
   virtual void Give(bool from_stderr, std::string data) = 0;
 };
 

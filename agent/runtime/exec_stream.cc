@@ -23,7 +23,6 @@ namespace {
 
 constexpr absl::Duration kHangupGrace = absl::Seconds(10);
 constexpr absl::Duration kKillGrace = absl::Seconds(30);
-constexpr size_t kPiece = 64 << 10;
 // A terminal takes the end of input as this character, at the beginning of a line.
 constexpr char kEndOfTerminal = '\x04';
 
@@ -156,7 +155,7 @@ class ExecStream {
   }
 
   void ReadOutput(UniqueFd& fd, bool from_stderr) {
-    std::string piece(kPiece, '\0');
+    std::string piece(ExecPeer::kMostGiven, '\0');
     const ssize_t n = read(fd.get(), piece.data(), piece.size());
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     // A terminal that nobody holds open any more says EIO.

@@ -38,7 +38,7 @@ void Attachments::DropGone() {
   for (Attached& attached : all_) {
     if (attached.out < 0) continue;
     struct pollfd fds[] = {{attached.out, 0, 0}, {attached.err, 0, 0}};
-    if (sys::PollNow(fds, 2) > 0) Drop(&attached);
+    if (sys::Poll(fds, 2, 0) > 0) Drop(&attached);
   }
 }
 

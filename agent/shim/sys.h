@@ -143,10 +143,6 @@ inline long Poll(struct pollfd* fds, unsigned count, int timeout_ms = -1) {
   struct timespec timeout = {timeout_ms / 1000, static_cast<long>(timeout_ms % 1000) * 1000000};
   return Call(SYS_ppoll, Arg(fds), count, timeout_ms < 0 ? 0 : Arg(&timeout), 0, 0);
 }
-inline long PollNow(struct pollfd* fds, unsigned count) {
-  const struct timespec none = {};
-  return Call(SYS_ppoll, Arg(fds), count, Arg(&none), 0, 0);
-}
 // As mknod(2) and stat(2) encode a device.
 constexpr uint32_t Device(uint32_t major, uint32_t minor) {
   return (minor & 0xffu) | (major & 0xfffu) << 8 | (minor & ~0xffu) << 12;

@@ -1,6 +1,5 @@
 #include "agent/volume/image_copy.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/limits.h>
 #include <linux/openat2.h>
@@ -82,12 +81,9 @@ absl::Status CopyBytes(int from, int to) {
   for (;;) {
     const ssize_t n = read(from, buffer.get(), 256 << 10);
     if (n == 0) return absl::OkStatus();
-    if (n < 0 && errno != EINTR) return ErrnoStatus(errno, "read");
-    for (ssize_t done = 0; done < n;) {
-      const ssize_t written = write(to, buffer.get() + done, static_cast<size_t>(n - done));
-      if (written < 0 && errno != EINTR) return ErrnoStatus(errno, "write");
-      if (written > 0) done += written;
-    }
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return ErrnoStatus(errno, "read");
+    RETURN_IF_ERROR(WriteAll(to, {buffer.get(), static_cast<size_t>(n)}));
   }
 }
 
@@ -127,22 +123,15 @@ class TreeCopy {
     if (depth > kMaxDepth) {
       return absl::ResourceExhaustedError(StrCat("folders are deeper than ", kMaxDepth));
     }
-    const int again = openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (again < 0) return ErrnoStatus(errno, path);
-    DIR* const list = fdopendir(again);
-    if (list == nullptr) {
-      close(again);
-      return ErrnoStatus(ENOMEM, path);
-    }
-    const absl::Cleanup close_list = [&] { closedir(list); };
-    while (const dirent* entry = readdir(list)) {
-      const std::string name = entry->d_name;
-      if (name == "." || name == "..") continue;
+    const UniqueFd opened(openat(from, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!opened.valid()) return ErrnoStatus(errno, path);
+    ASSIGN_OR_RETURN(const std::vector<std::string> names, ListDirectory(opened.get()));
+    for (const std::string& name : names) {
       RETURN_IF_ERROR(Entry(from, to, name, StrCat(path, "/", name), depth));
     }
     struct stat stat;
-    if (fstat(again, &stat) != 0) return ErrnoStatus(errno, path);
-    return Finish(again, to, stat);
+    if (fstat(opened.get(), &stat) != 0) return ErrnoStatus(errno, path);
+    return Finish(opened.get(), to, stat);
   }
 
   // Half of it would be taken for the whole the next time.

@@ -54,7 +54,7 @@ class VolumeStore {
   absl::Status Release(const std::string& task_id);
   // The same for every task but these.
   absl::Status ReleaseAllBut(const std::set<std::string>& task_ids);
-  // All of them, by name.
+  // All of them, by name; out of memory.
   std::vector<v1::NodeVolume> List() const;
   // Missing is OK. FailedPrecondition names the tasks that use it.
   absl::Status Remove(const std::string& name);

@@ -13,6 +13,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "common/file_system.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/unique_fd.h"
@@ -143,16 +144,6 @@ class Unpacker {
     }
     RETURN_IF_ERROR(Describe(file.get(), item));
     return SetTime(file.get(), item.mtime_seconds);
-  }
-
-  static absl::Status WriteAll(int fd, std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return ErrnoStatus(errno, "write");
-      bytes.remove_prefix(static_cast<size_t>(n));
-    }
-    return absl::OkStatus();
   }
 
   absl::Status ApplyFolder(const TarItem& item, const Names& names) {

@@ -5,7 +5,6 @@
 
 #include <climits>
 #include <memory>
-#include <utility>
 
 #include "absl/status/status.h"
 #include "common/check.h"
