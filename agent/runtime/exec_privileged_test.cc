@@ -447,9 +447,32 @@ TEST_F(ExecTest, AContainerThatLetsGoOfItsTerminalIsNotHungUpOn) {
   task.mutable_container()->set_tty(true);
   ASSERT_OK(PrepareAndStart(
       "c", ConfigText(Shell("trap 'exit 9' HUP; exec </dev/null >/dev/null 2>&1; sleep 0.2; "
-                            "echo back >/dev/console || exit 8; exit 4"),
+                            "echo back >/dev/tty || exit 8; exit 4"),
                       task)));
   EXPECT_EQ(Wait("c").exit.exit_code, 4);
+}
+
+// Each round opens the terminal and closes it again, and nobody else in the container holds it.
+TEST_F(ExecTest, ATerminalThatIsOpenedAgainIsReadOn) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_tty(true);
+  ASSERT_OK(PrepareAndStart(
+      "c", ConfigText(
+               Shell("exec </dev/null >/dev/null 2>&1; i=0; "
+                     "while [ $((i += 1)) -le 20 ]; do echo round $i >/dev/tty; sleep 0.02; done; "
+                     "busybox setsid sh -c 'echo new session >/dev/pts/0'; "
+                     "read x </dev/tty; seq 1 5000 >/dev/tty; exec echo $x >/dev/tty"),
+               task)));
+  AwaitLog("c", "new session");
+  ASSERT_FALSE(HasFailure()) << "who is not read on would wait for ever";
+  FakePeer peer({Types("", "last\n")});
+  ASSERT_OK(runtime_->AttachWith("c", AttachSpec{.input = true}, peer));
+  EXPECT_EQ(Wait("c").exit.exit_code, 0);
+  std::string expected;
+  for (int i = 1; i <= 20; ++i) absl::StrAppend(&expected, "round ", i, "\r\n");
+  absl::StrAppend(&expected, "new session\r\nlast\r\n");  // what is typed is shown
+  for (int i = 1; i <= 5000; ++i) absl::StrAppend(&expected, i, "\r\n");
+  EXPECT_EQ(LogText("c", 'o'), absl::StrCat(expected, "last\r\n"));
 }
 
 // Quiet until it is told to end, which it says.
@@ -511,10 +534,11 @@ TEST_F(ExecTest, AnInitPassesSignalsOnAndReaps) {
                       task)));
   AwaitLog("c", "up");
   // Processes end at any time: one that is still to be reaped after all these looks is left.
-  EXPECT_EQ(ExecShell("cat /proc/1/comm; n=0; while grep -qs ') Z' /proc/[0-9]*/stat && [ $n -lt 200 ]; "
-                      "do n=$((n+1)); done; grep -ls ') Z' /proc/[0-9]*/stat")
-                .output,
-            "swarm-init\n");
+  EXPECT_EQ(
+      ExecShell("cat /proc/1/comm; n=0; while grep -qs ') Z' /proc/[0-9]*/stat && [ $n -lt 200 ]; "
+                "do n=$((n+1)); done; grep -ls ') Z' /proc/[0-9]*/stat")
+          .output,
+      "swarm-init\n");
   EXPECT_EQ(ExecShell("n=0; until grep -q 'Seccomp:.2' /proc/1/status || [ $n = 200 ]; do "
                       "n=$((n+1)); done; grep Seccomp: /proc/1/status")
                 .output,

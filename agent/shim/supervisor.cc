@@ -1,5 +1,7 @@
 #include "agent/shim/supervisor.h"
 
+#include <asm/ioctls.h>
+
 #include "agent/shim/attachments.h"
 #include "agent/shim/descriptors.h"
 #include "agent/shim/fail.h"
@@ -76,10 +78,14 @@ void Supervisor::ExecSucceeded() {
 }
 
 // Its output is the container's from now on, and what is written to it is what the container reads.
+// We hold the container's side too, as no session's terminal: the output of one that nobody holds
+// is at its end, and a container may close its terminal and open it again.
 void Supervisor::UseTerminal(int master) {
   sys::Dup3(master, kStdinFd, O_CLOEXEC);
   sys::Close(master);
   sys::Fcntl(kStdinFd, F_SETFL, O_RDWR | O_NONBLOCK);
+  terminal_ =
+      static_cast<int>(sys::Call(SYS_ioctl, kStdinFd, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
   sys::Close(launched_.out);
   sys::Close(launched_.err);
   launched_.out = kStdinFd;
@@ -127,8 +133,8 @@ void Supervisor::OnOutput(int* fd, LogStream* stream) {
     attachments.Give(stream == &err_stream, read_buffer, static_cast<size_t>(n));
   } else {
     log_->Finish(stream, now);
-    // A terminal that no process holds at the moment ends its output, but it is there until we are:
-    // closed, it would hang up on the container, and its number would be another's.
+    // A terminal is there until we are: who is attached writes to it under this number, which must
+    // not become another's.
     if (*fd != kStdinFd) sys::Close(*fd);
     *fd = -1;
   }
@@ -180,6 +186,8 @@ void Supervisor::OnExit() {
   // What it said last on the socket and in the pipes came before its end.
   if (launched_.sync >= 0) OnSync();
   if (launched_.sync >= 0) OnSync();
+  if (terminal_ >= 0) sys::Close(terminal_);  // its output has an end now
+  terminal_ = -1;
   const uint64_t until = sys::MonotonicNanos() + kDrainMs * 1000000;
   log_->Drain(until, /*last=*/false);
   ReadLast(&launched_.out, &out_stream, until);

@@ -38,6 +38,7 @@ class Supervisor {
   Launched launched_;
   Log* log_;
   StateRecord* state_ = nullptr;
+  int terminal_ = -1;  // the container's side of its terminal
   bool ended_ = false;
 };
 
