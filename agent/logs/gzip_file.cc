@@ -1,5 +1,6 @@
 #include "agent/logs/gzip_file.h"
 
+#include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -7,10 +8,14 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <string_view>
 #include <vector>
 
+#include "common/file_system.h"
 #include "common/log_driver.h"
 #include "common/status_macros.h"
+#include "common/strings.h"
+#include "common/unique_fd.h"
 
 namespace swarm::agent {
 namespace {
@@ -26,7 +31,8 @@ struct Deflater {
   }
 };
 
-// Held while a file is replaced: who has seen its beginning waits for its end (GunzipStream).
+// Held while a file is compressed: who has seen the beginning of what replaces it waits for the end
+// (GunzipStream).
 class FileLock {
  public:
   FileLock(int fd, int how) : fd_(fd) {
@@ -83,6 +89,81 @@ absl::StatusOr<std::string> Compressed(int fd, off_t size) {
   return out;
 }
 
+// Synced, and nothing behind the bytes.
+absl::Status WriteFromBeginning(int fd, std::string_view bytes) {
+  for (size_t at = 0; at < bytes.size();) {
+    const ssize_t n = ::pwrite(fd, bytes.data() + at, bytes.size() - at, static_cast<off_t>(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return ErrnoStatus(n < 0 ? errno : ENOSPC, "write log");
+    at += static_cast<size_t>(n);
+  }
+  if (::ftruncate(fd, static_cast<off_t>(bytes.size())) != 0) {
+    return ErrnoStatus(errno, "truncate log");
+  }
+  return ::fsync(fd) == 0 ? absl::OkStatus() : ErrnoStatus(errno, "sync log");
+}
+
+absl::Status SyncFolder(const std::string& folder) {
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  return fd.valid() && ::fsync(fd.get()) == 0 ? absl::OkStatus() : ErrnoStatus(errno, folder);
+}
+
+// Of the file that is open, whatever its name is by now. False when it has none any more, or
+// somebody else compresses another.
+absl::StatusOr<bool> NameSource(const std::string& folder, int fd) {
+  const std::string source = StrCat(folder, "/", kCompressSource);
+  if (PathExists(source)) return false;
+  // A power loss may leave a result without its source: it must not be taken for this one's.
+  if (::unlink(StrCat(folder, "/", kCompressResult).c_str()) == 0) {
+    RETURN_IF_ERROR(SyncFolder(folder));
+  }
+  if (::linkat(AT_FDCWD, StrCat("/proc/self/fd/", fd).c_str(), AT_FDCWD, source.c_str(),
+               AT_SYMLINK_FOLLOW) == 0) {
+    return true;
+  }
+  if (errno == ENOENT) return false;
+  return ErrnoStatus(errno, source);
+}
+
+absl::Status WriteResult(const std::string& folder, const std::string& bytes) {
+  const std::string part = StrCat(folder, "/", kCompressPart);
+  const std::string result = StrCat(folder, "/", kCompressResult);
+  const UniqueFd file(
+      ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return ErrnoStatus(errno, part);
+  RETURN_IF_ERROR(WriteFromBeginning(file.get(), bytes));
+  if (::rename(part.c_str(), result.c_str()) != 0) return ErrnoStatus(errno, result);
+  return SyncFolder(folder);  // and so the second name of the source
+}
+
+absl::Status Replace(const std::string& folder, int fd, const std::string& bytes) {
+  RETURN_IF_ERROR(WriteFromBeginning(fd, bytes));
+  // The source's name last: a result without it belongs to nothing.
+  for (const char* name : {kCompressResult, kCompressSource}) {
+    const std::string path = StrCat(folder, "/", name);
+    if (::unlink(path.c_str()) != 0) return ErrnoStatus(errno, path);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status CompressNamed(const std::string& folder, int fd, off_t size) {
+  ASSIGN_OR_RETURN(const std::string bytes, Compressed(fd, size));
+  RETURN_IF_ERROR(WriteResult(folder, bytes));
+  return Replace(folder, fd, bytes);
+}
+
+void RemoveUnfinished(const std::string& folder) {
+  for (const char* name : {kCompressPart, kCompressSource}) {
+    ::unlink(StrCat(folder, "/", name).c_str());
+  }
+}
+
+bool IsStill(const std::string& path, int fd) {
+  struct stat named, opened;
+  return ::lstat(path.c_str(), &named) == 0 && ::fstat(fd, &opened) == 0 &&
+         named.st_ino == opened.st_ino && named.st_dev == opened.st_dev;
+}
+
 }  // namespace
 
 bool IsGzip(int fd) {
@@ -90,22 +171,42 @@ bool IsGzip(int fd) {
   return ::pread(fd, magic, sizeof magic, 0) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
 }
 
-absl::Status CompressInPlace(int fd) {
-  if (IsGzip(fd)) return absl::OkStatus();
+absl::StatusOr<int64_t> CompressFile(const std::string& folder, const std::string& name) {
+  RETURN_IF_ERROR(FinishCompressing(folder));
+  const std::string path = StrCat(folder, "/", name);
+  const UniqueFd file(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!file.valid() && errno == ENOENT) return 0;
+  if (!file.valid()) return ErrnoStatus(errno, path);
   struct stat info;
-  if (::fstat(fd, &info) != 0) return ErrnoStatus(errno, "stat log");
-  if (info.st_size == 0) return absl::OkStatus();
-  if (info.st_size > kMaxLogCompressBytes) return absl::OutOfRangeError("too large to compress");
-  ASSIGN_OR_RETURN(const std::string bytes, Compressed(fd, info.st_size));
-  const FileLock lock(fd, LOCK_EX);
-  if (!lock.held()) return ErrnoStatus(errno, "lock log");
-  // Not in parts: what is half replaced is lost.
-  const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), 0);
-  if (n != static_cast<ssize_t>(bytes.size())) {
-    return n < 0 ? ErrnoStatus(errno, "write log") : absl::DataLossError("log written in part");
+  if (::fstat(file.get(), &info) != 0) return ErrnoStatus(errno, path);
+  if (info.st_size == 0 || info.st_size > kMaxLogCompressBytes || IsGzip(file.get())) return 0;
+  const FileLock lock(file.get(), LOCK_EX);
+  if (!lock.held()) return ErrnoStatus(errno, StrCat("lock ", path));
+  ASSIGN_OR_RETURN(const bool named, NameSource(folder, file.get()));
+  if (!named) return 0;
+  const absl::Status done = CompressNamed(folder, file.get(), info.st_size);
+  if (done.ok()) return info.st_size;
+  // With a result, the file may be half replaced: the next one finishes it.
+  if (!PathExists(StrCat(folder, "/", kCompressResult))) RemoveUnfinished(folder);
+  return done;
+}
+
+absl::Status FinishCompressing(const std::string& folder) {
+  const std::string source = StrCat(folder, "/", kCompressSource);
+  const UniqueFd file(::open(source.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!file.valid()) return errno == ENOENT ? absl::OkStatus() : ErrnoStatus(errno, source);
+  const std::string result = StrCat(folder, "/", kCompressResult);
+  // Who replaces it is waited for, who still compresses is not.
+  const FileLock lock(file.get(), PathExists(result) ? LOCK_EX : LOCK_EX | LOCK_NB);
+  if (!lock.held()) return errno == EWOULDBLOCK ? absl::OkStatus() : ErrnoStatus(errno, source);
+  // Who compressed it may have come to the end before we had the lock, and be at the next file.
+  if (!IsStill(source, file.get())) return absl::OkStatus();
+  if (!PathExists(result)) {
+    RemoveUnfinished(folder);
+    return absl::OkStatus();
   }
-  if (::ftruncate(fd, n) != 0) return ErrnoStatus(errno, "truncate log");
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::string bytes, ReadFile(result, 2 * kMaxLogCompressBytes));
+  return Replace(folder, file.get(), bytes);
 }
 
 struct GunzipStream::State {

@@ -18,11 +18,23 @@ namespace swarm::agent {
 // whether they were: compressing replaces a file from its beginning.
 bool IsGzip(int fd);
 
-// Replaces the file's bytes by one gzip member, in one write under flock. A process that ends just
-// before the file is cut leaves garbage behind the member, which GunzipStream does not look at; one
-// that is killed within the write leaves a damaged file (see the README). The file must
-// not be written any more, and is at most kMaxLogCompressBytes. OK when it is compressed already.
-absl::Status CompressInPlace(int fd);
+// Replaces the bytes of `folder`/`name` by one gzip member, under its flock. Nothing is lost when
+// this process or the machine ends meanwhile (FinishCompressing). The file must not be written any
+// more. Returns the bytes that were compressed: 0 when it is empty, larger than
+// kMaxLogCompressBytes, compressed already or not there, or another of the folder is at work.
+//
+// A second name for the file (kCompressSource) keeps its inode from being another's, wherever the
+// shim renames it. The member is written and synced beside it, and has its last name
+// (kCompressResult) only when it is whole on disk; then the file's bytes are replaced and synced,
+// and both names removed.
+absl::StatusOr<int64_t> CompressFile(const std::string& folder, const std::string& name);
+inline constexpr char kCompressSource[] = "compressing";
+inline constexpr char kCompressPart[] = "compressed.part";
+inline constexpr char kCompressResult[] = "compressed";
+
+// What a process that has ended left half done: a member that is whole replaces its file's bytes,
+// one that is not is removed, and the file is as it was. Does nothing while who compresses lives.
+absl::Status FinishCompressing(const std::string& folder);
 
 // The bytes that a compressed file stands for, from its beginning. Borrows `fd`. One thread. Blocks
 // until who is compressing it has done so.

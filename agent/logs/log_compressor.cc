@@ -1,7 +1,6 @@
 #include "agent/logs/log_compressor.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,15 +42,8 @@ absl::StatusOr<int64_t> CompressLogs(const std::string& folder, int64_t most_byt
   int64_t done = 0;
   // The shim may rename them meanwhile: then one is seen twice, or at the next sweep.
   for (int number = kMaxLogFiles; number >= 1 && done < most_bytes; --number) {
-    const std::string path = StrCat(folder, "/log.", number);
-    const UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-    if (!fd.valid() && errno == ENOENT) continue;
-    if (!fd.valid()) return ErrnoStatus(errno, path);
-    struct stat info;
-    if (::fstat(fd.get(), &info) != 0) return ErrnoStatus(errno, path);
-    if (info.st_size > kMaxLogCompressBytes || IsGzip(fd.get())) continue;
-    RETURN_IF_ERROR(CompressInPlace(fd.get()));
-    done += info.st_size;
+    ASSIGN_OR_RETURN(const int64_t bytes, CompressFile(folder, StrCat("log.", number)));
+    done += bytes;
   }
   return done;
 }

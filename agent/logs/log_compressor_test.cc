@@ -4,9 +4,12 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
+#include <csignal>
 #include <fstream>
 #include <numeric>
 #include <string>
@@ -202,6 +205,120 @@ TEST_F(LogCompressorTest, WhatIsLeftOfThePlainBytesBehindTheMemberIsNotRead) {
   ASSERT_EQ(::stat((dir_ + "/log.1").c_str(), &info), 0);
   std::ofstream(dir_ + "/log.1", std::ios::app) << plain.substr(static_cast<size_t>(info.st_size));
   EXPECT_EQ(Times(), Range(0, 3000));
+}
+
+// As a process that was killed, or a power loss, leaves the folder at the moments of CompressFile.
+class LogCompressorKilledTest : public LogCompressorTest {
+ protected:
+  LogCompressorKilledTest() {
+    Write("log.1", 0, 5000);
+    plain_ = ReadFile(Path("log.1")).value();
+    EXPECT_OK(CompressLogs(dir_, 1 << 30));
+    compressed_ = ReadFile(Path("log.1")).value();
+    Overwrite("log.1", plain_);
+    Write("log", 5000, 5003);
+  }
+  std::string Path(const std::string& name) { return absl::StrCat(dir_, "/", name); }
+  // In place.
+  void Overwrite(const std::string& name, const std::string& bytes) {
+    std::ofstream(Path(name)) << bytes;
+  }
+  void NameSource(const std::string& name) {
+    ASSERT_EQ(::link(Path(name).c_str(), Path(kCompressSource).c_str()), 0);
+  }
+  // Replaced up to a page.
+  std::string Half() { return compressed_.substr(0, 4096) + plain_.substr(4096); }
+  std::vector<std::string> Names() { return ListDirectory(dir_).value(); }
+
+  std::string plain_, compressed_;
+};
+
+TEST_F(LogCompressorKilledTest, AFileThatIsHalfReplacedIsReadWhole) {
+  NameSource("log.1");
+  Overwrite(kCompressResult, compressed_);
+  Overwrite("log.1", Half());
+  EXPECT_EQ(Times(), Range(0, 5003));
+  EXPECT_THAT(Names(), ElementsAre("log", "log.1"));
+  EXPECT_TRUE(Compressed("log.1"));
+}
+
+TEST_F(LogCompressorKilledTest, AlsoWhenItsBeginningDidNotReachTheDisk) {
+  NameSource("log.1");
+  Overwrite(kCompressResult, compressed_);
+  Overwrite("log.1", plain_.substr(0, 4096) + compressed_.substr(4096, 4096) + plain_.substr(8192));
+  EXPECT_EQ(Times(), Range(0, 5003));
+  EXPECT_THAT(Names(), ElementsAre("log", "log.1"));
+}
+
+TEST_F(LogCompressorKilledTest, AlsoWhenItHasRotatedSince) {
+  NameSource("log.1");
+  Overwrite(kCompressResult, compressed_);
+  Overwrite("log.1", Half());
+  ASSERT_EQ(::rename(Path("log.1").c_str(), Path("log.2").c_str()), 0);
+  ASSERT_EQ(::rename(Path("log").c_str(), Path("log.1").c_str()), 0);
+  Write("log", 5003, 5004);
+  ASSERT_OK(CompressLogs(dir_, 1));
+  EXPECT_TRUE(Compressed("log.2"));
+  EXPECT_EQ(Times(), Range(0, 5004));
+  EXPECT_THAT(Names(), ElementsAre("log", "log.1", "log.2"));
+}
+
+TEST_F(LogCompressorKilledTest, AFileThatRotatedOutOfExistenceMeanwhileIsGone) {
+  NameSource("log.1");
+  Overwrite(kCompressResult, compressed_);
+  ASSERT_EQ(::rename(Path("log").c_str(), Path("log.1").c_str()), 0);
+  EXPECT_EQ(Times(), Range(5000, 5003));
+  EXPECT_THAT(Names(), ElementsAre("log.1"));
+}
+
+TEST_F(LogCompressorKilledTest, AMemberThatIsNotWholeIsRemoved) {
+  NameSource("log.1");
+  Overwrite(kCompressPart, compressed_.substr(0, 1000));
+  EXPECT_EQ(Times(), Range(0, 5003));
+  EXPECT_THAT(Names(), ElementsAre("log", "log.1"));
+  EXPECT_EQ(ReadFile(Path("log.1")).value(), plain_);
+}
+
+TEST_F(LogCompressorKilledTest, AMemberWithoutASourceIsNobodys) {
+  Overwrite(kCompressResult, compressed_);
+  EXPECT_EQ(Times(), Range(0, 5003));
+  Write("log.1", 5000, 5001);
+  Overwrite("log", "");
+  ASSERT_OK(CompressLogs(dir_, 1 << 30));
+  EXPECT_EQ(Times(), Range(0, 5001));
+  EXPECT_THAT(Names(), ElementsAre("log", "log.1"));
+}
+
+TEST_F(LogCompressorKilledTest, NoLineIsLostWheneverThatIs) {
+  for (int i = 0; i < 60; ++i) {
+    Overwrite("log.1", plain_);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      (void)CompressLogs(dir_, 1 << 30);
+      ::_exit(0);
+    }
+    // What it makes tells how far it is, and is there for a moment only.
+    const std::string made = Path(
+        std::array{kCompressSource, kCompressPart, kCompressResult}[static_cast<size_t>(i) % 3]);
+    siginfo_t ended = {};
+    while (!PathExists(made) && ended.si_pid == 0) {
+      ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT), 0);
+    }
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    ASSERT_EQ(Times(), Range(0, 5003)) << i;
+    ASSERT_THAT(Names(), ElementsAre("log", "log.1")) << i;
+  }
+}
+
+// A lock says that who compresses lives.
+TEST_F(LogCompressorKilledTest, WhoStillCompressesIsLeftAlone) {
+  NameSource("log.1");
+  Overwrite(kCompressPart, compressed_.substr(0, 1000));
+  const UniqueFd fd(::open(Path("log.1").c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(::flock(fd.get(), LOCK_EX), 0);
+  EXPECT_EQ(Times(), Range(0, 5003));
+  EXPECT_THAT(Names(), ElementsAre(kCompressPart, kCompressSource, "log", "log.1"));
 }
 
 TEST_F(LogCompressorTest, DoesSoMuchAtATimeOnly) {

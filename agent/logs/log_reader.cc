@@ -109,6 +109,7 @@ std::string LogReader::Name(int number) const {
 
 absl::StatusOr<LogReader> LogReader::Open(std::string dir, const v1::LogOptions& options) {
   LogReader reader(std::move(dir), options);
+  RETURN_IF_ERROR(FinishCompressing(reader.dir_));
   RETURN_IF_ERROR(reader.OpenFiles());
   if (options.tail() >= 0) RETURN_IF_ERROR(reader.SkipToTail(options.tail()));
   return reader;
