@@ -183,29 +183,29 @@ void ContainerExecutor::Run(absl::AnyInvocable<absl::Status()> work, Done done) 
   OnPool<absl::Status>(env_.loop, env_.pool, std::move(work), std::move(done));
 }
 
+void ContainerExecutor::Later(Done done, absl::Status status) {
+  env_.loop.Post(
+      [done = std::move(done), status = std::move(status)]() mutable { done(std::move(status)); });
+}
+
 // ------------------------------------------------------------------------------------ transfers
 
 void ContainerExecutor::Pull(const TaskSpecOnNode& task, Done done) {
   const std::string digest = task.revision->image_digest();
   if (absl::Status here = ContentsOf(task).status(); !here.ok()) {
-    env_.loop.Post([done = std::move(done), here]() mutable { done(std::move(here)); });
-    return;
+    return Later(std::move(done), std::move(here));
   }
   if (digest.empty()) {
-    env_.loop.Post([done = std::move(done), image = task.revision->image_reference()]() mutable {
-      done(absl::UnavailableError(StrCat("image ", image, " is not resolved to a digest yet")));
-    });
-    return;
+    return Later(std::move(done),
+                 absl::UnavailableError(StrCat("image ", task.revision->image_reference(),
+                                               " is not resolved to a digest yet")));
   }
   const std::string host = LogHostToLookUp(task);
   if (host.empty()) return PullImage(task, std::move(done));
   hosts_.Find(host, task.task_id,
               [this, task, done = std::move(done)](HostLookup::Address address) mutable {
                 if (!address.ok()) {
-                  return env_.loop.Post([done = std::move(done), address]() mutable {
-                    done(absl::Status(address.status().code(),
-                                      StrCat("syslog-address: ", address.status().message())));
-                  });
+                  return Later(std::move(done), Annotate(address.status(), "syslog-address"));
                 }
                 log_hosts_[task.task_id] = *std::move(address);
                 PullImage(task, std::move(done));
@@ -246,9 +246,7 @@ bool ContainerExecutor::EndTransferFor(const std::string& task_id) {
   for (auto it = transfers_.begin(); it != transfers_.end(); ++it) {
     auto node = it->second->waiting.extract(task_id);
     if (node.empty()) continue;
-    env_.loop.Post([done = std::move(node.mapped())]() mutable {
-      done(absl::CancelledError("the pull was stopped"));
-    });
+    Later(std::move(node.mapped()), absl::CancelledError("the pull was stopped"));
     if (it->second->waiting.empty()) {
       it->second->cancelled = true;
       transfers_.erase(it);  // the next task that wants it begins anew
@@ -267,19 +265,11 @@ void ContainerExecutor::Prepare(const TaskSpecOnNode& task, Done done) {
     absl::StatusOr<TaskNetworks::Join> planned =
         networks_ == nullptr ? absl::UnimplementedError("this node has no networks")
                              : networks_->PlanJoin(task);
-    if (!planned.ok()) {
-      return env_.loop.Post([done = std::move(done), status = planned.status()]() mutable {
-        done(std::move(status));
-      });
-    }
+    if (!planned.ok()) return Later(std::move(done), planned.status());
     join = *std::move(planned);
   }
   absl::StatusOr<TaskContents> contents = ContentsOf(task);
-  if (!contents.ok()) {
-    return env_.loop.Post([done = std::move(done), status = contents.status()]() mutable {
-      done(std::move(status));
-    });
-  }
+  if (!contents.ok()) return Later(std::move(done), contents.status());
   const auto log_host = log_hosts_.find(task.task_id);
   // A server that hangs must not hold up the pool that stops containers.
   const bool may_hang = MountsOverNetwork(task.revision->task().container());
@@ -359,8 +349,7 @@ void ContainerExecutor::Stop(const TaskSpecOnNode& task, Done done) {
 
 void ContainerExecutor::Kill(const std::string& task_id, Done done) {
   if (hosts_.Cancel(task_id) || EndTransferFor(task_id)) {
-    env_.loop.Post([done = std::move(done)]() mutable { done(absl::OkStatus()); });
-    return;
+    return Later(std::move(done), absl::OkStatus());
   }
   Run(
       [&runtime = runtime_, task_id] {

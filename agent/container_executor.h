@@ -89,6 +89,8 @@ class ContainerExecutor : public Executor {
   };
 
   void Run(absl::AnyInvocable<absl::Status()> work, Done done);  // on the pool
+  // Says what is known already; no verb's `done` is called before the verb returns.
+  void Later(Done done, absl::Status status);
   TaskNetworks::Leave PlanLeave() const;
   absl::StatusOr<TaskContents> ContentsOf(const TaskSpecOnNode& task) const;
   void PullImage(const TaskSpecOnNode& task, Done done);
