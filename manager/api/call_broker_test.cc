@@ -1,12 +1,12 @@
 #include "manager/api/call_broker.h"
 
 #include <deque>
-#include <map>
 #include <optional>
 
 #include "common/strings.h"
 #include "manager/api/stats_broker.h"
 #include "tests/support/api_world.h"
+#include "tests/support/silent_dispatcher.h"
 
 namespace swarm::manager {
 namespace {
@@ -18,27 +18,17 @@ using ::testing::SizeIs;
 using testing::StatusIs;
 using Kind = v1::ContainerInput::KindCase;
 
-class FakeDispatcher : public Dispatcher {
+class FakeDispatcher : public SilentDispatcher {
  public:
-  void Start() override {}
-  SessionId OnOpened(Id, std::string, AgentStream&) override { return 0; }
-  void OnMessage(SessionId, v1::AgentMessage) override {}
-  void OnDrained(SessionId) override {}
-  void OnClosed(SessionId) override {}
   bool SendToNode(Id node, v1::ManagerMessage message) override {
     if (!fences.contains(node)) return false;
     asked.emplace_back(node, message.open_stream());
     return true;
   }
-  bool FenceIsCurrent(Id node, uint64_t fence) const override {
-    auto it = fences.find(node);
-    return it != fences.end() && it->second == fence;
-  }
   void SetStreamFailureHandler(StreamFailureHandler handler) override {
     failed = std::move(handler);
   }
 
-  std::map<Id, uint64_t> fences;
   std::vector<std::pair<Id, v1::OpenStream>> asked;
   StreamFailureHandler failed;
 };

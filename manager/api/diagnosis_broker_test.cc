@@ -1,9 +1,10 @@
 #include "manager/api/diagnosis_broker.h"
 
-#include <set>
+#include <map>
 
 #include "common/strings.h"
 #include "tests/support/api_world.h"
+#include "tests/support/silent_dispatcher.h"
 
 namespace swarm::manager {
 namespace {
@@ -16,22 +17,15 @@ using ::testing::SizeIs;
 using testing::StatusIs;
 
 // Sessions of nodes: who is there, and what they were asked.
-class FakeDispatcher : public Dispatcher {
+class FakeDispatcher : public SilentDispatcher {
  public:
-  void Start() override {}
-  SessionId OnOpened(Id, std::string, AgentStream&) override { return 0; }
-  void OnMessage(SessionId, v1::AgentMessage) override {}
-  void OnDrained(SessionId) override {}
-  void OnClosed(SessionId) override {}
   bool SendToNode(Id node, v1::ManagerMessage message) override {
-    if (!present.contains(node)) return false;
+    if (!fences.contains(node)) return false;
     asked.emplace_back(node, message.diagnose());
     return true;
   }
-  bool FenceIsCurrent(Id, uint64_t) const override { return true; }
   void SetDiagnosisHandler(DiagnosisHandler handler) override { on_diagnosis = std::move(handler); }
 
-  std::set<Id> present;
   std::vector<std::pair<Id, v1::DiagnoseNetworks>> asked;
   DiagnosisHandler on_diagnosis;
 };
@@ -42,7 +36,7 @@ class DiagnosisBrokerTest : public ::testing::Test, public ApiWorld {
     broker.Start();
     one = AddNode("n1", v1::NodeStatus::STATE_READY);
     two = AddNode("n2", v1::NodeStatus::STATE_READY);
-    dispatcher.present = {one, two};
+    dispatcher.fences = {{one, 1}, {two, 1}};
   }
 
   absl::StatusOr<DiagnosisBroker::DiagnosisId> Diagnose(const v1::DiagnoseNetworksRequest& q = {}) {
@@ -92,7 +86,7 @@ TEST_F(DiagnosisBrokerTest, AsksEveryReadyNodeAndEndsWhenAllHaveAnswered) {
 TEST_F(DiagnosisBrokerTest, NodesThatAreNotReadyAreFindings) {
   const Id down = AddNode("n3", v1::NodeStatus::STATE_DOWN);
   AddNode("n4", v1::NodeStatus::STATE_UNKNOWN);
-  dispatcher.present = {one};
+  dispatcher.fences = {{one, 1}};
   ASSERT_OK(Diagnose());
   Answer(one, {});
   ASSERT_TRUE(sink.closed.has_value());
@@ -222,12 +216,12 @@ TEST_F(DiagnosisBrokerTest, OfWhatANodeSaysOnlyWhatIsKnownIsHandedOnAndNotAtAnyL
 TEST_F(DiagnosisBrokerTest, AReaderThatStandsIsCutOffByHowMuchWaitsToo) {
   const std::string longest(1'000, '\x01');  // which is shown as four bytes
   for (int i = 0; i < 8; ++i) {
-    dispatcher.present.insert(AddNode(StrCat("more", i), v1::NodeStatus::STATE_READY));
+    dispatcher.fences[AddNode(StrCat("more", i), v1::NodeStatus::STATE_READY)] = 1;
   }
   sink.room = 0;
   ASSERT_OK(Diagnose());
   size_t sent = 0;
-  for (const Id& node : std::set<Id>(dispatcher.present)) {
+  for (const auto& [node, fence] : std::map(dispatcher.fences)) {
     Answer(node, std::vector<v1::NetworkFinding>(900, Finding(longest)), /*last=*/false);
     sent += 900;
     if (sink.closed) break;

@@ -1,10 +1,10 @@
 #include "manager/api/log_broker.h"
 
 #include <map>
-#include <set>
 
 #include "common/strings.h"
 #include "tests/support/api_world.h"
+#include "tests/support/silent_dispatcher.h"
 
 namespace swarm::manager {
 namespace {
@@ -16,23 +16,13 @@ using ::testing::SizeIs;
 using testing::StatusIs;
 
 // Sessions of nodes: who is there, under which fence, and what they were sent.
-class FakeDispatcher : public Dispatcher {
+class FakeDispatcher : public SilentDispatcher {
  public:
-  void Start() override {}
-  SessionId OnOpened(Id, std::string, AgentStream&) override { return 0; }
-  void OnMessage(SessionId, v1::AgentMessage) override {}
-  void OnDrained(SessionId) override {}
-  void OnClosed(SessionId) override {}
   bool SendToNode(Id node, v1::ManagerMessage message) override {
     if (!fences.contains(node)) return false;
     sent.emplace_back(node, message.log_request());
     return true;
   }
-  bool FenceIsCurrent(Id node, uint64_t fence) const override {
-    auto it = fences.find(node);
-    return it != fences.end() && it->second == fence;
-  }
-  std::map<Id, uint64_t> fences;
   std::vector<std::pair<Id, v1::LogRequest>> sent;
 };
 

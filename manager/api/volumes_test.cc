@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tests/support/api_world.h"
+#include "tests/support/silent_dispatcher.h"
 
 namespace swarm::manager {
 namespace {
@@ -20,19 +21,13 @@ constexpr auto kReady = v1::NodeStatus::STATE_READY;
 constexpr auto kDown = v1::NodeStatus::STATE_DOWN;
 
 // Keeps what nodes are sent; the test answers for them.
-class FakeDispatcher : public Dispatcher {
+class FakeDispatcher : public SilentDispatcher {
  public:
-  void Start() override {}
-  SessionId OnOpened(Id, std::string, AgentStream&) override { return 0; }
-  void OnMessage(SessionId, v1::AgentMessage) override {}
-  void OnDrained(SessionId) override {}
-  void OnClosed(SessionId) override {}
   bool SendToNode(Id node, v1::ManagerMessage message) override {
     if (unreachable) return false;
     asked.emplace_back(node, message.remove_volume());
     return true;
   }
-  bool FenceIsCurrent(Id, uint64_t) const override { return true; }
   void SetVolumeRemovedHandler(VolumeRemovedHandler handler) override {
     on_removed = std::move(handler);
   }

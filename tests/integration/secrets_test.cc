@@ -1,7 +1,6 @@
 // Secrets of a manager over its ends and starts: sealed, locked, and with a key file that is wrong.
 #include <unistd.h>
 
-#include <cstdlib>
 #include <map>
 #include <string>
 
@@ -15,6 +14,7 @@
 #include "swarm/v1/unlock.grpc.pb.h"
 #include "tests/integration/manager_harness.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/temp_folder.h"
 
 namespace swarm::testing {
 namespace {
@@ -27,22 +27,14 @@ constexpr auto kDataLoss = absl::StatusCode::kDataLoss;
 
 class ManagerSecretsTest : public ::testing::Test {
  protected:
-  ManagerSecretsTest() {
-    char name[] = "/tmp/swarm-secrets-XXXXXX";
-    dir_ = ::mkdtemp(name);
-    EXPECT_OK(Start());
-  }
-  ~ManagerSecretsTest() override {
-    manager_.reset();
-    RemoveTree(dir_).IgnoreError();
-  }
+  ManagerSecretsTest() { EXPECT_OK(Start()); }
 
   // As after a restart when one runs already.
   absl::Status Start() {
     manager_.reset();
     manager::ManagerOptions options;
-    options.state_dir = dir_ + "/state";
-    options.run_dir = dir_ + "/run";
+    options.state_dir = dir_ / "state";
+    options.run_dir = dir_ / "run";
     options.listen_addr = "127.0.0.1:0";
     options.join_listen_addr = "127.0.0.1:0";
     options.initialise = true;
@@ -115,12 +107,12 @@ class ManagerSecretsTest : public ::testing::Test {
     if (probe_.empty()) probe_ = made->id();
     return made->id() == probe_;
   }
-  std::string KeyPath() const { return dir_ + "/state/data.key"; }
+  std::string KeyPath() const { return dir_ / "state/data.key"; }
 
   // Bytes of the disk: what was sealed of every secret, changed.
   void DamageSecret(const std::string& id) {
     const auto loop = MakeAsioLoop();
-    auto journal = manager::OpenSqliteJournal({dir_ + "/state/journal.db"}, *loop);
+    auto journal = manager::OpenSqliteJournal({dir_ / "state/journal.db"}, *loop);
     ASSERT_OK(journal);
     manager::Secret record;
     const auto version = (*journal)->Load([&](const manager::Mutation& mutation) {
@@ -147,7 +139,7 @@ class ManagerSecretsTest : public ::testing::Test {
     loop->Run();
   }
 
-  std::string dir_;
+  TempFolder dir_;
   std::string key_;  // in the journal
   std::string probe_;
   std::unique_ptr<RunningManager> manager_;
@@ -207,10 +199,10 @@ TEST_F(ManagerSecretsTest, WithAnotherKeyOrNoneOrHalfOfItItDoesNotStart) {
   EXPECT_TRUE(KeyIsTheSame());
   const auto text = ReadFile(KeyPath());
   ASSERT_OK(text);
-  const auto names = ListDirectory(dir_ + "/state");
+  const auto names = ListDirectory(dir_ / "state");
   ASSERT_OK(names);
   for (const std::string& name : *names) {
-    const auto content = ReadFile(dir_ + "/state/" + name);
+    const auto content = ReadFile(dir_ / "state/" + name);
     if (!content.ok()) continue;
     EXPECT_THAT(*content, Not(HasSubstr("swordfish-canary"))) << name;
   }
