@@ -6,6 +6,7 @@
 #include "common/file_system.h"
 #include "common/log.h"
 #include "common/mutex.h"
+#include "common/proto_time.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/tls/certificates.h"
@@ -32,11 +33,6 @@ constexpr std::string_view kRoomNames[] = {"store",      "orchestrator", "schedu
 constexpr std::string_view kJournalHealth = "manager/journal";
 // NOT_SERVING, as "" is, while the loop does not come round.
 constexpr std::string_view kLoopHealth = "manager/loop";
-
-void SetDuration(absl::Duration from, google::protobuf::Duration& to) {
-  to.set_seconds(absl::IDivDuration(from, absl::Seconds(1), &from));
-  to.set_nanos(static_cast<int32_t>(absl::ToInt64Nanoseconds(from)));
-}
 
 class GrpcManager final : public Manager {
  public:
@@ -297,7 +293,8 @@ class GrpcManager final : public Manager {
     cluster.set_join_addr(
         Advertised(options_.advertise_join_addr, cluster.join_addr(), doors_->addresses().join));
     if (options_.heartbeat_period.has_value()) {
-      SetDuration(*options_.heartbeat_period, *cluster.mutable_spec()->mutable_heartbeat_period());
+      *cluster.mutable_spec()->mutable_heartbeat_period() =
+          swarm::ToProto(*options_.heartbeat_period);
     }
     if (cluster.SerializeAsString() == before) return absl::OkStatus();
     return rooms_->store->Update([&](WriteTx& tx) { return tx.Put(std::move(cluster)); });

@@ -6,6 +6,7 @@
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/call_target.h"
+#include "manager/api/container_validation.h"
 
 namespace swarm::manager {
 namespace {
@@ -37,26 +38,20 @@ absl::Status CheckTerminalSize(const v1::TerminalSize& size) {
       StrCat("size: a terminal has at most ", kMost, " rows and columns"));
 }
 
-// The kernel takes a text up to its first NUL.
-absl::Status CheckText(std::string_view field, const std::string& text) {
-  if (text.find('\0') == text.npos) return absl::OkStatus();
-  return absl::InvalidArgumentError(StrCat(field, ": must not contain a NUL character"));
-}
-
 absl::Status CheckTexts(const v1::ExecStart& exec) {
   for (int i = 0; i < exec.args_size(); ++i) {
-    RETURN_IF_ERROR(CheckText(StrCat("exec.args[", i, "]"), exec.args(i)));
+    RETURN_IF_ERROR(CheckNoNul(StrCat("exec.args[", i, "]"), exec.args(i)));
   }
   for (int i = 0; i < exec.env_size(); ++i) {
-    RETURN_IF_ERROR(CheckText(StrCat("exec.env[", i, "]"), exec.env(i)));
+    RETURN_IF_ERROR(CheckNoNul(StrCat("exec.env[", i, "]"), exec.env(i)));
     const size_t equals = exec.env(i).find('=');
     if (equals == 0 || equals == std::string::npos) {
       return absl::InvalidArgumentError(
           StrCat("exec.env[", i, "]: \"", OneLine(exec.env(i)), "\" is not NAME=value"));
     }
   }
-  RETURN_IF_ERROR(CheckText("exec.user", exec.user()));
-  return CheckText("exec.dir", exec.dir());
+  RETURN_IF_ERROR(CheckNoNul("exec.user", exec.user()));
+  return CheckNoNul("exec.dir", exec.dir());
 }
 
 absl::Status CheckStart(const v1::ContainerInput& start) {
@@ -77,7 +72,7 @@ absl::Status CheckStart(const v1::ContainerInput& start) {
       return absl::InvalidArgumentError(
           StrCat("path: \"", OneLine(path), "\" is not an absolute path in the container"));
     }
-    if (has) RETURN_IF_ERROR(CheckText("path", path));
+    if (has) RETURN_IF_ERROR(CheckNoNul("path", path));
   }
   return absl::OkStatus();
 }

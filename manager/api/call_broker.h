@@ -37,8 +37,6 @@ class CallBroker {
   StreamEvents<v1::ContainerInput>* OnOpened(v1::ContainerInput::KindCase kind,
                                              StreamEnd<v1::ContainerOutput>& caller);
 
-  size_t calls() const { return calls_.size(); }
-
  private:
   class Call;
 

@@ -278,8 +278,8 @@ TEST_F(CallBrokerTest, FindsTheTaskThatIsMeantOrSaysWhatIsWrong) {
   EXPECT_THAT(why(empty), StatusIs(absl::StatusCode::kInvalidArgument));
   v1::ContainerInput text = Exec("web");
   text.mutable_exec()->add_args(std::string("a\0b", 3));
-  EXPECT_THAT(why(text), StatusIs(absl::StatusCode::kInvalidArgument,
-                                  "exec.args[1]: must not contain a NUL character"));
+  EXPECT_THAT(why(text),
+              StatusIs(absl::StatusCode::kInvalidArgument, "exec.args[1]: holds a NUL byte"));
   text = Exec("web");
   text.mutable_exec()->add_env("=x");
   EXPECT_THAT(why(text), StatusIs(absl::StatusCode::kInvalidArgument,

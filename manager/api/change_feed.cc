@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/check.h"
+#include "common/proto_time.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/render.h"
@@ -28,16 +29,6 @@ template <typename T>
 Ref<T> Newest(const Change& change) {
   Ref<T> after = change.After<T>();
   return after != nullptr ? after : change.Before<T>();
-}
-
-void SetTimestamp(absl::Time at, google::protobuf::Timestamp& out) {
-  const int64_t nanos = absl::ToUnixNanos(at);
-  out.set_seconds(nanos / 1'000'000'000);
-  out.set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
-}
-
-absl::Time TimeOf(const google::protobuf::Timestamp& at) {
-  return absl::FromUnixSeconds(at.seconds()) + absl::Nanoseconds(at.nanos());
 }
 
 }  // namespace
@@ -100,7 +91,7 @@ absl::StatusOr<std::unique_ptr<ChangeFeed>> ChangeFeed::Open(const Env& env, Sto
   std::unique_ptr<ChangeFeed> feed(new ChangeFeed(env, store, wanted, sink));
   auto on_changes = [raw = feed.get()](const ChangeSet& changes) { raw->OnChanges(changes); };
   if (request.has_resume_from_time()) {
-    const Store::Past past = store.VersionBefore(TimeOf(request.resume_from_time()));
+    const Store::Past past = store.VersionBefore(FromProto(request.resume_from_time()));
     if (!past.is_complete) feed->PushMarker(v1::WatchEvent::ACTION_RESYNC, past.version);
     ASSIGN_OR_RETURN(feed->watch_, store.WatchFrom(past.version, WatchSpeed::kDurable, on_changes));
     feed->PushMarker(v1::WatchEvent::ACTION_STARTED, past.version);
@@ -137,7 +128,7 @@ void ChangeFeed::OnChanges(const ChangeSet& changes) {
     v1::WatchEvent event;
     if (!Describe(change, event)) continue;
     event.set_version(changes.version - 1);
-    SetTimestamp(changes.at, *event.mutable_timestamp());
+    *event.mutable_timestamp() = swarm::ToProto(changes.at);
     if (held.has_value()) Push(*held);
     held = std::move(event);
   }
@@ -210,7 +201,7 @@ void ChangeFeed::PushMarker(v1::WatchEvent::Action action, uint64_t version) {
   v1::WatchEvent event;
   event.set_action(action);
   event.set_version(version);
-  SetTimestamp(env_.clock.WallNow(), *event.mutable_timestamp());
+  *event.mutable_timestamp() = swarm::ToProto(env_.clock.WallNow());
   Push(event);
 }
 

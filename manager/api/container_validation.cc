@@ -70,11 +70,6 @@ bool HasControlCharacter(std::string_view text) {
                      [](unsigned char c) { return c < 0x20 || c == 0x7f; });
 }
 
-absl::Status CheckNoNul(std::string_view path, std::string_view text) {
-  if (text.find('\0') == text.npos) return absl::OkStatus();
-  return FieldError(path, "holds a NUL byte");
-}
-
 absl::Status CheckExpands(std::string_view path, std::string_view text) {
   const absl::Status expands = CheckTemplate(text, TemplatePlace::kSpec);
   return expands.ok() ? expands : FieldError(path, ToStd(expands.message()));
@@ -233,6 +228,11 @@ absl::Status ValidateUserAndDirectory(const v1::ContainerSpec& spec) {
 
 absl::Status FieldError(std::string_view path, std::string_view reason) {
   return absl::InvalidArgumentError(StrCat(path, ": ", reason));
+}
+
+absl::Status CheckNoNul(std::string_view path, std::string_view text) {
+  if (text.find('\0') == text.npos) return absl::OkStatus();
+  return FieldError(path, "holds a NUL byte");
 }
 
 absl::Status ValidateLabels(std::string_view path,

@@ -17,6 +17,9 @@ absl::Status ValidateContainerSpec(const v1::ContainerSpec& spec);
 // InvalidArgument "path: reason".
 absl::Status FieldError(std::string_view path, std::string_view reason);
 
+// The kernel takes a text up to its first NUL.
+absl::Status CheckNoNul(std::string_view path, std::string_view text);
+
 // Keys of 1 to 128 characters without spaces, control characters or '='; values without NUL.
 absl::Status ValidateLabels(std::string_view path,
                             const google::protobuf::Map<std::string, std::string>& labels);

@@ -21,11 +21,6 @@ absl::Status SlowReader() {
   return absl::ResourceExhaustedError("findings are not read as fast as they come");
 }
 
-std::string NameOf(const Node& node) {
-  const std::string& name = node.description().hostname();
-  return name.empty() ? node.id() : name;
-}
-
 absl::StatusOr<absl::Duration> TimeoutOf(const v1::DiagnoseNetworksRequest& request) {
   if (!request.has_timeout()) return DiagnosisBroker::kDefaultTimeout;
   const absl::Duration timeout = FromProto(request.timeout());
@@ -168,7 +163,7 @@ void DiagnosisBroker::Note(Diagnosis& diagnosis, const Node& node,
   finding.set_check(v1::NetworkFinding::CHECK_NODE);
   finding.set_severity(severity);
   finding.set_node_id(node.id());
-  finding.set_message(OneLine(StrCat(NameOf(node), " ", why)));
+  finding.set_message(OneLine(StrCat(NodeName(node), " ", why)));
   Wait(diagnosis, std::move(finding));
 }
 
@@ -237,7 +232,7 @@ std::optional<v1::NetworkFinding> DiagnosisBroker::Checked(Id node,
   const Ref<Node> own = view.GetNode(node);
   const Ref<Node> peer = view.GetNode(Id::ParseOrZero(said.peer_node_id()));
   for (const Ref<Node>& named : {own, peer}) {
-    if (named != nullptr) absl::StrReplaceAll({{named->id(), NameOf(*named)}}, &message);
+    if (named != nullptr) absl::StrReplaceAll({{named->id(), NodeName(*named)}}, &message);
   }
   Finding finding;
   finding.set_check(said.check());

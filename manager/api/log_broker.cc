@@ -6,6 +6,7 @@
 
 #include "absl/time/time.h"
 #include "common/check.h"
+#include "common/proto_time.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "manager/api/call_target.h"
@@ -134,7 +135,6 @@ void LogBroker::Unsubscribe(SubscriptionId id) {
     env_.loop.Cancel(ended.mapped().timeout);
     auto publisher = publishers_.find(ended.mapped().publisher);
     if (publisher == publishers_.end()) continue;
-    publisher->second.busy = false;
     publisher->second.stream->Finish(absl::CancelledError("nobody reads this"));
   }
 }
@@ -150,9 +150,7 @@ void LogBroker::OnDrained(SubscriptionId id) {
 void LogBroker::Notice(Subscription& subscription, Id node, std::string_view text) {
   v1::LogMessage message;
   message.set_stream(v1::LogMessage::STREAM_NOTICE);
-  const int64_t nanos = absl::ToUnixNanos(env_.clock.WallNow());
-  message.mutable_timestamp()->set_seconds(nanos / 1'000'000'000);
-  message.mutable_timestamp()->set_nanos(static_cast<int32_t>(nanos % 1'000'000'000));
+  *message.mutable_timestamp() = swarm::ToProto(env_.clock.WallNow());
   message.set_data(std::string(text));
   message.set_node_id(node.ToString());
   message.set_node_hostname(HostnameOf(store_.view(), node));
@@ -259,10 +257,9 @@ void LogBroker::OnUnreachable(SubscriptionId id, Id node, const std::vector<Id>&
                               std::string_view why) {
   Subscription& subscription = subscriptions_.at(id);
   if (subscription.unreachable.insert(node).second) {
-    const std::string host = HostnameOf(store_.view(), node);
     Notice(subscription, node,
-           StrCat("node ", host.empty() ? node.ToString() : host, " ", why, ": logs of ",
-                  tasks.size(), tasks.size() == 1 ? " task" : " tasks", " are missing"));
+           StrCat("node ", NodeName(store_.view(), node), " ", why, ": logs of ", tasks.size(),
+                  tasks.size() == 1 ? " task" : " tasks", " are missing"));
   }
   for (Id task_id : tasks) {
     Ref<Task> task = store_.view().GetTask(task_id);

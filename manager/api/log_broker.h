@@ -100,7 +100,7 @@ class LogBroker {
     std::map<std::string, std::string> attributes;  // of its lines, when they are asked for
   };
   struct Subscription {
-    Sink<v1::LogMessage>* sink = nullptr;  // null once closed
+    Sink<v1::LogMessage>* sink = nullptr;
     v1::LogOptions options;
     Id service;
     bool by_task = false;
@@ -132,7 +132,6 @@ class LogBroker {
     std::string request;  // empty before its first message
     TimerId timer = 0;    // until then
     // A message that waits for its turn and for room in the reader's queue.
-    bool busy = false;
     v1::PublishLogsRequest waiting;
     int next_index = 0;
   };

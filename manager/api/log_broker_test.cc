@@ -1,5 +1,6 @@
 #include "manager/api/log_broker.h"
 
+#include <limits>
 #include <map>
 
 #include "common/strings.h"
@@ -67,7 +68,7 @@ class LogBrokerTest : public ::testing::Test, public ApiWorld {
     log.set_task_id(task.ToString());
     log.set_data(line);
     log.set_service_name("a lie");
-    log.mutable_timestamp()->set_seconds(1'700'000'000);
+    log.mutable_timestamp()->set_seconds(line_seconds);
     if (finished) message.add_finished_task_ids(task.ToString());
     broker.OnPublished(id, std::move(message));
     loop.RunUntilIdle();
@@ -76,6 +77,7 @@ class LogBrokerTest : public ::testing::Test, public ApiWorld {
   FakeDispatcher dispatcher;
   LogBroker broker{env, *store, dispatcher};
   FakeSink<v1::LogMessage> sink;
+  int64_t line_seconds = 1'700'000'000;
   Id node;
   Ref<Service> web;
 };
@@ -157,6 +159,19 @@ TEST_F(LogBrokerTest, AsksAFollowersNodeAgainFromTheLastLine) {
   EXPECT_EQ(1'700'000'000'000'000'001, dispatcher.sent[1].second.options().since_unix_nanos());
   EXPECT_NE(dispatcher.sent[0].second.subscription_id(),
             dispatcher.sent[1].second.subscription_id());
+}
+
+TEST_F(LogBrokerTest, ATimeThatANodeMadeUpIsNotLaterThanAllTime) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  ASSERT_OK(Subscribe(true));
+  FakeStream stream;
+  line_seconds = std::numeric_limits<int64_t>::max();
+  const auto publisher = Publish(stream, task, "one", false);
+  broker.OnPublisherClosed(publisher);
+  loop.Advance(absl::Seconds(3));
+  ASSERT_THAT(dispatcher.sent, SizeIs(2));
+  EXPECT_EQ(std::numeric_limits<int64_t>::max(),
+            dispatcher.sent[1].second.options().since_unix_nanos());
 }
 
 TEST_F(LogBrokerTest, ReadsNoFurtherFromANodeWhileTheReaderIsSlow) {

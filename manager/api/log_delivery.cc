@@ -1,19 +1,21 @@
 // The half of LogBroker that faces the nodes' streams: who they are, and whose line is next.
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "absl/time/time.h"
 #include "common/check.h"
-#include "common/status_macros.h"
+#include "common/proto_time.h"
 #include "common/strings.h"
 #include "manager/api/log_broker.h"
-#include "manager/api/lookup.h"
 
 namespace swarm::manager {
 namespace {
 
+// Of any time that a node may say there is a later one.
 int64_t UnixNanos(const v1::LogMessage& message) {
-  return message.timestamp().seconds() * 1'000'000'000 + message.timestamp().nanos();
+  return std::min(absl::ToUnixNanos(FromProto(message.timestamp())),
+                  std::numeric_limits<int64_t>::max() - 1);
 }
 
 }  // namespace
@@ -44,10 +46,8 @@ void LogBroker::OnPublished(PublisherId id, v1::PublishLogsRequest message) {
   }
   publisher.waiting = std::move(message);
   publisher.next_index = -1;
-  publisher.busy = true;
   auto request = requests_.find(publisher.request);
   if (request == requests_.end()) {
-    publisher.busy = false;
     return publisher.stream->Finish(absl::CancelledError("nobody reads this"));
   }
   const SubscriptionId subscription = request->second.subscription;
@@ -114,7 +114,6 @@ bool LogBroker::DeliverNext(Subscription& subscription, const std::string& reque
   }
   // A liar's stream: OnPublisherClosed ends its request.
   subscription.merge.Remove(request_id);
-  publisher.busy = false;
   publisher.stream->Finish(taken);
   return false;
 }
@@ -134,7 +133,6 @@ void LogBroker::Advance(const std::string& request_id) {
     if (request.tasks.erase(task) > 0) FinishTask(subscription, task);
   }
   publisher.waiting.Clear();
-  publisher.busy = false;
   PublisherStream* stream = publisher.stream;
   subscription.merge.Await(request_id, /*answered=*/true, now);
   if (request.tasks.empty()) EndRequest(request_id, "");

@@ -12,25 +12,27 @@ void LogMerge::Forget(const std::string& stream, const State& state) {
   }
 }
 
+LogMerge::State& LogMerge::Renew(const std::string& stream) {
+  const auto [it, added] = streams_.try_emplace(stream);
+  if (!added) Forget(stream, it->second);
+  return it->second = State();
+}
+
 void LogMerge::Await(const std::string& stream, bool answered, absl::Duration now) {
-  Remove(stream);
-  State state;
+  State& state = Renew(stream);
   state.due = now + (answered ? window_ : kWindow);
   awaited_.insert(state.due);
-  streams_.emplace(stream, state);
 }
 
 void LogMerge::Ready(const std::string& stream, int64_t unix_nanos, absl::Duration now,
                      absl::Time wall_now) {
-  Remove(stream);
-  State state;
+  State& state = Renew(stream);
   state.ready = true;
   state.unix_nanos = unix_nanos;
   // A node whose clock is ahead does not hold its lines back for longer.
   const absl::Duration age = wall_now - absl::FromUnixNanos(unix_nanos);
   state.due = now + std::clamp(window_ - age, absl::ZeroDuration(), window_);
   ready_.emplace(unix_nanos, stream);
-  streams_.emplace(stream, state);
 }
 
 void LogMerge::Remove(const std::string& stream) {

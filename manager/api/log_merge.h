@@ -50,6 +50,8 @@ class LogMerge {
     absl::Duration due;
   };
   void Forget(const std::string& stream, const State& state);
+  // Its state, new; not in `ready_` or `awaited_` yet.
+  State& Renew(const std::string& stream);
 
   const absl::Duration window_;
   std::map<std::string, State> streams_;

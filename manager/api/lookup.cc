@@ -144,14 +144,8 @@ absl::StatusOr<Ref<Config>> FindConfig(const View& view, std::string_view ref) {
 }
 
 absl::StatusOr<Ref<Volume>> FindVolume(const View& view, std::string_view ref) {
-  if (absl::Status s = CheckRef(ref, "volume"); !s.ok()) return s;
-  if (auto id = Id::Parse(ref); id.ok()) {
-    if (Ref<Volume> volume = view.GetVolume(*id)) return volume;
-  }
-  if (Ref<Volume> volume = view.GetVolumeByName(ref)) return volume;
-  return FindByPrefix<Volume>(
-      "volume", ref, [&](auto visit, Id first) { view.EachVolume(visit, first); },
-      [](const Volume& v) { return v.id(); });
+  return FindNamed<Volume>(view, "volume", ref, &View::GetVolume, &View::GetVolumeByName,
+                           &View::EachVolume);
 }
 
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref) {
@@ -173,6 +167,16 @@ absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref) {
   return FindByPrefix<Node>(
       "node", ref, [&](auto visit, Id first) { view.EachNode(visit, first); },
       [](const Node& n) { return n.id(); });
+}
+
+const std::string& NodeName(const Node& node) {
+  const std::string& hostname = node.description().hostname();
+  return hostname.empty() ? node.id() : hostname;
+}
+
+std::string NodeName(const View& view, Id id) {
+  const Ref<Node> node = view.GetNode(id);
+  return node == nullptr ? id.ToString() : NodeName(*node);
 }
 
 absl::StatusOr<Ref<Task>> FindTask(const View& view, std::string_view ref) {

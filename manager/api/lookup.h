@@ -29,6 +29,9 @@ absl::StatusOr<Ref<Config>> FindConfig(const View& view, std::string_view ref);
 absl::StatusOr<Ref<Volume>> FindVolume(const View& view, std::string_view ref);
 // The name of a node is its host name; when several have it, that is ambiguous.
 absl::StatusOr<Ref<Node>> FindNode(const View& view, std::string_view ref);
+// For people: its host name, else its id.
+const std::string& NodeName(const Node& node);
+std::string NodeName(const View& view, Id id);
 // "web.3" (the newest task of that slot) and "web.3.<id>" are a task's names.
 absl::StatusOr<Ref<Task>> FindTask(const View& view, std::string_view ref);
 

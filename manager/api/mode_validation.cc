@@ -262,7 +262,7 @@ absl::Status ValidateTest(const v1::HealthCheck& check) {
   size_t bytes = 0;
   for (const std::string& word : check.test()) {
     bytes += word.size();
-    if (word.find('\0') != word.npos) return FieldError(kPath, "holds a NUL byte");
+    RETURN_IF_ERROR(CheckNoNul(kPath, word));
   }
   if (check.test_size() > kMaxTestWords || bytes > kMaxTestBytes) {
     return FieldError(kPath, "is longer than 64 KiB or 1000 words");

@@ -2,11 +2,11 @@
 
 #include <utility>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/strip.h"
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "manager/api/lookup.h"
 
 namespace swarm::manager {
 namespace {
@@ -55,6 +55,7 @@ class NodeStreams::Incoming : public StreamEvents<v1::ServeRequest> {
 
   Id node() const { return node_; }
   StreamEnd<v1::ContainerInput>& end() { return end_; }
+  StreamId stream() const { return stream_; }
 
  private:
   void Begin(const v1::ServeRequest& message) {
@@ -65,7 +66,7 @@ class NodeStreams::Incoming : public StreamEvents<v1::ServeRequest> {
   }
   void Lost() {
     owner_.End(stream_, absl::UnavailableError(
-                            StrCat("node ", owner_.NodeName(node_),
+                            StrCat("node ", NodeName(owner_.store_.view(), node_),
                                    " broke the stream off; its agent may have been restarted")));
     end_.Finish(absl::OkStatus());
   }
@@ -94,19 +95,13 @@ void NodeStreams::Start() {
   });
 }
 
-std::string NodeStreams::NodeName(Id id) const {
-  const Ref<Node> node = store_.view().GetNode(id);
-  const bool named = node != nullptr && !node->description().hostname().empty();
-  return named ? node->description().hostname() : id.ToString();
-}
-
 absl::StatusOr<NodeStreams::StreamId> NodeStreams::Open(Id node, Id task, Use use, Peer& peer) {
   DCHECK(env_.loop.InLoop());
   const size_t part = use == Use::kStats ? 2 : 1;
   const auto count = of_node_.find(node);
   if (count != of_node_.end() && count->second >= kMaxPerNode / part) {
-    return absl::ResourceExhaustedError(StrCat("node ", NodeName(node), " serves ", count->second,
-                                               " calls already; try again later"));
+    return absl::ResourceExhaustedError(StrCat("node ", NodeName(store_.view(), node), " serves ",
+                                               count->second, " calls already; try again later"));
   }
   if (streams_.size() >= kMaxStreams / part) {
     return absl::ResourceExhaustedError("too many calls into containers; try again later");
@@ -119,17 +114,17 @@ absl::StatusOr<NodeStreams::StreamId> NodeStreams::Open(Id node, Id task, Use us
     const auto there = store_.view().GetNode(node);
     const auto state = there == nullptr ? v1::NodeStatus::STATE_UNKNOWN : there->status().state();
     if (state == v1::NodeStatus::STATE_READY) {
-      return absl::UnavailableError(
-          StrCat("node ", NodeName(node), " has no session with this manager just now"));
+      return absl::UnavailableError(StrCat("node ", NodeName(store_.view(), node),
+                                           " has no session with this manager just now"));
     }
     return absl::UnavailableError(
-        StrCat("node ", NodeName(node), " is ",
+        StrCat("node ", NodeName(store_.view(), node), " is ",
                absl::StripPrefix(v1::NodeStatus::State_Name(state), "STATE_")));
   }
   const StreamId ref = ++last_;
   stream.timer = env_.loop.RunAfter(kDialTimeout, [this, ref] {
     streams_.at(ref).timer = 0;
-    End(ref, absl::UnavailableError(StrCat("node ", NodeName(streams_.at(ref).node),
+    End(ref, absl::UnavailableError(StrCat("node ", NodeName(store_.view(), streams_.at(ref).node),
                                            " did not answer within ",
                                            absl::FormatDuration(kDialTimeout))));
   });
@@ -211,17 +206,14 @@ void NodeStreams::OnStreamFailure(Id node, const v1::StreamFailure& failure) {
   DCHECK(env_.loop.InLoop());
   const auto id = by_id_.find(failure.stream_id());
   if (id == by_id_.end() || streams_.at(id->second).node != node) return;
-  End(id->second, absl::UnavailableError(
-                      StrCat("node ", NodeName(node), ": ", failure.error().substr(0, kMaxWords))));
+  End(id->second, absl::UnavailableError(StrCat("node ", NodeName(store_.view(), node), ": ",
+                                                failure.error().substr(0, kMaxWords))));
 }
 
 void NodeStreams::OnIncomingClosed(Incoming* incoming) {
-  for (const auto& [ref, stream] : streams_) {
-    if (stream.incoming != incoming) continue;
-    End(ref,
-        absl::UnavailableError(StrCat("node ", NodeName(stream.node), " broke the stream off")));
-    break;
-  }
+  End(incoming->stream(),
+      absl::UnavailableError(
+          StrCat("node ", NodeName(store_.view(), incoming->node()), " broke the stream off")));
   auto count = incoming_of_.find(incoming->node());
   if (--count->second == 0) incoming_of_.erase(count);
   incoming_.erase(incoming);

@@ -89,7 +89,6 @@ class NodeStreams {
   void OnIncomingClosed(Incoming* incoming);
   // Forgets it and tells its peer.
   void End(StreamId stream, absl::Status status);
-  std::string NodeName(Id node) const;
 
   const Env env_;
   Store& store_;

@@ -13,13 +13,6 @@
 #include "manager/api/validation.h"
 
 namespace swarm::manager {
-namespace {
-
-std::string NameOf(const Node& node) {
-  return node.description().hostname().empty() ? node.id() : node.description().hostname();
-}
-
-}  // namespace
 
 void Nodes::Get(const v1::GetNodeRequest& request, Reply<v1::Node> reply) {
   DCHECK(env_.loop.InLoop());
@@ -65,9 +58,9 @@ absl::StatusOr<Id> Nodes::WriteUpdate(const v1::UpdateNodeRequest& request) {
     return FieldError("version", "is required: read the node and send its version");
   }
   if (request.version() != node->meta().version()) {
-    return absl::AbortedError(StrCat("node \"", NameOf(*node), "\" was changed meanwhile: version ",
-                                     node->meta().version(), ", you read ", request.version(),
-                                     "; read it again"));
+    return absl::AbortedError(StrCat("node \"", NodeName(*node),
+                                     "\" was changed meanwhile: version ", node->meta().version(),
+                                     ", you read ", request.version(), "; read it again"));
   }
   if (request.spec().role() != v1::NodeSpec::ROLE_UNSPECIFIED &&
       request.spec().role() != node->spec().role()) {
@@ -96,12 +89,12 @@ absl::Status Nodes::WriteDelete(const v1::DeleteNodeRequest& request) {
   ASSIGN_OR_RETURN(Ref<Node> node, FindNode(store_.view(), request.ref()));
   if (node->is_this_manager() || node->spec().role() == v1::NodeSpec::ROLE_MANAGER) {
     return absl::FailedPreconditionError(
-        StrCat("node \"", NameOf(*node),
+        StrCat("node \"", NodeName(*node),
                "\" is a manager: it would have to be demoted first, which is not built yet"));
   }
   if (!request.force() && node->status().state() != v1::NodeStatus::STATE_DOWN) {
     return absl::FailedPreconditionError(
-        StrCat("node \"", NameOf(*node),
+        StrCat("node \"", NodeName(*node),
                "\" is not down: let it leave the cluster first, or use --force"));
   }
   const Id id = Id::ParseOrZero(node->id());
@@ -118,7 +111,7 @@ absl::Status Nodes::WriteDelete(const v1::DeleteNodeRequest& request) {
         orphan.state = TaskState::kOrphaned;
         orphan.status_unix_ms = absl::ToUnixMillis(env_.clock.WallNow());
         auto detail = std::make_shared<TaskDetail>();
-        detail->error = StrCat("node ", NameOf(*node), " was removed");
+        detail->error = StrCat("node ", NodeName(*node), " was removed");
         orphan.detail = std::move(detail);
       }
       tx.Put(std::move(orphan));

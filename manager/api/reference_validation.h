@@ -8,7 +8,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "google/protobuf/map.h"
 #include "manager/store/store.h"
 #include "swarm/v1/types.pb.h"
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "common/proto_time.h"
 #include "google/protobuf/util/message_differencer.h"
 
 namespace swarm::manager {
@@ -63,7 +64,7 @@ bool AgentMayWrite(TaskState state) {
 
 int64_t UnixMillis(const v1::TaskStatus& report, int64_t now_unix_ms) {
   if (report.timestamp().seconds() <= 0) return now_unix_ms;
-  return report.timestamp().seconds() * 1000 + report.timestamp().nanos() / 1'000'000;
+  return absl::ToUnixMillis(FromProto(report.timestamp()));
 }
 
 }  // namespace

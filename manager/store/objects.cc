@@ -1,19 +1,13 @@
 #include "manager/store/objects.h"
 
 #include "absl/time/time.h"
+#include "common/proto_time.h"
 
 namespace swarm::manager {
 namespace {
 
 void SetUnixMillis(int64_t millis, google::protobuf::Timestamp* out) {
-  int64_t seconds = millis / 1000;
-  int64_t rest = millis % 1000;
-  if (rest < 0) {
-    --seconds;
-    rest += 1000;
-  }
-  out->set_seconds(seconds);
-  out->set_nanos(static_cast<int32_t>(rest * 1'000'000));
+  *out = swarm::ToProto(absl::FromUnixMillis(millis));
 }
 
 }  // namespace
