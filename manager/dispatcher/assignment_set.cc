@@ -70,7 +70,7 @@ const UsageWatches::Watch* UsageWatches::Find(Id service) const {
 void AssignmentSet::AddRevision(const v1::Revision& revision, Chunks& chunks) const {
   v1::Revision& added = *chunks.Room(revision.ByteSizeLong() + kIdBytes).add_revisions();
   added = revision;
-  if (volumes_ != nullptr) volumes_->Settle(added);
+  volumes_.Settle(added);
 }
 
 void AssignmentSet::AddTask(const Task& task, const UsageWatches& watches, Chunks& chunks) {

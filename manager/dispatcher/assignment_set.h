@@ -50,10 +50,9 @@ class AssignmentSet {
  public:
   static constexpr size_t kChunkBytes = 512 << 10;
 
-  // Borrowed.
-  explicit AssignmentSet(const ContentSource& contents) : contents_(contents) {}
-  // What revisions are settled by from now on; borrowed. Without, they go as they are.
-  void UseVolumes(const VolumeBook& volumes) { volumes_ = &volumes; }
+  // Both borrowed. Revisions are settled by `volumes`.
+  AssignmentSet(const ContentSource& contents, const VolumeBook& volumes)
+      : contents_(contents), volumes_(volumes) {}
 
   // Forgets what was sent and begins again. The sequence goes on.
   // `networks`: all that the node must know of them.
@@ -68,8 +67,6 @@ class AssignmentSet {
 
   bool Holds(Id task) const { return tasks_.contains(task); }
   bool HoldsRevision(Id revision) const { return revisions_.contains(revision); }
-  bool HoldsSecret(Id secret) const { return secrets_.contains(secret); }
-  bool HoldsConfig(Id config) const { return configs_.contains(config); }
   bool HoldsNetwork(Id network) const { return networks_.contains(network); }
   size_t size() const { return tasks_.size(); }
   uint64_t sequence() const { return sequence_; }
@@ -98,7 +95,7 @@ class AssignmentSet {
   };
 
   const ContentSource& contents_;
-  const VolumeBook* volumes_ = nullptr;
+  const VolumeBook& volumes_;
   uint64_t sequence_ = 0;
   absl::btree_map<Id, Sent> tasks_;
   absl::btree_map<Id, Held> revisions_;

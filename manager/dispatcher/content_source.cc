@@ -14,7 +14,7 @@ constexpr size_t kFrameBytes = 64;  // the id, tags and lengths
 
 }  // namespace
 
-std::optional<v1::SecretContent> StoreContents::SecretOf(Id id) const {
+std::optional<v1::SecretContent> ContentSource::SecretOf(Id id) const {
   const Ref<Secret> secret = view_.GetSecret(id);
   if (secret == nullptr || vault_ == nullptr) return std::nullopt;
   const auto plain = vault_->Open(*secret);
@@ -31,7 +31,7 @@ std::optional<v1::SecretContent> StoreContents::SecretOf(Id id) const {
   return content;
 }
 
-std::optional<v1::ConfigContent> StoreContents::ConfigOf(Id id) const {
+std::optional<v1::ConfigContent> ContentSource::ConfigOf(Id id) const {
   const Ref<Config> config = view_.GetConfig(id);
   if (config == nullptr) return std::nullopt;
   v1::ConfigContent content;
@@ -42,14 +42,14 @@ std::optional<v1::ConfigContent> StoreContents::ConfigOf(Id id) const {
   return content;
 }
 
-size_t StoreContents::SecretBytesOf(Id id) const {
+size_t ContentSource::SecretBytesOf(Id id) const {
   const Ref<Secret> secret = view_.GetSecret(id);
   if (secret == nullptr || vault_ == nullptr) return 0;
   return kFrameBytes + secret->sealed_data().size() + secret->spec().name().size() +
          secret->spec().template_driver().size();
 }
 
-size_t StoreContents::ConfigBytesOf(Id id) const {
+size_t ContentSource::ConfigBytesOf(Id id) const {
   const Ref<Config> config = view_.GetConfig(id);
   if (config == nullptr) return 0;
   return kFrameBytes + config->spec().ByteSizeLong();

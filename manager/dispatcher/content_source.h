@@ -1,5 +1,5 @@
-// ContentSource: where an assignment gets what secrets and configs hold, at the moment when it is
-// sent. Until then it has their ids and room for them.
+// ContentSource: where an assignment gets what secrets and configs hold, out of the store and at
+// the moment when it is sent. Until then it has their ids and room for them.
 #ifndef SWARM_MANAGER_DISPATCHER_CONTENT_SOURCE_H_
 #define SWARM_MANAGER_DISPATCHER_CONTENT_SOURCE_H_
 
@@ -17,22 +17,13 @@ namespace swarm::manager {
 // that it waits for it.
 class ContentSource {
  public:
-  virtual ~ContentSource() = default;
-  virtual std::optional<v1::SecretContent> SecretOf(Id id) const = 0;
-  virtual std::optional<v1::ConfigContent> ConfigOf(Id id) const = 0;
-  // Bytes of the above, at least; found without opening anything. 0: it is not there.
-  virtual size_t SecretBytesOf(Id id) const = 0;
-  virtual size_t ConfigBytesOf(Id id) const = 0;
-};
-
-// Out of the store. Both borrowed; without a vault there are no secrets.
-class StoreContents : public ContentSource {
- public:
-  StoreContents(const View& view, const SecretVault* vault) : view_(view), vault_(vault) {}
-  std::optional<v1::SecretContent> SecretOf(Id id) const override;
-  std::optional<v1::ConfigContent> ConfigOf(Id id) const override;
-  size_t SecretBytesOf(Id id) const override;
-  size_t ConfigBytesOf(Id id) const override;
+  // Both borrowed; without a vault there are no secrets.
+  ContentSource(const View& view, const SecretVault* vault) : view_(view), vault_(vault) {}
+  std::optional<v1::SecretContent> SecretOf(Id id) const;
+  std::optional<v1::ConfigContent> ConfigOf(Id id) const;
+  // Bytes of the above, at most; found without opening anything. 0: it is not there.
+  size_t SecretBytesOf(Id id) const;
+  size_t ConfigBytesOf(Id id) const;
 
  private:
   const View& view_;

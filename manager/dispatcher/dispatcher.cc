@@ -7,6 +7,7 @@
 
 #include "common/check.h"
 #include "common/log.h"
+#include "common/proto_time.h"
 #include "common/strings.h"
 #include "manager/dispatcher/fencing_dispatcher.h"
 
@@ -24,11 +25,8 @@ bool IsNewlyApplied(const Session& session, const v1::AgentMessage& message) {
 }  // namespace
 
 v1::SessionConfig ConfigOf(const Cluster* cluster) {
-  const absl::Duration period = HeartbeatPeriod(cluster);
   v1::SessionConfig config;
-  config.mutable_heartbeat_period()->set_seconds(absl::ToInt64Seconds(period));
-  config.mutable_heartbeat_period()->set_nanos(static_cast<int32_t>(
-      absl::ToInt64Nanoseconds(period - absl::Floor(period, absl::Seconds(1)))));
+  *config.mutable_heartbeat_period() = swarm::ToProto(HeartbeatPeriod(cluster));
   return config;
 }
 
@@ -83,10 +81,10 @@ Dispatcher::SessionId FencingDispatcher::OnOpened(Id node, std::string peer_addr
                                                   AgentStream& stream) {
   DCHECK(env_.loop.InLoop());
   const SessionId id = ++last_session_;
-  auto session = std::make_unique<Session>(id, node, std::move(peer_addr), stream, contents_);
+  auto session =
+      std::make_unique<Session>(id, node, std::move(peer_addr), stream, contents_, volumes_);
   session->timer = After(kHelloTimeout, id, &FencingDispatcher::OnTooSlow);
   Session& opened = *sessions_.emplace(id, std::move(session)).first->second;
-  opened.assignment.UseVolumes(volumes_);
   auto& silent = silent_[node];
   silent.insert(id);
   if (silent.size() > kMaxSilentStreams) {

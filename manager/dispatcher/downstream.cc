@@ -9,6 +9,7 @@ namespace swarm::manager {
 namespace {
 
 constexpr size_t kMaxChangedTasks = 100'000;
+constexpr size_t kFrameBytes = 16;  // what a message is longer than its assignment, at most
 
 }  // namespace
 
@@ -169,22 +170,24 @@ bool FencingDispatcher::SendControl(Session& session) {
   return true;
 }
 
-// Secrets and configs are opened here, into a message that the stream has room for.
+// Moves each part into a message that the stream has room for; secrets and configs are opened here.
 bool FencingDispatcher::SendParts(Session& session) {
   while (!session.parts.empty()) {
-    const v1::Assignment& part = session.parts.front();
+    v1::Assignment& part = session.parts.front();
     const size_t bytes = ContentBytes(part, contents_);
-    if (HasContents(part) &&
-        (!MayOpen(session, bytes) || !session.stream->HasRoom(part.ByteSizeLong() + bytes))) {
-      return false;
-    }
+    if (HasContents(part) && !MayOpen(session, bytes)) return false;
+    if (!session.stream->HasRoom(part.ByteSizeLong() + bytes + kFrameBytes)) return false;
     v1::ManagerMessage message;
-    *message.mutable_assignment() = part;
+    *message.mutable_assignment() = std::move(part);
+    session.parts.pop_front();
     FillContents(*message.mutable_assignment(), contents_);
     const bool opened = HasContents(message.assignment());
-    if (!session.stream->Send(std::move(message))) return false;
+    if (!session.stream->Send(std::move(message))) {  // against its word: the part is lost
+      session.parts.clear();
+      session.needs_complete = true;
+      return false;
+    }
     if (opened) HoldContents(session, bytes);
-    session.parts.pop_front();
   }
   return true;
 }

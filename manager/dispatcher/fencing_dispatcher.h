@@ -155,7 +155,7 @@ class FencingDispatcher : public Dispatcher {
 
   const Env env_;
   Store& store_;
-  const StoreContents contents_;
+  const ContentSource contents_;
   NodeLiveness liveness_;
   std::unique_ptr<WatchHandle> watch_;
   LogFailureHandler on_log_failure_;

@@ -34,12 +34,12 @@ struct Session {
   static constexpr double kMessageBurst = 1'000;
 
   Session(Dispatcher::SessionId id, Id node, std::string peer_addr, AgentStream& stream,
-          const ContentSource& contents)
+          const ContentSource& contents, const VolumeBook& volumes)
       : id(id),
         node(node),
         peer_addr(std::move(peer_addr)),
         stream(&stream),
-        assignment(contents) {}
+        assignment(contents, volumes) {}
 
   const Dispatcher::SessionId id;
   const Id node;
