@@ -3,30 +3,19 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <utility>
 
 #include "common/local_volume.h"
 
 namespace swarm::manager {
 namespace {
 
-using Options = std::map<std::string, std::string>;
-
-// As agents see it: what the mount says, else what the volume was created with.
-struct Effective {
-  std::string driver;
-  Options options;
-};
-
-Effective EffectiveOf(const v1::Mount& mount, const View& view) {
-  const v1::Mount::VolumeOptions& own = mount.volume();
-  Effective out{own.driver(), Options(own.driver_options().begin(), own.driver_options().end())};
-  if (mount.source().empty()) return out;
-  const Ref<Volume> created = view.GetVolumeByName(mount.source());
-  if (created == nullptr) return out;
-  const v1::VolumeSpec& spec = created->spec();
-  if (out.driver.empty()) out.driver = spec.driver();
-  if (out.options.empty()) out.options = Options(spec.options().begin(), spec.options().end());
-  return out;
+// As agents see it.
+v1::Mount::VolumeOptions SettledOptions(v1::Mount mount, const View& view) {
+  const Ref<Volume> created =
+      mount.source().empty() ? nullptr : view.GetVolumeByName(mount.source());
+  if (created != nullptr) SettleMount(created->spec(), mount);
+  return std::move(*mount.mutable_volume());
 }
 
 bool IsVolume(const v1::Mount& mount) {
@@ -46,13 +35,22 @@ bool UsesVolume(const v1::TaskSpec& task, std::string_view name) {
   });
 }
 
+void SettleMount(const v1::VolumeSpec& created, v1::Mount& mount) {
+  v1::Mount::VolumeOptions& options = *mount.mutable_volume();
+  if (options.driver().empty()) options.set_driver(created.driver());
+  if (options.driver_options().empty()) *options.mutable_driver_options() = created.options();
+  if (options.labels().empty()) *options.mutable_labels() = created.labels();
+}
+
 std::vector<std::string> VolumesOfNode(const v1::TaskSpec& task, const View& view) {
   std::set<std::string> names;
   for (const v1::Mount& mount : task.container().mounts()) {
     if (!IsNamedVolume(mount)) continue;
-    const Effective effective = EffectiveOf(mount, view);
-    if (!IsLocal(effective.driver)) continue;
-    const absl::StatusOr<LocalVolume> local = ParseLocalVolume(effective.options);
+    const v1::Mount::VolumeOptions settled = SettledOptions(mount, view);
+    if (!IsLocal(settled.driver())) continue;
+    const auto& options = settled.driver_options();
+    const absl::StatusOr<LocalVolume> local =
+        ParseLocalVolume(std::map<std::string, std::string>(options.begin(), options.end()));
     if (!local.ok() || !local->is_shared()) names.insert(mount.source());
   }
   return {names.begin(), names.end()};
@@ -61,7 +59,7 @@ std::vector<std::string> VolumesOfNode(const v1::TaskSpec& task, const View& vie
 std::string MissingVolumeDriver(const v1::TaskSpec& task, const View& view) {
   for (const v1::Mount& mount : task.container().mounts()) {
     if (!IsVolume(mount)) continue;
-    const std::string driver = EffectiveOf(mount, view).driver;
+    const std::string driver = SettledOptions(mount, view).driver();
     if (!IsLocal(driver)) return driver;
   }
   return "";

@@ -15,15 +15,10 @@
 namespace swarm::manager {
 namespace {
 
-// Null: every name.
-using Wanted = const std::string*;
-
-bool Wants(Wanted wanted, const std::string& name) { return wanted == nullptr || *wanted == name; }
-
-std::set<std::string> NamesIn(const v1::TaskSpec& task, Wanted wanted) {
+std::set<std::string> NamesIn(const v1::TaskSpec& task, const VolumesByName& wanted) {
   std::set<std::string> names;
   for (const v1::Mount& mount : task.container().mounts()) {
-    if (IsNamedVolume(mount) && Wants(wanted, mount.source())) names.insert(mount.source());
+    if (IsNamedVolume(mount) && wanted.contains(mount.source())) names.insert(mount.source());
   }
   return names;
 }
@@ -35,7 +30,7 @@ bool Holds(const Task& task) {
 
 using TasksByPlace = std::map<std::pair<Id, std::string>, std::vector<std::string>>;
 
-TasksByPlace TasksThatUseVolumes(const View& view, Wanted wanted) {
+TasksByPlace TasksThatUse(const VolumesByName& wanted, const View& view) {
   TasksByPlace out;
   view.EachService([&](const Ref<Service>& service) {
     const Id id = Id::ParseOrZero(service->id());
@@ -66,8 +61,7 @@ bool NodeHolds(const Node& node, std::string_view name) {
 }
 
 // What nobody created is as the node that has it longest says.
-void AddHeld(const Node& node, const v1::NodeVolume& held, std::vector<std::string> tasks,
-             v1::Volume& out) {
+void AddHeld(const Node& node, const v1::NodeVolume& held, v1::Volume& out) {
   if (out.id().empty() && out.nodes().empty()) {
     out.mutable_spec()->set_name(held.name());
     out.mutable_spec()->set_driver(held.driver());
@@ -78,39 +72,42 @@ void AddHeld(const Node& node, const v1::NodeVolume& held, std::vector<std::stri
   v1::Volume::OnNode& place = *out.add_nodes();
   place.set_node_id(node.id());
   *place.mutable_created_at() = held.created_at();
-  place.mutable_task_ids()->Assign(tasks.begin(), tasks.end());
-}
-
-void AddHeldByNodes(const View& view, Wanted wanted, std::map<std::string, v1::Volume>& out) {
-  TasksByPlace tasks = TasksThatUseVolumes(view, wanted);
-  view.EachNode([&](const Ref<Node>& node) {
-    const Id id = Id::ParseOrZero(node->id());
-    for (const v1::NodeVolume& held : node->description().volumes()) {
-      if (!Wants(wanted, held.name())) continue;
-      AddHeld(*node, held, std::move(tasks[{id, held.name()}]), out[held.name()]);
-    }
-    return true;
-  });
 }
 
 }  // namespace
 
-std::map<std::string, v1::Volume> CountVolumes(const View& view) {
-  std::map<std::string, v1::Volume> out;
+VolumesByName FindVolumes(const View& view,
+                          absl::FunctionRef<bool(const std::string& name)> wanted) {
+  VolumesByName out;
   view.EachVolume([&](const Ref<Volume>& volume) {
-    out[volume->spec().name()] = RenderVolume(*volume);
+    const std::string& name = volume->spec().name();
+    if (wanted(name)) out[name] = RenderVolume(*volume);
     return true;
   });
-  AddHeldByNodes(view, nullptr, out);
+  view.EachNode([&](const Ref<Node>& node) {
+    for (const v1::NodeVolume& held : node->description().volumes()) {
+      if (wanted(held.name())) AddHeld(*node, held, out[held.name()]);
+    }
+    return true;
+  });
   return out;
 }
 
+void AddTasks(const View& view, VolumesByName& volumes) {
+  if (volumes.empty()) return;
+  for (const auto& [place, tasks] : TasksThatUse(volumes, view)) {
+    const auto& [node, name] = place;
+    for (v1::Volume::OnNode& holder : *volumes.at(name).mutable_nodes()) {
+      if (Id::ParseOrZero(holder.node_id()) != node) continue;
+      holder.mutable_task_ids()->Assign(tasks.begin(), tasks.end());
+    }
+  }
+}
+
 v1::Volume CountVolume(const View& view, const std::string& name) {
-  std::map<std::string, v1::Volume> out;
-  const Ref<Volume> volume = view.GetVolumeByName(name);
-  if (volume != nullptr) out[name] = RenderVolume(*volume);
-  AddHeldByNodes(view, &name, out);
-  return std::move(out[name]);
+  VolumesByName found = FindVolumes(view, [&](const std::string& other) { return other == name; });
+  AddTasks(view, found);
+  return std::move(found[name]);
 }
 
 absl::StatusOr<std::string> FindVolumeName(const View& view, std::string_view ref) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "manager/store/store.h"
@@ -14,9 +15,14 @@
 
 namespace swarm::manager {
 
-// By name. Costs a look at every node's volumes and at the tasks of services that have any.
-std::map<std::string, v1::Volume> CountVolumes(const View& view);
-// One of them; costs a look at the tasks of services that have it.
+using VolumesByName = std::map<std::string, v1::Volume>;
+
+// Without the tasks that use them. Costs a look at every node's volumes.
+VolumesByName FindVolumes(const View& view,
+                          absl::FunctionRef<bool(const std::string& name)> wanted);
+// Says which tasks use them, node by node. Costs a look at the tasks of services that have any.
+void AddTasks(const View& view, VolumesByName& volumes);
+// One of them, with its tasks.
 v1::Volume CountVolume(const View& view, const std::string& name);
 
 // The name that `ref` means: of a volume that was created or that a node holds, else an id or a

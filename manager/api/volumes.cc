@@ -1,6 +1,8 @@
 #include "manager/api/volumes.h"
 
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -20,10 +22,6 @@ namespace swarm::manager {
 namespace {
 
 constexpr std::string_view kCreate = "CreateVolume";
-
-std::string HostnameOf(const Node& node) {
-  return node.description().hostname().empty() ? node.id() : node.description().hostname();
-}
 
 v1::VolumeSpec WithDriver(v1::VolumeSpec spec) {
   if (spec.driver().empty()) spec.set_driver(std::string(kLocalDriver));
@@ -61,7 +59,7 @@ absl::Status Volumes::CheckSameElsewhere(const v1::VolumeSpec& spec) const {
       v1::VolumeSpec there = spec;
       there.set_driver(held.driver());
       *there.mutable_options() = held.options();
-      if (!SameMeaning(there, spec)) other = HostnameOf(*node);
+      if (!SameMeaning(there, spec)) other = NodeName(*node);
     }
     return other.empty();
   });
@@ -109,21 +107,28 @@ void Volumes::List(const v1::ListVolumesRequest& request, Reply<v1::ListVolumesR
   DCHECK(env_.loop.InLoop());
   Page page;
   if (request.page_size() > 0) page.size = std::min<size_t>(request.page_size(), Page::kMost);
+  VolumesByName found = FindVolumes(store_.view(), [&](const std::string& name) {
+    return name >= request.page_token() && absl::StartsWith(name, request.name_prefix());
+  });
+  std::erase_if(found, [&](const auto& volume) {
+    return !LabelsFit(request.labels(), volume.second.spec().labels());
+  });
   v1::ListVolumesResponse response;
+  // Who uses what other pages show is not looked for.
+  if (found.size() > page.size) {
+    const auto next = std::next(found.begin(), static_cast<std::ptrdiff_t>(page.size));
+    response.set_next_page_token(next->first);
+    found.erase(next, found.end());
+  }
+  AddTasks(store_.view(), found);
   PageFill fill(page);
-  std::map<std::string, v1::Volume> all = CountVolumes(store_.view());
-  for (auto it = all.lower_bound(request.page_token()); it != all.end(); ++it) {
-    const v1::VolumeSpec& spec = it->second.spec();
-    if (!absl::StartsWith(spec.name(), request.name_prefix()) ||
-        !LabelsFit(request.labels(), spec.labels())) {
-      continue;
-    }
+  for (auto& [name, volume] : found) {
     if (fill.Full()) {
-      response.set_next_page_token(it->first);
+      response.set_next_page_token(name);
       break;
     }
-    fill.Add(it->second.ByteSizeLong());
-    *response.add_volumes() = std::move(it->second);
+    fill.Add(volume.ByteSizeLong());
+    *response.add_volumes() = std::move(volume);
   }
   ReplyRead<v1::ListVolumesResponse>(store_, std::move(response), std::move(reply));
 }
@@ -167,9 +172,9 @@ absl::Status Volumes::BeginRemoval(const std::string& name, bool force, Removal&
   for (const v1::Volume::OnNode& place : volume.nodes()) {
     const Ref<Node> node = view.GetNode(Id::ParseOrZero(place.node_id()));
     if (node->status().state() == v1::NodeStatus::STATE_READY) {
-      removal.asked[Id::ParseOrZero(node->id())] = HostnameOf(*node);
+      removal.asked[Id::ParseOrZero(node->id())] = NodeName(*node);
     } else {
-      removal.left_on.push_back(HostnameOf(*node));
+      removal.left_on.push_back(NodeName(*node));
     }
   }
   if (force || removal.left_on.empty()) return absl::OkStatus();

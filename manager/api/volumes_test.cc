@@ -146,8 +146,13 @@ TEST_F(VolumesTest, KnowsWhatNobodyCreatedByTheNodesThatHoldIt) {
   const Ref<Service> web = AddUser("web", "held");
   const Id task = AddTask(*web, 1, TaskState::kRunning, b);
   AddTask(*web, 2, TaskState::kFailed, a);
+  const auto listed =
+      Await<v1::ListVolumesResponse>([&](auto reply) { volumes.List(page, std::move(reply)); });
+  ASSERT_THAT(listed, IsOk());
+  ASSERT_EQ(listed->volumes_size(), 1);
   const auto held = Get("held");
   ASSERT_THAT(held, IsOk());
+  EXPECT_EQ(listed->volumes(0).SerializeAsString(), held->SerializeAsString());
   EXPECT_EQ(held->id(), "");
   ASSERT_EQ(held->nodes_size(), 2);
   for (const v1::Volume::OnNode& place : held->nodes()) {

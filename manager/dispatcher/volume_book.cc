@@ -26,11 +26,7 @@ void VolumeBook::Settle(v1::Revision& revision) const {
   for (v1::Mount& mount : *revision.mutable_task()->mutable_container()->mutable_mounts()) {
     const auto created = IsNamedVolume(mount) ? volumes_.find(mount.source()) : volumes_.end();
     if (created == volumes_.end()) continue;
-    const v1::VolumeSpec& spec = created->second->spec();
-    v1::Mount::VolumeOptions& options = *mount.mutable_volume();
-    if (options.driver().empty()) options.set_driver(spec.driver());
-    if (options.driver_options().empty()) *options.mutable_driver_options() = spec.options();
-    if (options.labels().empty()) *options.mutable_labels() = spec.labels();
+    SettleMount(created->second->spec(), mount);
   }
 }
 

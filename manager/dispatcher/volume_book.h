@@ -15,8 +15,7 @@ class VolumeBook {
  public:
   void Load(const View& view);
   void Follow(const Change& change);
-  // Mounts of volumes that were created get their driver, options and labels, where the mount says
-  // none of its own.
+  // Mounts of volumes that were created get what SettleMount gives them.
   void Settle(v1::Revision& revision) const;
 
  private:

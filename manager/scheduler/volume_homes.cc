@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <tuple>
 
 namespace swarm::manager {
@@ -20,16 +21,18 @@ VolumeHomes::Home VolumeHomes::HomeAt(NodeInfo* node) const {
 }
 
 VolumeHomes::Home VolumeHomes::HomeAfterOlder(const Task& task, NodeInfo& node) const {
-  NodeInfo later = node;
+  std::optional<NodeInfo> later;  // as `node` when none has anything there
   bool all_end = true;
   view_.EachTaskOfSlot(task.service_id, task.slot, [&](const Ref<Task>& other) {
     if (other->node_id != node.id || other->id == task.id) return true;
     all_end &= !IsRunnable(*other) || task.desired == TaskState::kReady;
-    later.Subtract(*other);
+    if (!NodeBooks::Counts(*other) && !NodeBooks::Holds(*other)) return true;
+    if (!later.has_value()) later = node;
+    later->Subtract(*other);
     return true;
   });
-  if (!all_end) return {};
-  switch (FitnessOf(later)) {
+  if (!all_end || !later.has_value()) return {};
+  switch (FitnessOf(*later)) {
     case Fitness::kTakes:
       return {&node, WaitsFor::kOlder};
     case Fitness::kAwaited:

@@ -55,6 +55,7 @@ class VolumeHomes {
   enum class Fitness { kNot, kAwaited, kTakes };
   Fitness FitnessOf(const NodeInfo& node) const;
   Home HomeAt(NodeInfo* node) const;
+  // At a node that refuses the task as it is.
   Home HomeAfterOlder(const Task& task, NodeInfo& node) const;
   bool MayHoldSome(const NodeInfo& node) const;
   // The one whose node has the slot's data, as far as can be known, or null.
