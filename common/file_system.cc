@@ -21,6 +21,8 @@
 namespace swarm {
 namespace {
 
+constexpr std::string_view kTemporaryEnd = ".tmp";
+
 struct CloseDirectory {
   void operator()(DIR* directory) const { ::closedir(directory); }
 };
@@ -58,7 +60,7 @@ absl::Status FillAndRename(UniqueFd file, const std::string& temporary, const st
 absl::Status WriteFile(const std::string& path, std::string_view content, mode_t mode,
                        bool durable) {
   static std::atomic<uint64_t> count = 0;
-  const std::string temporary = StrCat(path, ".", ::getpid(), ".", ++count, ".tmp");
+  const std::string temporary = StrCat(path, ".", ::getpid(), ".", ++count, kTemporaryEnd);
   // A process of the same number may have left one behind.
   ::unlink(temporary.c_str());
   UniqueFd file(
@@ -257,6 +259,18 @@ absl::Status WriteFileDurably(const std::string& path, std::string_view content,
 
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode) {
   return WriteFile(path, content, mode, false);
+}
+
+void RemoveTemporariesOf(const std::string& path) {
+  const std::string folder = ParentOf(path);
+  const std::string prefix = path.substr(path.rfind('/') + 1) + ".";
+  const auto names = ListDirectory(folder);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (name.starts_with(prefix) && name.ends_with(kTemporaryEnd)) {
+      ::unlink(StrCat(folder, "/", name).c_str());
+    }
+  }
 }
 
 absl::Status MakeDirectories(const std::string& path, mode_t mode) {

@@ -24,6 +24,9 @@ absl::Status WriteFileDurably(const std::string& path, std::string_view content,
 // As above without the syncs: whole to every reader, but gone or old after a power loss.
 absl::Status WriteFileAtomically(const std::string& path, std::string_view content, mode_t mode);
 
+// What either left in a process that died, beside `path`. Nobody else may be writing it.
+void RemoveTemporariesOf(const std::string& path);
+
 // With parents. The mode goes to the folders it makes. Existing folders are fine and left as they
 // are.
 absl::Status MakeDirectories(const std::string& path, mode_t mode);

@@ -39,20 +39,6 @@ SecretBytes DecodeKey(std::string_view text) {
   return key;
 }
 
-// "data.key.12.1.tmp" beside "data.key": of a process that ended before it was renamed.
-void RemoveLeftovers(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = path.substr(0, slash);
-  const std::string prefix = StrCat(path.substr(slash + 1), ".");
-  const auto names = ListDirectory(folder);
-  if (!names.ok()) return;
-  for (const std::string& name : *names) {
-    if (name.starts_with(prefix) && name.ends_with(".tmp")) {
-      ::unlink(StrCat(folder, "/", name).c_str());
-    }
-  }
-}
-
 // What a file held that nobody else names is gone from where it was, on file systems that write in
 // place.
 void Overwrite(int fd) {
@@ -97,7 +83,7 @@ absl::StatusOr<KeyFile> KeyFile::Parse(std::string_view text) {
 }
 
 absl::StatusOr<KeyFile> KeyFile::ReadOrMake(const std::string& path, Random& random) {
-  RemoveLeftovers(path);
+  RemoveTemporariesOf(path);
   auto text = ReadFile(path, kMostBytes);
   if (text.ok()) {
     auto file = Parse(*text);

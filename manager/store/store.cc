@@ -17,14 +17,15 @@ namespace {
 // Change sets that one watcher gets before the loop has another turn.
 constexpr int kSetsPerTurn = 64;
 // The history also ends here, whatever its number of sets: each change holds an object in memory.
-constexpr size_t kMaxChangesInHistory = 500'000;  // or KiB of what secrets and configs hold
+constexpr size_t kMaxHistoryWeight = 500'000;  // changes, and KiB of what secrets and configs hold
 // Between two looks, while the journal stalls, at who has waited long enough.
 constexpr absl::Duration kStallPeriod = absl::Seconds(1);
 
-// Of kMaxChangesInHistory: what other objects hold is small.
+// Of kMaxHistoryWeight: what other objects hold is small.
 size_t Weight(const ChangeSet& set) {
   size_t weight = set.changes.size();
   for (const Change& change : set.changes) {
+    if (!change.Is<Secret>() && !change.Is<Config>()) continue;
     for (const Ref<Secret>& secret : {change.Before<Secret>(), change.After<Secret>()}) {
       if (secret != nullptr) weight += secret->sealed_data().size() >> 10;
     }
@@ -132,7 +133,7 @@ class JournaledStore : public Store {
   bool give_up_posted_ = false;
 
   std::deque<ChangeSet> history_;
-  size_t changes_in_history_ = 0;
+  size_t history_weight_ = 0;
   // A watch may begin after this version or any later one.
   uint64_t oldest_resumable_ = 0;
   std::vector<std::shared_ptr<Watcher>> watchers_;
@@ -156,7 +157,7 @@ absl::Status JournaledStore::Update(absl::FunctionRef<absl::Status(WriteTx&)> fn
   if (!tx.Empty()) {
     version_ = batch.version;
     ChangeSet set{version_, clock_.WallNow(), tx.TakeChanges()};
-    changes_in_history_ += Weight(set);
+    history_weight_ += Weight(set);
     history_.push_back(std::move(set));
     if (!batch.mutations.empty()) Send(std::move(batch));
     AdvanceDurable();
@@ -382,9 +383,9 @@ void JournaledStore::TrimHistory() {
   uint64_t seen = version_;
   for (const auto& watcher : watchers_) seen = std::min(seen, watcher->delivered);
   while (!history_.empty() && history_.front().version <= seen &&
-         (history_.size() > options_.history_limit || changes_in_history_ > kMaxChangesInHistory)) {
+         (history_.size() > options_.history_limit || history_weight_ > kMaxHistoryWeight)) {
     oldest_resumable_ = history_.front().version;
-    changes_in_history_ -= Weight(history_.front());
+    history_weight_ -= Weight(history_.front());
     history_.pop_front();
   }
 }
