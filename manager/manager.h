@@ -10,9 +10,10 @@
 // A manager whose key file is locked (key_file.h) starts too, and serves nothing but its unlocking
 // until the key comes; then it begins as if it had just been started.
 //
-// Three doors: the control port (mTLS: Control, Dispatcher, Logs, LogPublisher, CertificateRenewal,
-// health, reflection), the join port (server TLS: CertificateAuthority alone) and the local socket
-// (root, this process's user and the members of a group: all of it, without TLS).
+// Three doors: the control port (mTLS: Control, UnlockKeys, Dispatcher, Logs, LogPublisher,
+// Containers, ContainerStreams, CertificateRenewal, health, reflection), the join port (server TLS:
+// CertificateAuthority alone) and the local socket (root, this process's user and the members of a
+// group: all of it, without TLS).
 #ifndef SWARM_MANAGER_MANAGER_H_
 #define SWARM_MANAGER_MANAGER_H_
 

@@ -1,5 +1,5 @@
 // SecretVault: what secrets hold, sealed and opened with the cluster's data key, which is here and
-// in the manager's key file (data_key.h) alone.
+// in the manager's key file (key_file.h) alone.
 //
 //   record.set_sealed_data(vault.Seal(id, spec.data(), random));
 //   ASSIGN_OR_RETURN(SecretBytes plain, vault.Open(record));

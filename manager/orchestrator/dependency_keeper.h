@@ -1,7 +1,7 @@
 // DependencyKeeper: the first tasks of a service wait for the services that it depends on. Writes
-// ServiceRecord.waiting_for, "waiting for service db to be healthy", which the scheduler shows on
-// its PENDING tasks and obeys; once everything is met it is cleared for good: what fails later
-// stops nobody.
+// ServiceRecord.waiting_for, "service db to be healthy", which the scheduler shows on its PENDING
+// tasks ("waiting for …") and obeys; once everything is met it is cleared for good: what fails
+// later stops nobody.
 //
 //   started    a task of it is STARTING or RUNNING, or has been COMPLETE
 //   healthy    as many of its tasks are RUNNING as it wants (RUNNING means healthy), at least one
