@@ -1,9 +1,9 @@
 #include "manager/api/logs_service.h"
 
+#include <memory>
 #include <utility>
 
-#include "common/grpc/status.h"
-#include "common/mutex.h"
+#include "manager/api/grpc_loop_stream.h"
 #include "manager/api/grpc_outbox.h"
 #include "swarm/v1/logs.grpc.pb.h"
 
@@ -52,61 +52,47 @@ class LogsService final : public v1::Logs::CallbackService {
   const std::shared_ptr<ByteBudget> budget_;
 };
 
-// One node's stream. ReadNext and Finish come from the loop; gRPC's threads only finish a stream
-// whose read failed, and then no message is at the broker, so that ReadNext never races Finish.
-class PublishReactor final : public ::grpc::ServerReadReactor<v1::PublishLogsRequest>,
-                             public PublisherStream {
+struct PublishRpc {
+  using In = v1::PublishLogsRequest;
+  using Out = v1::PublishLogsResponse;
+  using Request = In;
+  using Response = Out;
+  using Reactor = ::grpc::ServerReadReactor<Request>;
+  static In FromRequest(Request request) { return request; }
+  static bool ToResponse(const Out&, Response*) { return false; }
+};
+
+// One node's stream, between gRPC and the broker. Keeps itself alive until it is closed.
+class NodePublisher final : public PublisherStream, public StreamEvents<PublishRpc::In> {
  public:
-  static PublishReactor* Start(const Env& env, LogBroker& broker, Id node,
-                               v1::PublishLogsResponse*) {
-    std::shared_ptr<PublishReactor> made(new PublishReactor(env, broker));
-    made->self_ = made;
-    env.loop.Post([made, node] { made->id_ = made->broker_.OnPublisherOpened(node, *made); });
-    made->StartRead(&made->message_);
-    return made.get();
-  }
-  static PublishReactor* Refuse(const Env& env, LogBroker& broker, absl::Status status) {
-    std::shared_ptr<PublishReactor> made(new PublishReactor(env, broker));
-    made->self_ = made;
-    made->Finish(std::move(status));
-    return made.get();
+  static StreamEvents<PublishRpc::In>* Open(LogBroker& broker, Id node,
+                                            StreamEnd<PublishRpc::Out>& end) {
+    std::unique_ptr<NodePublisher> made(new NodePublisher(broker, end));
+    NodePublisher* publisher = made.get();
+    publisher->self_ = std::move(made);
+    publisher->id_ = broker.OnPublisherOpened(node, *publisher);
+    return publisher;
   }
 
-  void ReadNext() override {
-    if (!finished()) StartRead(&message_);
-  }
-  void Finish(absl::Status status) override {
-    if (TakeFinish()) ServerReadReactor::Finish(edge::ToGrpc(status));
-  }
+  void ReadNext() override { end_.ReadNext(); }
+  void Finish(absl::Status status) override { end_.Finish(std::move(status)); }
 
-  void OnReadDone(bool ok) override {
-    if (!ok) return Finish(absl::OkStatus());
-    loop_.Post([self = self_, message = std::move(message_)]() mutable {
-      if (!self->finished()) self->broker_.OnPublished(self->id_, std::move(message));
-    });
-  }
-  void OnDone() override {
-    loop_.Post([self = std::move(self_)] { self->broker_.OnPublisherClosed(self->id_); });
+  void OnMessage(PublishRpc::In message) override { broker_.OnPublished(id_, std::move(message)); }
+  void OnReadEnd() override { end_.Finish(absl::OkStatus()); }
+  void OnWritten() override {}
+  void OnCancelled() override { end_.Finish(absl::CancelledError("the node has gone")); }
+  void OnClosed() override {
+    broker_.OnPublisherClosed(id_);
+    self_.reset();
   }
 
  private:
-  PublishReactor(const Env& env, LogBroker& broker) : loop_(env.loop), broker_(broker) {}
-  bool TakeFinish() {
-    MutexLock lock(mu_);
-    return !std::exchange(finished_, true);
-  }
-  bool finished() {
-    MutexLock lock(mu_);
-    return finished_;
-  }
+  NodePublisher(LogBroker& broker, StreamEnd<PublishRpc::Out>& end) : broker_(broker), end_(end) {}
 
-  EventLoop& loop_;
   LogBroker& broker_;
-  LogBroker::PublisherId id_ = 0;  // on the loop; 0 is never a publisher's
-  v1::PublishLogsRequest message_;
-  std::shared_ptr<PublishReactor> self_;
-  Mutex mu_;
-  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  StreamEnd<PublishRpc::Out>& end_;
+  LogBroker::PublisherId id_ = 0;
+  std::unique_ptr<NodePublisher> self_;
 };
 
 class LogPublisherService final : public v1::LogPublisher::CallbackService {
@@ -121,8 +107,13 @@ class LogPublisherService final : public v1::LogPublisher::CallbackService {
     if (allowed.ok() && !peer.IsNode()) {
       allowed = absl::PermissionDeniedError("only nodes publish logs");
     }
-    if (!allowed.ok()) return PublishReactor::Refuse(env_, broker_, std::move(allowed));
-    return PublishReactor::Start(env_, broker_, Id::ParseOrZero(peer.certificate.name), response);
+    if (!allowed.ok()) {
+      return LoopStream<PublishRpc>::Refuse(env_.loop, *context, std::move(allowed));
+    }
+    const Id node = Id::ParseOrZero(peer.certificate.name);
+    return LoopStream<PublishRpc>::Start(
+        env_.loop, *context, nullptr, response,
+        [this, node](auto& end) { return NodePublisher::Open(broker_, node, end); });
   }
 
  private:
