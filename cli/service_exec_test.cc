@@ -16,6 +16,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 class ServiceExecTest : public ::testing::Test {
  protected:
@@ -26,6 +27,24 @@ class ServiceExecTest : public ::testing::Test {
     cluster_.dialogue_says[1].set_err(err);
     cluster_.dialogue_says[2].mutable_exited()->set_exit_code(code);
     cluster_.dialogue_says[2].mutable_exited()->set_error(error);
+  }
+  // At web.1 on n1, a second apart.
+  void Looks(size_t count) {
+    cluster_.stats.resize(count);
+    int64_t seconds = 0;
+    for (v1::StatsResponse& look : cluster_.stats) {
+      v1::TaskStats* task = look.add_tasks();
+      task->set_task_id("x5kq0a8mzvclaaaaaaaaaaaaa");
+      task->set_task_name("web.1");
+      task->set_node_hostname("n1");
+      task->set_at_nanos(1'000'000'000 * (seconds + 1));
+      task->set_cpu_nanos(500'000'000 * seconds);
+      task->set_memory_bytes(12 << 20);
+      task->set_memory_limit_bytes(1 << 30);
+      task->set_received_bytes(1234);
+      task->set_pids(3);
+      ++seconds;
+    }
   }
   int Exec(std::vector<std::string> args) {
     args.insert(args.begin(), {"service", "exec"});
@@ -128,24 +147,58 @@ TEST_F(ServiceExecTest, CopiesATreeInAndAFileOut) {
 }
 
 TEST_F(ServiceExecTest, StatsAreRatesOfTwoLooks) {
-  cluster_.stats.resize(2);
-  for (int i = 0; i < 2; ++i) {
-    v1::TaskStats* task = cluster_.stats[static_cast<size_t>(i)].add_tasks();
-    task->set_task_id("x5kq0a8mzvclaaaaaaaaaaaaa");
-    task->set_task_name("web.1");
-    task->set_node_hostname("n1");
-    task->set_at_nanos(1'000'000'000 * (i + 1));
-    task->set_cpu_nanos(500'000'000 * i);
-    task->set_memory_bytes(12 << 20);
-    task->set_memory_limit_bytes(1 << 30);
-    task->set_received_bytes(1234);
-    task->set_pids(3);
-  }
+  Looks(2);
   EXPECT_EQ(world_.Run({"service", "stats", "--no-stream", "web"}), 0) << console_.err;
   EXPECT_THAT(cluster_.stats_request.refs(), ElementsAre("web"));
   EXPECT_THAT(console_.out,
               HasSubstr("x5kq0a8mzvcl   web.1   n1     50.00%   12MiB / 1GiB        1.17%"));
   EXPECT_THAT(console_.out, HasSubstr("1.234kB / 0B"));
+}
+
+TEST_F(ServiceExecTest, StatsSayWhoseLooksAreMissingWhateverTheFormat) {
+  Looks(2);
+  for (v1::StatsResponse& look : cluster_.stats) look.add_notices("node n2 is DOWN");
+  EXPECT_EQ(world_.Run({"service", "stats", "--no-stream", "web"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("web.1"));
+  EXPECT_EQ(console_.err, "warning: node n2 is DOWN\n") << "once, after the table";
+  console_.out.clear();
+  console_.err.clear();
+  EXPECT_EQ(world_.Run({"service", "stats", "--no-stream", "--format", "{{.Name}}", "web"}), 0);
+  EXPECT_EQ(console_.out, "web.1\n");
+  EXPECT_EQ(console_.err, "warning: node n2 is DOWN\n");
+  console_.out.clear();
+  console_.err.clear();
+  EXPECT_EQ(world_.Run({"service", "stats", "--no-stream", "--format", "json", "web"}), 0);
+  EXPECT_THAT(console_.out, Not(HasSubstr("n2")));
+  EXPECT_EQ(console_.err, "warning: node n2 is DOWN\n");
+}
+
+TEST_F(ServiceExecTest, StatsThatGoOnSayOnceWhoIsSilentUnlessTheyDrawAnew) {
+  Looks(5);
+  for (size_t i = 1; i < 3; ++i) cluster_.stats[i].add_notices("node n2 is DOWN");
+  cluster_.stats[4].add_notices("node n2 is DOWN");
+  EXPECT_EQ(world_.Run({"service", "stats", "web"}), 0);
+  EXPECT_EQ(console_.err, "warning: node n2 is DOWN\nwarning: node n2 is DOWN\n")
+      << "again, once it had answered in between";
+  console_.err.clear();
+  console_.is_terminal = true;
+  EXPECT_EQ(world_.Run({"service", "stats", "web"}), 0);
+  EXPECT_EQ(console_.err,
+            "warning: node n2 is DOWN\nwarning: node n2 is DOWN\nwarning: node n2 is DOWN\n");
+}
+
+// The nodes may not have answered yet.
+TEST_F(ServiceExecTest, AnEmptyFirstLookIsNotTheAnswer) {
+  Looks(3);
+  cluster_.stats[0].clear_tasks();
+  EXPECT_EQ(world_.Run({"service", "stats", "--no-stream", "--format", "{{.CPUPerc}}", "web"}), 0);
+  EXPECT_EQ(console_.out, "50.00%\n");
+  console_.out.clear();
+  cluster_.stats.assign(2, v1::StatsResponse());
+  cluster_.stats[1].add_notices("node n2 is DOWN");
+  EXPECT_EQ(world_.Run({"service", "stats", "--no-stream", "web"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("TASK ID"));
+  EXPECT_EQ(console_.err, "warning: node n2 is DOWN\n");
 }
 
 TEST_F(ServiceExecTest, TopListsProcesses) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_format.h"
@@ -33,10 +34,10 @@ class StatsTable {
  public:
   explicit StatsTable(bool whole_ids) : whole_ids_(whole_ids) {}
 
-  // True once rates are known: with the second look at a task.
+  // True once rates are known: with the second look at a task, or the second at none.
   bool Add(const v1::StatsResponse& response) {
     std::map<std::string, v1::TaskStats> now;
-    bool rates = response.tasks().empty();
+    bool rates = std::exchange(looked_, true) && response.tasks().empty();
     lines_.clear();
     for (const v1::TaskStats& task : response.tasks()) {
       const auto before = before_.find(task.task_id());
@@ -102,8 +103,29 @@ class StatsTable {
   }
 
   const bool whole_ids_;
+  bool looked_ = false;                          // once
   std::map<std::string, v1::TaskStats> before_;  // by task
   std::vector<Line> lines_;
+};
+
+// Whose looks are missing. After a table that is drawn anew each time they are said again, else
+// only what the look before did not say.
+class NoticePrinter {
+ public:
+  NoticePrinter(Invocation& in, bool redraw) : in_(in), redraw_(redraw) {}
+
+  void Print(const v1::StatsResponse& response) {
+    std::set<std::string> now(response.notices().begin(), response.notices().end());
+    for (const std::string& notice : now) {
+      if (redraw_ || !said_.contains(notice)) in_.Warn(notice);
+    }
+    said_ = std::move(now);
+  }
+
+ private:
+  Invocation& in_;
+  const bool redraw_;
+  std::set<std::string> said_;
 };
 
 absl::StatusOr<v1::StatsRequest> RequestFrom(Invocation& in, ManagerClient& manager) {
@@ -150,6 +172,7 @@ absl::Status ServiceStats(Invocation& in) {
     return absl::OkStatus();
   }
   const bool redraw = !once && in.env.console.interactive() && format.kind == Format::Kind::kTable;
+  NoticePrinter notices(in, redraw);
   const auto stream = manager->Stats(request);
   while (true) {
     auto response = stream->Next(absl::InfiniteDuration());
@@ -159,6 +182,7 @@ absl::Status ServiceStats(Invocation& in) {
     if (!table.Add(**response)) continue;
     ASSIGN_OR_RETURN(const std::string text, table.Render(format));
     in.Out(redraw ? StrCat(kHomeAndClear, text) : text);
+    notices.Print(**response);
     if (once) return absl::OkStatus();
   }
 }

@@ -77,12 +77,21 @@ class CallBrokerTest : public ::testing::Test, public ApiWorld {
     return events;
   }
   StreamEvents<v1::ServeRequest>* Dial(Id from, uint64_t fence = 7) {
-    auto* events = streams.OnOpened(from, server);
+    return Dial(from, server, fence);
+  }
+  StreamEvents<v1::ServeRequest>* Dial(Id from, FakeEnd<v1::ContainerInput>& end,
+                                       uint64_t fence = 7) {
+    auto* events = streams.OnOpened(from, end);
     v1::ServeRequest first;
     first.set_stream_id(dispatcher.asked.back().second.stream_id());
     first.set_fence(fence);
     events->OnMessage(first);
     return events;
+  }
+  static v1::ServeRequest Look(Id task) {
+    v1::ServeRequest look;
+    look.mutable_output()->mutable_stats()->add_tasks()->set_task_id(task.ToString());
+    return look;
   }
   static v1::ServeRequest Output(const std::string& text) {
     v1::ServeRequest request;
@@ -406,6 +415,70 @@ TEST_F(CallBrokerTest, ANodeIsReadAsOftenAsItIsAskedAndNoHugeLookIsKept) {
   events->OnClosed();
 }
 
+TEST_F(CallBrokerTest, StatsNameANodeThatCannotBeReachedUntilItAnswers) {
+  const Id down = AddNode("n2", v1::NodeStatus::STATE_DOWN);
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  const Id other = AddTask(*web, 2, TaskState::kRunning, down);
+  AddTask(*web, 3, TaskState::kRunning, down);
+  FakeEnd<v1::StatsResponse> reader;
+  auto* events = stats.OnOpened(reader);
+  v1::StatsRequest request;
+  request.add_refs("web");
+  events->OnMessage(request);
+  auto* dialled = Dial(node);
+  dialled->OnMessage(Look(task));
+  ASSERT_THAT(reader.written, SizeIs(1));
+  EXPECT_THAT(reader.written[0].tasks(), SizeIs(1));
+  EXPECT_THAT(reader.written[0].notices(),
+              ElementsAre("node n2 is DOWN: statistics of 2 tasks are missing"));
+  Taken(reader, events);
+  dispatcher.fences[down] = 7;
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  FakeEnd<v1::ContainerInput> back;
+  auto* dialled_back = Dial(down, back);
+  dialled_back->OnMessage(Look(other));
+  dialled->OnMessage(Look(task));
+  ASSERT_THAT(reader.written, SizeIs(2));
+  EXPECT_THAT(reader.written[1].tasks(), SizeIs(2));
+  EXPECT_THAT(reader.written[1].notices(), IsEmpty()) << "it has answered, if not about all";
+  events->OnClosed();
+}
+
+TEST_F(CallBrokerTest, StatsNameANodeThatGivesNoAnswerAfterSomePatience) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  FakeEnd<v1::StatsResponse> reader;
+  auto* events = stats.OnOpened(reader);
+  v1::StatsRequest request;
+  request.add_refs("web");
+  events->OnMessage(request);
+  auto* dialled = Dial(node);
+  const auto notices = [&] {
+    const size_t before = reader.written.size();
+    loop.Advance(StatsBroker::kDefaultPeriod);
+    EXPECT_THAT(reader.written, SizeIs(before + 1));
+    Taken(reader, events);
+    const auto& said = reader.written.back().notices();
+    return std::vector<std::string>(said.begin(), said.end());
+  };
+  EXPECT_THAT(notices(), IsEmpty()) << "it may be on its way";
+  EXPECT_THAT(notices(), ElementsAre("node n1 gave no answer: statistics of 1 task are missing"));
+  dialled->OnMessage(Look(task));
+  EXPECT_THAT(reader.written.back().notices(), IsEmpty());
+  Taken(reader, events);
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  // Why it ends, in the node's own words: as much of them as is taken, and a message can hold.
+  const std::string end(503, 'x');
+  v1::ServeRequest failed;
+  failed.mutable_output()->mutable_failure()->set_code(8);
+  failed.mutable_output()->mutable_failure()->set_message("too\nmany" + end + "é");
+  dialled->OnMessage(failed);
+  EXPECT_THAT(notices(), ElementsAre("node n1: too\\nmany" + end +
+                                     "\uFFFD: statistics of 1 task are missing"));
+  EXPECT_THAT(dispatcher.asked, SizeIs(2)) << "it is asked again";
+  EXPECT_THAT(notices(), SizeIs(1)) << "and has not answered yet";
+  events->OnClosed();
+}
+
 TEST_F(CallBrokerTest, StatsFollowTheTasksOfAServiceAndNameThem) {
   const Id task = AddTask(*web, 1, TaskState::kRunning, node);
   FakeEnd<v1::StatsResponse> reader;
@@ -417,8 +490,7 @@ TEST_F(CallBrokerTest, StatsFollowTheTasksOfAServiceAndNameThem) {
   ASSERT_THAT(server.written, SizeIs(1));
   EXPECT_THAT(server.written[0].stats().task_ids(), ElementsAre(task.ToString()));
   Taken(server, dialled);
-  v1::ServeRequest look;
-  look.mutable_output()->mutable_stats()->add_tasks()->set_task_id(task.ToString());
+  v1::ServeRequest look = Look(task);
   look.mutable_output()->mutable_stats()->add_tasks()->set_task_id(Id::Make(*random).ToString());
   dialled->OnMessage(look);
   ASSERT_THAT(reader.written, SizeIs(1)) << "all nodes have answered";

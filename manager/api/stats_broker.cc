@@ -9,6 +9,7 @@
 #include "common/check.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
+#include "common/utf8.h"
 #include "manager/api/call_target.h"
 #include "manager/api/lookup.h"
 
@@ -50,7 +51,7 @@ class StatsBroker::Leg : public NodeStreams::Peer {
     if (dirty_) Tell();
   }
   void OnNodeOutput(v1::ContainerOutput output) override;
-  void OnNodeEnded(absl::Status) override;
+  void OnNodeEnded(absl::Status status) override;
 
  private:
   // More than one, so that what a node sends a little faster than it is asked for does not pile up
@@ -106,6 +107,7 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
 
   void OnStats(Id node, v1::StatsResponse stats) {
     const View& view = owner_.store_.view();
+    silences_.erase(node);
     for (v1::TaskStats& of : *stats.mutable_tasks()) {
       const Id id = Id::ParseOrZero(of.task_id());
       const Ref<Task> task = view.GetTask(id);
@@ -120,9 +122,19 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
                                  [](const auto& leg) { return leg.second->answered(); });
     if (all && !sent_) Send();
   }
-  void OnLegEnded(Id node) { legs_.erase(node); }
+  void OnLegEnded(Id node, const absl::Status& status) {
+    Silence& silence = silences_[node];
+    ++silence.periods;
+    silence.why = ToUtf8(OneLine(ToStd(status.message())));
+    legs_.erase(node);
+  }
 
  private:
+  struct Silence {
+    int periods = 0;  // without an answer
+    std::string why;  // unless it just gives no answer
+  };
+
   absl::Status Begin(const v1::StatsRequest& request) {
     if (request.refs().empty() || static_cast<size_t>(request.refs_size()) > kMaxRefs) {
       return absl::InvalidArgumentError(StrCat("refs: give 1 to ", kMaxRefs, " services or tasks"));
@@ -149,6 +161,9 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
 
   // Once a period.
   void Turn() {
+    for (const auto& [node, leg] : legs_) {
+      if (!leg->answered()) ++silences_[node].periods;
+    }
     if (!first_turn_ && !sent_) Send();
     first_turn_ = false;
     sent_ = false;
@@ -160,12 +175,13 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
     for (auto it = legs_.begin(); it != legs_.end();) {
       it = by_node.contains(it->first) ? std::next(it) : legs_.erase(it);
     }
+    std::erase_if(silences_, [&](const auto& of) { return !by_node.contains(of.first); });
     for (auto& [node, tasks] : by_node) {
       auto& leg = legs_[node];
       if (leg == nullptr) {
         leg = std::make_unique<Leg>(*this, owner_.streams_, node);
-        if (!leg->Open().ok()) {
-          legs_.erase(node);
+        if (const absl::Status opened = leg->Open(); !opened.ok()) {
+          OnLegEnded(node, opened);
           continue;
         }
       }
@@ -182,7 +198,7 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
     walked_ = 0;
     const auto add = [&](const Ref<Task>& task) {
       if (wanted_.size() >= kMaxTasks || ++walked_ > kMaxWalked) return false;
-      if (MayHaveContainer(*task) && wanted_.insert(task->id).second) {
+      if (MayHaveContainer(*task) && wanted_.emplace(task->id, task->node_id).second) {
         by_node[task->node_id].insert(task->id);
       }
       return true;
@@ -201,9 +217,30 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
   void Send() {
     if (writing_) return;
     v1::StatsResponse response;
+    AddNotices(response);
     for (auto& [id, look] : std::exchange(looks_, {})) *response.add_tasks() = std::move(look);
     sent_ = writing_ = true;
     caller_.Write(std::move(response));
+  }
+
+  void AddNotices(v1::StatsResponse& response) const {
+    std::map<Id, size_t> missing;  // tasks, by node
+    for (const auto& [task, node] : wanted_) {
+      if (!looks_.contains(task)) ++missing[node];
+    }
+    for (const auto& [node, silence] : silences_) {
+      const auto tasks = missing.find(node);
+      if (tasks == missing.end()) continue;
+      if (silence.why.empty() && silence.periods < kPatiencePeriods) continue;
+      response.add_notices(StrCat(Words(node, silence.why), ": statistics of ", tasks->second,
+                                  tasks->second == 1 ? " task" : " tasks", " are missing"));
+    }
+  }
+  // Most reasons name the node already.
+  std::string Words(Id node, const std::string& why) const {
+    const std::string subject = StrCat("node ", NodeName(owner_.store_.view(), node));
+    if (why.empty()) return StrCat(subject, " gave no answer");
+    return why.starts_with(subject) ? why : StrCat(subject, ": ", why);
   }
 
   void Finish(absl::Status status) {
@@ -217,10 +254,11 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
   absl::Duration period_ = kDefaultPeriod;
   std::set<Id> services_;
   std::set<Id> tasks_;                       // asked for by themselves
-  std::set<Id> wanted_;                      // of now, by whatever way
+  std::map<Id, Id> wanted_;                  // of now, by whatever way, and their nodes
   size_t walked_ = 0;                        // tasks that wanted_ was picked from
   std::map<Id, std::unique_ptr<Leg>> legs_;  // by node
   std::map<Id, v1::TaskStats> looks_;        // not sent yet, by task
+  std::map<Id, Silence> silences_;           // since the last answer, by node
   TimerId timer_ = 0;
   bool first_turn_ = true;
   bool sent_ = false;  // in this period
@@ -234,7 +272,7 @@ void StatsBroker::Leg::OnNodeOutput(v1::ContainerOutput output) {
 }
 
 // Destroys this.
-void StatsBroker::Leg::OnNodeEnded(absl::Status) { reader_.OnLegEnded(node_); }
+void StatsBroker::Leg::OnNodeEnded(absl::Status status) { reader_.OnLegEnded(node_, status); }
 
 StatsBroker::StatsBroker(const Env& env, Store& store, NodeStreams& streams)
     : env_(env), store_(store), streams_(streams) {}

@@ -7,6 +7,10 @@
 // again with each period. A node is read twice a period at most, however much it says, and a look
 // of one task above kMaxLookBytes is left out.
 //
+// Whose looks are missing because their node is silent is a notice in the message, one for each
+// node: at once when the node cannot be reached or has ended its stream, after kPatiencePeriods
+// when it just gives no answer, and until it gives one.
+//
 // Loop thread only.
 #ifndef SWARM_MANAGER_API_STATS_BROKER_H_
 #define SWARM_MANAGER_API_STATS_BROKER_H_
@@ -37,14 +41,13 @@ class StatsBroker {
   static constexpr absl::Duration kDefaultPeriod = absl::Seconds(1);
   static constexpr absl::Duration kLeastPeriod = absl::Milliseconds(200);
   static constexpr absl::Duration kMostPeriod = absl::Minutes(1);
+  static constexpr int kPatiencePeriods = 2;  // what comes a little late is not worth a word
 
   StatsBroker(const Env& env, Store& store, NodeStreams& streams);
   ~StatsBroker();
 
   // Null when it was refused.
   StreamEvents<v1::StatsRequest>* OnOpened(StreamEnd<v1::StatsResponse>& caller);
-
-  size_t readers() const { return readers_.size(); }
 
  private:
   class Leg;
