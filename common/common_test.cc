@@ -20,6 +20,12 @@ TEST(StatusTest, AnnotatePutsWhatWasDoneInFrontAndKeepsTheCode) {
   EXPECT_OK(Annotate(absl::OkStatus(), "open journal"));
 }
 
+TEST(StatusTest, AnnotateKeepsWhatTheStatusCarries) {
+  absl::Status status = absl::DeadlineExceededError("too late");
+  status.SetPayload("swarm/test", absl::Cord("124"));
+  EXPECT_EQ(Annotate(status, "open journal").GetPayload("swarm/test"), absl::Cord("124"));
+}
+
 TEST(StatusTest, ErrnoBecomesACodeAndWords) {
   EXPECT_THAT(ErrnoStatus(ENOENT, "/x"),
               StatusIs(absl::StatusCode::kNotFound, "/x: No such file or directory"));

@@ -3,6 +3,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "absl/strings/cord.h"
+#include "absl/strings/string_view.h"
 #include "common/strings.h"
 
 namespace swarm {
@@ -40,7 +42,11 @@ absl::StatusCode CodeForErrno(int error) {
 
 absl::Status Annotate(const absl::Status& status, std::string_view what) {
   if (status.ok()) return status;
-  return absl::Status(status.code(), StrCat(what, ": ", status.message()));
+  absl::Status annotated(status.code(), StrCat(what, ": ", status.message()));
+  status.ForEachPayload([&annotated](absl::string_view type, const absl::Cord& payload) {
+    annotated.SetPayload(type, payload);
+  });
+  return annotated;
 }
 
 absl::Status ErrnoStatus(int error, std::string_view what) {

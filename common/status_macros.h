@@ -12,7 +12,7 @@
 
 namespace swarm {
 
-// The same code, payloads dropped, with "what: " in front of the message. OK stays OK.
+// The same code and payloads, with "what: " in front of the message. OK stays OK.
 absl::Status Annotate(const absl::Status& status, std::string_view what);
 
 // A Status for errno `error`, "what: strerror". ENOENT is NotFound, EEXIST AlreadyExists, EACCES
