@@ -51,6 +51,10 @@ std::vector<Command> VolumeCommands();
 std::vector<Command> ImageCommands();
 std::vector<Command> SystemCommands();
 const std::vector<Command>& AllCommands();
+// By path, "service ps"; null for none.
+const Command* FindCommand(std::string_view path);
+// Docker's second names of verbs: "ls" of "list", "deploy" of "up"; any other word is itself.
+std::string_view Canonical(std::string_view verb);
 // "what runs, and how many of it" of "service"; "" for what is no group.
 std::string_view GroupSummary(std::string_view name);
 // For help, a whole line that one might type: the command's own or that of examples.cc; "" for
@@ -59,6 +63,13 @@ std::string_view ExampleOf(const Command& command);
 
 // --host --context --format --agent-socket --help: before the command or among its flags.
 absl::Span<const FlagRule> GlobalFlags();
+// Those, and what makes sense without a command alone.
+std::vector<FlagRule> FlagsBeforeCommands();
+// Whether the command itself has a flag of this name: then it hides the global one.
+bool Owns(const Command& command, std::string_view flag);
+// All that may stand behind the command. Its own come first and win over a global of the same
+// letter; one of the same name takes the global's place, letter and all.
+std::vector<FlagRule> RulesOf(const Command& command);
 
 class Invocation {
  public:

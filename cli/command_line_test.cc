@@ -94,6 +94,10 @@ TEST_F(CommandLineTest, CompletesTheValuesOfFlags) {
   EXPECT_THAT(Offered({"service", "ps", "-f", "node=bl"}), ElementsAre("node=black", "node=blue"));
   EXPECT_THAT(Offered({"events", "--filter", "event="}),
               ElementsAre("event=create", "event=remove", "event=update"));
+  EXPECT_THAT(Offered({"events", "--filter", "type=s"}),
+              ElementsAre("type=secret", "type=service"));
+  EXPECT_THAT(Offered({"node", "ls", "--filter", "n"}), ElementsAre("name=", "node.label="));
+  EXPECT_THAT(Offered({"node", "ls", "--filter", "role=w"}), ElementsAre("role=worker"));
   EXPECT_THAT(Offered({"events", "--filter=service=w"}), ElementsAre("--filter=service=web"));
   EXPECT_THAT(Offered({"stack", "deploy", "-c", ""}), ElementsAre(":files"));
   EXPECT_THAT(Offered({"swarm", "join-token", ""}), ElementsAre("manager", "worker"));
@@ -113,6 +117,20 @@ TEST_F(CommandLineTest, CompletionAsksTheManagerThatTheLineNames) {
   EXPECT_THAT(Offered({"--host", "unix:///other.sock", "service", "rm", ""}),
               ElementsAre("shop_db", "web"));
   EXPECT_EQ(world_.connector.target.address, "unix:/other.sock");
+}
+
+TEST_F(CommandLineTest, CompletionTakesACommandsOwnFlagForItsOwn) {
+  AddShop();
+  // --host of `service create` is a line of the tasks' hosts file.
+  EXPECT_THAT(Offered({"service", "create", "--host", "db:10.0.0.9", "--network", ""}),
+              ElementsAre("front"));
+  EXPECT_EQ(world_.connector.target.address, "unix:/run/swarm/manager/manager.sock");
+}
+
+TEST_F(CommandLineTest, CompletionKnowsDockersSecondNames) {
+  AddShop();
+  EXPECT_THAT(Offered({"stack", "up", "--pru"}), ElementsAre("--prune"));
+  EXPECT_THAT(Offered({"service", "remove", ""}), ElementsAre("shop_db", "web"));
 }
 
 TEST_F(CommandLineTest, ScriptsAskTheProgram) {

@@ -25,6 +25,13 @@ bool IsPlainWord(std::string_view word) {
   });
 }
 
+// "label" and "node.label".
+bool IsKey(std::string_view word) {
+  return !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+    return c == '.' || IsPlainWord(std::string_view(&c, 1));
+  });
+}
+
 std::string WithoutParentheses(std::string_view text) {
   std::string out;
   int depth = 0;
@@ -63,7 +70,7 @@ std::map<std::string, std::vector<std::string>> FilterKeys(std::string_view help
   const auto end = [&] {
     for (absl::string_view one : absl::StrSplit(key, " or ")) {
       const std::string word(absl::StripAsciiWhitespace(one));
-      if (!IsPlainWord(word)) continue;
+      if (!IsKey(word)) continue;
       std::vector<std::string>& values = keys[word];
       for (absl::string_view value : absl::StrSplit(inside, ',')) {
         const std::string_view stripped = ToStd(absl::StripAsciiWhitespace(value));
@@ -96,8 +103,7 @@ class Completer {
 
   Completion Run() {
     if (words_.empty()) return {};
-    rules_.assign(GlobalFlags().begin(), GlobalFlags().end());
-    rules_.push_back({"version", 'v', FlagKind::kSwitch, "", "the version of this program"});
+    rules_ = FlagsBeforeCommands();
     for (size_t i = 0; i + 1 < words_.size(); ++i) {
       if (!Take(words_[i])) return {};
     }
@@ -131,22 +137,16 @@ class Completer {
 
   bool TakeCommand(const std::string& word) {
     if (word == "help" && group_.empty()) return true;
-    const std::string path = StrCat(group_, group_.empty() ? "" : " ", word);
-    for (const Command& command : AllCommands()) {
-      if (command.run == nullptr) continue;
-      if (command.path == path) {
-        command_ = &command;
-        // Its own come first and win.
-        rules_ = command.flags;
-        rules_.insert(rules_.end(), GlobalFlags().begin(), GlobalFlags().end());
-        return true;
-      }
-      if (group_.empty() && command.path.starts_with(StrCat(word, " "))) {
-        group_ = word;
-        return true;
-      }
+    if (group_.empty() && !GroupSummary(word).empty()) {
+      group_ = word;
+      return true;
     }
-    return false;
+    const Command* command =
+        FindCommand(group_.empty() ? word : StrCat(group_, " ", Canonical(word)));
+    if (command == nullptr || command->run == nullptr) return false;
+    command_ = command;
+    rules_ = RulesOf(*command);
+    return true;
   }
 
   void TakeFlag(std::string_view word) {
@@ -174,6 +174,7 @@ class Completer {
 
   void Given(const FlagRule& rule, std::string_view value) {
     given_.insert(std::string(rule.name));
+    if (command_ != nullptr && Owns(*command_, rule.name)) return;
     for (const FlagRule& global : GlobalFlags()) {
       if (global.name == rule.name) globals_.Set(rule.name, value);
     }

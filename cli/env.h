@@ -71,7 +71,6 @@ struct CliEnv {
   Connector& connector;
   std::function<std::optional<std::string>(std::string_view name)> variable;
   int stdin_fd = 0;
-  int stdout_fd = 1;  // for what a terminal is asked; text goes to the console
 };
 
 // One command, start to end. `args` without the program's name. The exit code of errors.h; what

@@ -20,9 +20,8 @@ absl::Status UsageError(std::string_view message) {
   return WithExit(absl::InvalidArgumentError(ToAbsl(message)), kExitUsage);
 }
 
-absl::Status NotBuiltError(std::string_view what, bool plural) {
-  return WithExit(absl::UnimplementedError(StrCat(what, plural ? " are" : " is", " not built yet")),
-                  kExitUsage);
+absl::Status NotBuiltError(std::string_view what) {
+  return WithExit(absl::UnimplementedError(StrCat(what, " is not built yet")), kExitUsage);
 }
 
 absl::Status InterruptedError() { return WithExit(absl::CancelledError(""), kExitInterrupted); }

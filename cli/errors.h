@@ -4,8 +4,8 @@
 //   return WithExit(absl::DeadlineExceededError("…"), kExitTimedOut);
 //
 // Exit codes: 0 ok, 1 refused or failed, 2 usage, 124 timed out, 130 interrupted; of exec and
-// attach the program's own, 126 and 127 when it could not be run. Status payloads carry the code,
-// so a Status that is re-made (Annotate) falls back to 1.
+// attach the program's own, 126 and 127 when it could not be run. Status payloads carry the
+// code: a Status that is made anew without them falls back to 1, Annotate keeps them.
 #ifndef SWARM_CLI_ERRORS_H_
 #define SWARM_CLI_ERRORS_H_
 
@@ -26,8 +26,8 @@ inline constexpr int kExitInterrupted = 130;
 absl::Status WithExit(absl::Status status, int exit_code);
 // InvalidArgument with exit code 2.
 absl::Status UsageError(std::string_view message);
-// "<what> is not built yet" with exit code 2; `plural` says "are".
-absl::Status NotBuiltError(std::string_view what, bool plural = false);
+// "<what> is not built yet" with exit code 2.
+absl::Status NotBuiltError(std::string_view what);
 // Ctrl-C: nothing more is printed.
 absl::Status InterruptedError();
 

@@ -6,6 +6,7 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
 #include "cli/compose/nearest.h"
 #include "cli/errors.h"
 #include "cli/output/event_filter.h"
@@ -233,9 +234,12 @@ class EventPrinter {
 }  // namespace
 
 std::vector<FlagRule> EventsFlags() {
+  // In parentheses stands what completion offers.
+  static const std::string& filters = *new std::string(
+      StrCat("type (", absl::StrJoin(TypeNames(), ", "),
+             "), event (create, update, remove), service, node, network or stack"));
   return {
-      {"filter", 'f', FlagKind::kList, "KEY=VALUE",
-       "type, event (create, update, remove), service, node, network or stack"},
+      {"filter", 'f', FlagKind::kList, "KEY=VALUE", filters},
       {"since", 0, FlagKind::kText, "TIME|VERSION",
        "what happened from then on: 10m, 2026-01-02T13:04:05Z, or after the Version of an event"},
       {"until", 0, FlagKind::kText, "TIME", "and no longer than to then; ends there"},

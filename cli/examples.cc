@@ -60,7 +60,7 @@ constexpr Example kExamples[] = {
     {"stack services", "stack services --filter name=shop_web shop"},
     {"swarm client-cert", "swarm client-cert alice --role viewer"},
     {"swarm init", "swarm init --advertise-addr 10.0.0.1"},
-    {"swarm join", "swarm join --token SWMTKN-1-… 10.0.0.1:2377"},
+    {"swarm join", "swarm join --token SWMTKN-1-… 10.0.0.1:2378"},
     {"swarm join-token", "swarm join-token --quiet worker"},
     {"swarm leave", "swarm leave --force"},
     {"swarm unlock", "swarm unlock"},

@@ -140,7 +140,8 @@ absl::Status Remove(Invocation& in) {
 std::vector<Command> NodeCommands() {
   return {
       {"node ls", "", "list the nodes", 0, 0, false,
-       ListFlags("id, name, role, membership or label"), List},
+       ListFlags("id, name, role (worker, manager), membership (accepted), label or node.label"),
+       List},
       {"node ps", "[NODE...]", "list the tasks of nodes (default: this one)", 0, 1000, false,
        PsFlags(), Ps},
       {"node inspect", "NODE [NODE...]", "show everything about nodes; self is this one", 1, 1000,

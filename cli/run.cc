@@ -19,7 +19,6 @@ namespace {
 struct Group {
   std::string_view name;
   std::string_view summary;
-  bool built = true;
 };
 constexpr Group kGroups[] = {
     {"swarm", "make, join and leave a cluster"},
@@ -33,24 +32,7 @@ constexpr Group kGroups[] = {
     {"config", "files of services that are no secrets"},
 };
 
-// Docker's second names.
-std::string_view Canonical(std::string_view verb) {
-  constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
-      {"list", "ls"}, {"remove", "rm"}, {"up", "deploy"}, {"down", "rm"}};
-  for (const auto& [alias, name] : kAliases) {
-    if (verb == alias) return name;
-  }
-  return verb;
-}
-
 bool IsHelp(std::string_view word) { return word == "--help" || word == "-h" || word == "help"; }
-
-const Command* FindCommand(std::string_view path) {
-  for (const Command& command : AllCommands()) {
-    if (command.path == path) return &command;
-  }
-  return nullptr;
-}
 
 const Group* FindGroup(std::string_view name) {
   for (const Group& group : kGroups) {
@@ -95,11 +77,6 @@ std::string FlagHelp(absl::Span<const FlagRule> rules, size_t columns) {
   return AlignColumns(lines);
 }
 
-bool Owns(const Command& command, std::string_view flag) {
-  return std::any_of(command.flags.begin(), command.flags.end(),
-                     [flag](const FlagRule& own) { return own.name == flag; });
-}
-
 std::string CommandHelp(const Command& command, size_t columns) {
   std::string text = StrCat(command.summary, "\n\nUsage:  swarmctl ", command.path);
   if (!command.flags.empty()) text += " [FLAGS]";
@@ -131,17 +108,10 @@ std::string GroupHelp(std::string_view group) {
                 "\nRun 'swarmctl ", group, " COMMAND --help' for more.\n");
 }
 
-// The globals, and what makes sense without a command alone.
-std::vector<FlagRule> FlagsBeforeCommands() {
-  std::vector<FlagRule> rules(GlobalFlags().begin(), GlobalFlags().end());
-  rules.push_back({"version", 'v', FlagKind::kSwitch, "", "the version of this program"});
-  return rules;
-}
-
 std::string MainHelp(size_t columns) {
   std::vector<std::string> lines;
   for (const Group& group : kGroups) {
-    if (group.built) lines.push_back(StrCat("  ", group.name, "\t", group.summary));
+    lines.push_back(StrCat("  ", group.name, "\t", group.summary));
   }
   for (const Command& command : AllCommands()) {
     if (command.run == nullptr || command.path.find(' ') != std::string_view::npos) continue;
@@ -224,7 +194,6 @@ class Runner {
     }
     if (words.empty()) return Print(MainHelp(env_.console.columns()));
     if (const Group* group = FindGroup(words[0])) {
-      if (!group->built) return NotBuiltError(StrCat(group->name, "s"), /*plural=*/true);
       if (words.size() == 1 || IsHelp(words[1])) return Print(GroupHelp(group->name));
       const std::string path = StrCat(words[0], " ", Canonical(words[1]));
       const Command* command = FindCommand(path);
@@ -245,18 +214,12 @@ class Runner {
   absl::Status RunCommand(const Command& command, const Flags& globals,
                           const std::vector<std::string>& words) {
     if (command.run == nullptr) return NotBuiltError(StrCat("swarmctl ", command.path));
-    // The command's own come first and win over a global of the same letter; one of the same name
-    // takes the global's place, letter and all.
-    std::vector<FlagRule> rules = command.flags;
-    for (const FlagRule& rule : GlobalFlags()) {
-      if (!Owns(command, rule.name)) rules.push_back(rule);
-    }
     // Asked for help, even what is refused otherwise may stand beside it.
     for (const std::string& word : words) {
       if (word == "--help") return Print(CommandHelp(command, env_.console.columns()));
       if (word == "--" || (command.flags_first && !word.starts_with("-"))) break;
     }
-    ASSIGN_OR_RETURN(Flags flags, ParseFlags(rules, words, command.flags_first));
+    ASSIGN_OR_RETURN(Flags flags, ParseFlags(RulesOf(command), words, command.flags_first));
     if (flags.On("help")) return Print(CommandHelp(command, env_.console.columns()));
     // A global among the command's flags counts unless the command has one of that name itself.
     Flags all_globals = globals;
@@ -273,6 +236,41 @@ class Runner {
 };
 
 }  // namespace
+
+const Command* FindCommand(std::string_view path) {
+  for (const Command& command : AllCommands()) {
+    if (command.path == path) return &command;
+  }
+  return nullptr;
+}
+
+std::string_view Canonical(std::string_view verb) {
+  constexpr std::pair<std::string_view, std::string_view> kAliases[] = {
+      {"list", "ls"}, {"remove", "rm"}, {"up", "deploy"}, {"down", "rm"}};
+  for (const auto& [alias, name] : kAliases) {
+    if (verb == alias) return name;
+  }
+  return verb;
+}
+
+std::vector<FlagRule> FlagsBeforeCommands() {
+  std::vector<FlagRule> rules(GlobalFlags().begin(), GlobalFlags().end());
+  rules.push_back({"version", 'v', FlagKind::kSwitch, "", "the version of this program"});
+  return rules;
+}
+
+bool Owns(const Command& command, std::string_view flag) {
+  return std::any_of(command.flags.begin(), command.flags.end(),
+                     [flag](const FlagRule& own) { return own.name == flag; });
+}
+
+std::vector<FlagRule> RulesOf(const Command& command) {
+  std::vector<FlagRule> rules = command.flags;
+  for (const FlagRule& rule : GlobalFlags()) {
+    if (!Owns(command, rule.name)) rules.push_back(rule);
+  }
+  return rules;
+}
 
 std::string_view GroupSummary(std::string_view name) {
   const Group* group = FindGroup(name);

@@ -1,10 +1,10 @@
 #include "cli/terminal.h"
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cerrno>
 
+#include "cli/raw_terminal.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
@@ -20,12 +20,6 @@ bool Write(int fd, std::string_view text) {
     text.remove_prefix(static_cast<size_t>(n));
   }
   return true;
-}
-
-winsize SizeOf(int fd) {
-  winsize size{};
-  if (::ioctl(fd, TIOCGWINSZ, &size) != 0) return {};
-  return size;
 }
 
 std::string Painted(std::string_view text) {
@@ -57,13 +51,13 @@ bool Terminal::HasColors(int fd) const {
 }
 
 size_t Terminal::columns() const {
-  const winsize size = SizeOf(out_);
-  return size.ws_col > 0 ? size.ws_col : 80;
+  const uint32_t columns = SizeOfTerminal(out_).columns;
+  return columns > 0 ? columns : 80;
 }
 
 size_t Terminal::rows() const {
-  const winsize size = SizeOf(out_);
-  return size.ws_row > 0 ? size.ws_row : 24;
+  const uint32_t rows = SizeOfTerminal(out_).rows;
+  return rows > 0 ? rows : 24;
 }
 
 }  // namespace swarm::cli
