@@ -190,9 +190,7 @@ class ConvergenceWaiter {
     });
     if (!global) return absl::OkStatus();
     ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(manager_));
-    std::map<std::string, std::string> names;
-    for (const v1::Node& node : nodes) names[node.id()] = node.description().hostname();
-    for (const auto& one : progress_) one->NameNodes(names);
+    for (const auto& one : progress_) one->NameNodes(NamesOfNodes(nodes));
     return absl::OkStatus();
   }
 

@@ -1,5 +1,4 @@
 // `secret …` and `config …`: what services mount as files.
-#include <algorithm>
 #include <utility>
 
 #include "cli/app.h"
@@ -15,7 +14,6 @@
 namespace swarm::cli {
 namespace {
 
-constexpr FlagKind kSwitch = FlagKind::kSwitch;
 constexpr FlagKind kText = FlagKind::kText;
 constexpr FlagKind kList = FlagKind::kList;
 constexpr FlagState kNo = FlagState::kNotBuilt;
@@ -79,35 +77,16 @@ bool FitsFilter(const Object& object, const std::string& key, const std::string&
   return HasLabel(object.spec().labels(), value);
 }
 
-// Of one key any value will do, except that all labels must be there; as in docker.
-template <typename Object>
-bool FitsAll(const Object& object,
-             const std::vector<std::pair<std::string, std::string>>& filters) {
-  return std::all_of(filters.begin(), filters.end(), [&](const auto& wanted) {
-    if (wanted.first == "label") return FitsFilter(object, wanted.first, wanted.second);
-    return std::any_of(filters.begin(), filters.end(), [&](const auto& one) {
-      return one.first == wanted.first && FitsFilter(object, one.first, one.second);
-    });
-  });
-}
-
 template <typename Words>
 absl::Status List(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  ASSIGN_OR_RETURN(const auto filters, ParseFilters(in.flags, {"id", "label", "name"}));
+  RETURN_IF_ERROR(in.OutputFormat().status());
+  ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"id", "label", "name"}));
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(std::vector<typename Words::Object> objects, Words::ListAll(*manager));
-  objects.erase(std::remove_if(objects.begin(), objects.end(),
-                               [&](const auto& object) { return !FitsAll(object, filters); }),
-                objects.end());
-  if (in.flags.On("quiet")) {
-    for (const auto& object : objects) in.Out(StrCat(object.id(), "\n"));
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const std::string text,
-                   Words::kListing(std::move(objects), in.env.clock.WallNow()).Render(format));
-  in.Out(text);
-  return absl::OkStatus();
+  KeepFitting(objects, filters, FitsFilter<typename Words::Object>);
+  std::vector<std::string> ids;
+  for (const auto& object : objects) ids.push_back(object.id());
+  return PrintListing(in, ids, Words::kListing(std::move(objects), in.env.clock.WallNow()));
 }
 
 template <typename Words>
@@ -142,18 +121,14 @@ std::vector<FlagRule> CreateFlags() {
   };
 }
 
-std::vector<FlagRule> ListFlags() {
-  return {{"quiet", 'q', kSwitch, "", "ids alone"},
-          {"filter", 'f', kList, "KEY=VALUE", "id, label or name"}};
-}
-
 }  // namespace
 
 std::vector<Command> SecretCommands() {
   return {
       {"secret create", "SECRET FILE|-", "keep a secret, from a file or standard input", 1, 2,
        false, CreateFlags(), Create<SecretWords>},
-      {"secret ls", "", "list the secrets", 0, 0, false, ListFlags(), List<SecretWords>},
+      {"secret ls", "", "list the secrets", 0, 0, false, ListFlags("id, label or name"),
+       List<SecretWords>},
       {"secret inspect", "SECRET [SECRET...]", "show all about secrets but what they hold", 1, 1000,
        false, InspectFlags(), Inspect<SecretWords>},
       {"secret rm",
@@ -171,7 +146,8 @@ std::vector<Command> ConfigCommands() {
   return {
       {"config create", "CONFIG FILE|-", "keep a file for services, or standard input", 1, 2, false,
        CreateFlags(), Create<ConfigWords>},
-      {"config ls", "", "list the configs", 0, 0, false, ListFlags(), List<ConfigWords>},
+      {"config ls", "", "list the configs", 0, 0, false, ListFlags("id, label or name"),
+       List<ConfigWords>},
       {"config inspect", "CONFIG [CONFIG...]", "show all about configs; --pretty shows the file", 1,
        1000, false, InspectFlags(), Inspect<ConfigWords>},
       {"config rm",

@@ -35,4 +35,11 @@ bool HasLabel(const google::protobuf::Map<std::string, std::string>& labels,
   return equals == std::string::npos || it->second == filter.substr(equals + 1);
 }
 
+bool FitsPruneFilters(const Filters& filters,
+                      const google::protobuf::Map<std::string, std::string>& labels) {
+  return std::all_of(filters.begin(), filters.end(), [&labels](const auto& filter) {
+    return HasLabel(labels, filter.second) == (filter.first == "label");
+  });
+}
+
 }  // namespace swarm::cli

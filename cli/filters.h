@@ -30,6 +30,10 @@ absl::StatusOr<Filters> ParseFilters(const Flags& flags,
 bool HasLabel(const google::protobuf::Map<std::string, std::string>& labels,
               const std::string& filter);
 
+// Of `prune`: every "label" is there and no "label!" is.
+bool FitsPruneFilters(const Filters& filters,
+                      const google::protobuf::Map<std::string, std::string>& labels);
+
 // As docker: of one key any value will do, of labels all must be there, and every key must fit.
 // `fits` gets a key and a value.
 template <typename Fits>

@@ -221,7 +221,7 @@ bool MayBePruned(const v1::Network& network) {
 }
 
 absl::Status Prune(Invocation& in) {
-  ASSIGN_OR_RETURN(const auto filters, ParseFilters(in.flags, {"label", "label!"}));
+  ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"label", "label!"}));
   ASSIGN_OR_RETURN(const bool sure,
                    IsSure(in, "This will remove all networks that no service uses."));
   if (!sure) return absl::OkStatus();
@@ -231,11 +231,7 @@ absl::Status Prune(Invocation& in) {
   std::string removed;
   absl::Status result;
   for (const v1::Network& network : networks) {
-    const auto& labels = network.spec().labels();
-    const bool fits = std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
-      return HasLabel(labels, filter.second) == (filter.first == "label");
-    });
-    if (!fits || !MayBePruned(network)) continue;
+    if (!FitsPruneFilters(filters, network.spec().labels()) || !MayBePruned(network)) continue;
     v1::DeleteNetworkRequest request;
     request.set_ref(network.id());
     const absl::Status status = manager->DeleteNetwork(request).status();

@@ -50,7 +50,7 @@ absl::StatusOr<std::vector<v1::NetworkFinding>> Collect(
 absl::StatusOr<FindingNames> NamesFrom(ManagerClient& manager) {
   FindingNames names;
   ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(manager));
-  for (const v1::Node& node : nodes) names.nodes[node.id()] = node.description().hostname();
+  names.nodes = NamesOfNodes(nodes);
   ASSIGN_OR_RETURN(const std::vector<v1::Network> networks, ListAllNetworks(manager));
   for (const v1::Network& network : networks) names.networks[network.id()] = network.spec().name();
   return names;

@@ -87,7 +87,7 @@ std::map<std::string, std::string> HostPorts(ManagerClient& manager,
 }
 
 bool FitsFilter(const v1::Task& task, const std::string& key, const std::string& value,
-                const std::map<std::string, std::string>& node_names) {
+                const NodeNames& node_names) {
   if (key == "id") return task.id().starts_with(value);
   if (key == "name") return TaskTitle(task).find(value) != std::string::npos;
   if (key == "desired-state") return StateKey(task.desired_state()) == value;
@@ -156,11 +156,8 @@ absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks) {
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(*manager));
   RETURN_IF_ERROR(ResolveFilters(in, nodes, filters));
-  std::map<std::string, std::string> node_names;
-  for (const v1::Node& node : nodes) node_names[node.id()] = node.description().hostname();
-  if (!in.flags.On("no-resolve")) {
-    view.node_names.insert(node_names.begin(), node_names.end());
-  }
+  const NodeNames node_names = NamesOfNodes(nodes);
+  if (!in.flags.On("no-resolve")) view.node_names = node_names;
   KeepFitting(tasks, filters, [&](const v1::Task& task, const auto& key, const auto& value) {
     return FitsFilter(task, key, value, node_names);
   });

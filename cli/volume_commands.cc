@@ -23,13 +23,6 @@ constexpr FlagKind kText = FlagKind::kText;
 constexpr FlagKind kList = FlagKind::kList;
 constexpr FlagState kNo = FlagState::kNotBuilt;
 
-absl::StatusOr<NodeNames> NamesOfNodes(ManagerClient& manager) {
-  ASSIGN_OR_RETURN(const std::vector<v1::Node> nodes, ListAllNodes(manager));
-  NodeNames names;
-  for (const v1::Node& node : nodes) names[node.id()] = node.description().hostname();
-  return names;
-}
-
 // ------------------------------------------------------------------------------------- create
 
 absl::Status Create(Invocation& in) {
@@ -49,8 +42,6 @@ absl::Status Create(Invocation& in) {
 
 // ----------------------------------------------------------------------------------------- ls
 
-using Filters = std::vector<std::pair<std::string, std::string>>;
-
 bool FitsFilter(const v1::Volume& volume, const std::string& key, const std::string& value,
                 const NodeNames& nodes) {
   if (key == "name") return absl::StrContains(volume.spec().name(), value);
@@ -66,31 +57,19 @@ bool FitsFilter(const v1::Volume& volume, const std::string& key, const std::str
 }
 
 absl::Status List(Invocation& in) {
-  ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  ASSIGN_OR_RETURN(const auto filters,
+  RETURN_IF_ERROR(in.OutputFormat().status());
+  ASSIGN_OR_RETURN(const Filters filters,
                    ParseFilters(in.flags, {"dangling", "driver", "label", "name", "node"}));
   ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
   ASSIGN_OR_RETURN(std::vector<v1::Volume> volumes, ListAllVolumes(*manager));
-  ASSIGN_OR_RETURN(const NodeNames nodes, NamesOfNodes(*manager));
-  // Of one key any value will do, except that all labels must be there; as in docker.
-  const auto fits = [&](const v1::Volume& volume) {
-    return std::all_of(filters.begin(), filters.end(), [&](const auto& wanted) {
-      if (wanted.first == "label") return FitsFilter(volume, wanted.first, wanted.second, nodes);
-      return std::any_of(filters.begin(), filters.end(), [&](const auto& one) {
-        return one.first == wanted.first && FitsFilter(volume, one.first, one.second, nodes);
-      });
-    });
-  };
-  volumes.erase(std::remove_if(volumes.begin(), volumes.end(),
-                               [&](const v1::Volume& volume) { return !fits(volume); }),
-                volumes.end());
-  if (in.flags.On("quiet")) {
-    for (const v1::Volume& volume : volumes) in.Out(StrCat(volume.spec().name(), "\n"));
-    return absl::OkStatus();
-  }
-  ASSIGN_OR_RETURN(const std::string text, VolumeListing(volumes, nodes).Render(format));
-  in.Out(text);
-  return absl::OkStatus();
+  ASSIGN_OR_RETURN(const std::vector<v1::Node> all, ListAllNodes(*manager));
+  const NodeNames nodes = NamesOfNodes(all);
+  KeepFitting(volumes, filters, [&](const v1::Volume& volume, const auto& key, const auto& value) {
+    return FitsFilter(volume, key, value, nodes);
+  });
+  std::vector<std::string> names;
+  for (const v1::Volume& volume : volumes) names.push_back(volume.spec().name());
+  return PrintListing(in, names, VolumeListing(volumes, nodes));
 }
 
 absl::Status Inspect(Invocation& in) {
@@ -99,7 +78,8 @@ absl::Status Inspect(Invocation& in) {
     v1::GetVolumeRequest request;
     request.set_ref(ref);
     ASSIGN_OR_RETURN(const v1::Volume volume, manager->GetVolume(request));
-    ASSIGN_OR_RETURN(const NodeNames nodes, NamesOfNodes(*manager));
+    ASSIGN_OR_RETURN(const std::vector<v1::Node> all, ListAllNodes(*manager));
+    const NodeNames nodes = NamesOfNodes(all);
     return pretty ? Inspected(PrettyVolume(volume, nodes)) : Inspected(VolumeObject(volume, nodes));
   });
 }
@@ -131,7 +111,7 @@ absl::Status Remove(Invocation& in) {
 }
 
 absl::Status Prune(Invocation& in) {
-  ASSIGN_OR_RETURN(const auto filters, ParseFilters(in.flags, {"label", "label!"}));
+  ASSIGN_OR_RETURN(const Filters filters, ParseFilters(in.flags, {"label", "label!"}));
   if (!in.flags.On("all")) {
     in.Out(
         "Anonymous volumes go with their tasks: there is nothing to prune. "
@@ -147,10 +127,7 @@ absl::Status Prune(Invocation& in) {
   std::string removed;
   absl::Status result;
   for (const v1::Volume& volume : volumes) {
-    const bool fits = std::all_of(filters.begin(), filters.end(), [&](const auto& filter) {
-      return HasLabel(volume.spec().labels(), filter.second) == (filter.first == "label");
-    });
-    if (!fits || IsUsed(volume)) continue;
+    if (!FitsPruneFilters(filters, volume.spec().labels()) || IsUsed(volume)) continue;
     const absl::Status status = RemoveOne(in, *manager, volume.spec().name(), /*force=*/false);
     if (absl::IsNotFound(status)) continue;  // gone meanwhile
     if (absl::IsFailedPrecondition(status)) {

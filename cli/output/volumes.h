@@ -2,17 +2,15 @@
 #ifndef SWARM_CLI_OUTPUT_VOLUMES_H_
 #define SWARM_CLI_OUTPUT_VOLUMES_H_
 
-#include <map>
 #include <string>
 #include <vector>
 
 #include "cli/output/inspect.h"
 #include "cli/output/listing.h"
+#include "cli/output/words.h"
 #include "swarm/v1/types.pb.h"
 
 namespace swarm::cli {
-
-using NodeNames = std::map<std::string, std::string>;  // host names by id
 
 std::string VolumeDriverWord(const v1::Volume& volume);  // "local"
 bool IsUsed(const v1::Volume& volume);                   // a task uses it

@@ -120,6 +120,12 @@ std::string ManagerStatusWord(const v1::Node& node) {
   return node.manager_status().leader() ? "Leader" : "Reachable";
 }
 
+NodeNames NamesOfNodes(const std::vector<v1::Node>& nodes) {
+  NodeNames names;
+  for (const v1::Node& node : nodes) names[node.id()] = node.description().hostname();
+  return names;
+}
+
 bool IsGlobalService(const v1::ServiceSpec& spec) {
   return spec.has_global() || spec.has_global_job();
 }

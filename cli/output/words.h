@@ -5,8 +5,11 @@
 #include <google/protobuf/duration.pb.h>
 #include <google/protobuf/timestamp.pb.h>
 
+#include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "absl/time/time.h"
 #include "swarm/v1/types.pb.h"
@@ -37,7 +40,9 @@ std::string AvailabilityWord(v1::NodeSpec::Availability value);           // "Ac
 std::string RoleWord(v1::NodeSpec::Role role);                            // "manager"
 std::string UpdateStateKey(v1::UpdateStatus::State state);                // "rollback_paused"
 std::string RestartConditionKey(v1::RestartPolicy::Condition condition);  // "on-failure"
-std::string ManagerStatusWord(const v1::Node& node);  // "Leader", "Reachable", ""
+std::string ManagerStatusWord(const v1::Node& node);   // "Leader", "Reachable", ""
+using NodeNames = std::map<std::string, std::string>;  // host names by id
+NodeNames NamesOfNodes(const std::vector<v1::Node>& nodes);
 
 // "replicated", "global", "replicated job", "global job", as docker's lists say.
 std::string ModeWord(const v1::ServiceSpec& spec);
