@@ -1,4 +1,5 @@
-// Things of a stack file that are not the stack's own: networks and volumes with `external`.
+// Things of a stack file that are not the stack's own: networks, volumes, secrets and
+// configs with `external`.
 #ifndef SWARM_CLI_COMPOSE_EXTERNAL_H_
 #define SWARM_CLI_COMPOSE_EXTERNAL_H_
 

@@ -3,7 +3,7 @@
 #include <optional>
 #include <utility>
 
-#include "absl/strings/match.h"
+#include "cli/compose/external.h"
 #include "cli/compose/file_words.h"
 #include "cli/compose/model.h"
 #include "common/strings.h"
@@ -13,19 +13,6 @@ namespace {
 
 constexpr std::string_view kSecrets = "secrets";
 constexpr std::string_view kConfigs = "configs";
-
-// Whether the stack does not make it, and then its name: "external: true", with a name beside it,
-// or the old "external: {name: x}".
-std::optional<std::string> ExternalName(const std::string& key, const Value& value) {
-  const Value* external = value.Find("external");
-  if (external == nullptr || external->IsNull()) return std::nullopt;
-  if (external->IsScalar() && !absl::EqualsIgnoreCase(external->text, "true")) return std::nullopt;
-  for (const Value* map : {external, &value}) {
-    const Value* name = map->Find("name");
-    if (name != nullptr && name->IsScalar()) return name->text;
-  }
-  return key;
-}
 
 // "db_pw", or a map. The key is the name in the container when nothing else is said.
 FileWords ReadWords(const Fields& item) {

@@ -44,7 +44,7 @@ absl::StatusOr<FileWords> ParseFileWords(const std::string& text) {
   return words;
 }
 
-absl::StatusOr<uint32_t> ParseMode(const std::string& text) {
+absl::StatusOr<uint32_t> ParsePermissions(const std::string& text) {
   std::string digits = text;
   bool octal = false;
   if (digits.starts_with("0o") || digits.starts_with("0O")) {
@@ -71,7 +71,7 @@ absl::StatusOr<v1::FileTarget> MakeFileTarget(const FileWords& words) {
   file.set_uid(words.uid);
   file.set_gid(words.gid);
   if (!words.mode.empty()) {
-    ASSIGN_OR_RETURN(const uint32_t mode, ParseMode(words.mode));
+    ASSIGN_OR_RETURN(const uint32_t mode, ParsePermissions(words.mode));
     file.set_mode(mode);
   }
   return file;

@@ -24,7 +24,7 @@ struct FileWords {
 absl::StatusOr<FileWords> ParseFileWords(const std::string& text);
 
 // Permission bits: 0400 and 0o400 count by eight, 256 by ten, as Docker and YAML do.
-absl::StatusOr<uint32_t> ParseMode(const std::string& text);
+absl::StatusOr<uint32_t> ParsePermissions(const std::string& text);
 
 absl::StatusOr<v1::FileTarget> MakeFileTarget(const FileWords& words);
 

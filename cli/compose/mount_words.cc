@@ -145,7 +145,7 @@ class MountWriter {
       return mount_.mutable_tmpfs()->set_size_bytes(bytes), absl::OkStatus();
     }
     if (key == "tmpfs-mode") {
-      ASSIGN_OR_RETURN(const uint32_t mode, ParseMode(value));
+      ASSIGN_OR_RETURN(const uint32_t mode, ParseOctalMode(value));
       return mount_.mutable_tmpfs()->set_mode(mode), absl::OkStatus();
     }
     return Bad(StrCat("\"", key,
@@ -185,14 +185,7 @@ absl::StatusOr<Propagation> ParsePropagation(std::string_view word) {
   return Bad(StrCat("must be rprivate, private, rshared, shared, rslave or slave, not ", word));
 }
 
-std::string_view PropagationWord(Propagation propagation) {
-  for (const auto& [name, known] : kPropagations) {
-    if (known == propagation) return name;
-  }
-  return "rprivate";
-}
-
-absl::StatusOr<uint32_t> ParseMode(std::string_view text) {
+absl::StatusOr<uint32_t> ParseOctalMode(std::string_view text) {
   uint32_t mode = 0;
   if (text.empty() || text.size() > 5) return Bad(StrCat("\"", text, "\" is not an octal mode"));
   for (const char c : text) {
@@ -255,7 +248,7 @@ absl::StatusOr<v1::Mount> ParseTmpfs(std::string_view text) {
       ASSIGN_OR_RETURN(const int64_t bytes, ParseBytes(value));
       mount.mutable_tmpfs()->set_size_bytes(bytes);
     } else if (key == "mode") {
-      ASSIGN_OR_RETURN(const uint32_t mode, ParseMode(value));
+      ASSIGN_OR_RETURN(const uint32_t mode, ParseOctalMode(value));
       mount.mutable_tmpfs()->set_mode(mode);
     } else if (word == "ro") {
       mount.set_read_only(true);

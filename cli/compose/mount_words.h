@@ -15,9 +15,8 @@ namespace swarm::cli::compose {
 
 // "rprivate", "shared", …
 absl::StatusOr<v1::Mount::Propagation> ParsePropagation(std::string_view word);
-std::string_view PropagationWord(v1::Mount::Propagation propagation);
 // "1777": octal.
-absl::StatusOr<uint32_t> ParseMode(std::string_view text);
+absl::StatusOr<uint32_t> ParseOctalMode(std::string_view text);
 
 // As --mount takes it: "type=volume,source=db,target=/data,readonly,volume-opt=type=nfs"; a field
 // with a comma in it stands in double quotes.

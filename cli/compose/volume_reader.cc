@@ -44,7 +44,7 @@ void ReadTmpfsOptions(const Fields& tmpfs, v1::Mount& mount) {
   v1::Mount::TmpfsOptions& to = *mount.mutable_tmpfs();
   to.set_size_bytes(tmpfs.Bytes("size").value_or(0));
   // As people write it in YAML: 755 and 0755 are both octal.
-  if (const auto mode = tmpfs.With("mode", ParseMode)) to.set_mode(*mode);
+  if (const auto mode = tmpfs.With("mode", ParseOctalMode)) to.set_mode(*mode);
 }
 
 absl::StatusOr<v1::Device> ReadDevice(const Fields& device) {
