@@ -273,6 +273,7 @@ class FakeManager : public ManagerClient {
       return absl::FailedPreconditionError(
           StrCat("network ", name, " is used by the service ", service.spec().name()));
     }
+    if (absl::Status failure = NextFailure(); !failure.ok()) return failure;
     cluster_.writes.push_back(StrCat("delete network ", name));
     cluster_.networks.erase(network->id());
     return v1::DeleteNetworkResponse();

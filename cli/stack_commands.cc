@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <map>
 #include <optional>
-#include <set>
 #include <utility>
 
 #include "absl/strings/str_split.h"
@@ -105,17 +104,6 @@ absl::Status WaitForPruned(GoneWaiter& gone, const std::vector<v1::Service>& pru
   return ExitCodeOf(status) == kExitTimedOut ? absl::OkStatus() : status;
 }
 
-// The stack's networks that are no longer in the file. One that tasks of another service still use,
-// since they are only being updated, stays for now.
-absl::Status PruneNetworks(Invocation& in, ManagerClient& manager, const std::string& stack,
-                           const compose::Stack& file) {
-  std::set<std::string> names;
-  for (const compose::StackNetwork& network : file.networks) names.insert(network.spec.name());
-  ASSIGN_OR_RETURN(std::vector<v1::Network> networks, NetworksOfStack(manager, stack));
-  std::erase_if(networks, [&](const auto& n) { return names.contains(n.spec().name()); });
-  return RemoveNetworks(in, manager, networks, /*leave_used=*/true);
-}
-
 absl::Status Deploy(Invocation& in) {
   const std::string& stack = in.arguments()[0];
   RETURN_IF_ERROR(CheckName(stack));
@@ -137,10 +125,15 @@ absl::Status Deploy(Invocation& in) {
   if (gone) {
     RETURN_IF_ERROR(WaitForPruned(*gone, deployed.pruned, wait));
     gone.reset();  // nobody reads it any more
-    RETURN_IF_ERROR(PruneNetworks(in, *manager, stack, file));
+    ASSIGN_OR_RETURN(const std::vector<v1::Network> old, OldNetworks(*manager, stack, file));
+    // One that tasks of another service still use, since they are only being updated, stays for
+    // now.
+    RETURN_IF_ERROR(RemoveNetworks(in, *manager, old, /*leave_used=*/true));
   }
   ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(*manager, stack));
-  RETURN_IF_ERROR(RemoveOldContents(in, *manager, stack, file, services, in.flags.On("prune")));
+  ASSIGN_OR_RETURN(const StackContents old,
+                   OldContents(*manager, stack, file, services, in.flags.On("prune")));
+  RETURN_IF_ERROR(RemoveOldContents(in, *manager, file, old));
   const bool waits = in.flags.On("wait") || (in.flags.Has("detach") && !in.flags.On("detach"));
   if (!waits) return absl::OkStatus();
   return WaitForConvergence(in, deployed.accepted, wait);
@@ -312,7 +305,7 @@ std::vector<Command> StackCommands() {
        Services},
       {"stack rm",
        "STACK [STACK...]",
-       "remove stacks but their volumes, and wait until nothing else of them is left",
+       "remove stacks, but for their volumes, and wait until they are gone",
        1,
        1000,
        false,

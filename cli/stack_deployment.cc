@@ -12,6 +12,7 @@
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
 #include "cli/stack_volumes.h"
+#include "cli/stack_words.h"
 #include "common/ids.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -59,9 +60,11 @@ class Deployment {
   absl::Status Run(compose::Stack& file) {
     // Before anything is made.
     ASSIGN_OR_RETURN(const VolumePlan volumes, PlanVolumes(manager_, file));
-    RETURN_IF_ERROR(volumes.Check());
+    RETURN_IF_ERROR(FirstOf(volumes.refusals));
     RETURN_IF_ERROR(CheckContents(manager_, file));
-    RETURN_IF_ERROR(MakeNetworks(in_, manager_, file));
+    ASSIGN_OR_RETURN(const NetworkPlan networks, PlanNetworks(manager_, file));
+    RETURN_IF_ERROR(FirstOf(networks.refusals));
+    RETURN_IF_ERROR(MakeNetworks(in_, manager_, networks));
     RETURN_IF_ERROR(MakeContents(in_, manager_, stack_, file));
     RETURN_IF_ERROR(MakeVolumes(in_, manager_, volumes));
     ASSIGN_OR_RETURN(const std::vector<v1::Service> services, ServicesOf(manager_, stack_));
@@ -188,8 +191,7 @@ class Deployment {
   }
 
   static absl::Status About(const v1::ServiceSpec& spec, const absl::Status& status) {
-    if (status.ok()) return status;
-    return WithExit(Annotate(status, StrCat("service ", spec.name())), ExitCodeOf(status));
+    return Annotate(status, StrCat("service ", spec.name()));
   }
 
   // As often as somebody else changed it meanwhile.

@@ -8,7 +8,6 @@
 #include <utility>
 
 #include "absl/strings/str_split.h"
-#include "cli/app.h"
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
 #include "cli/stack_volumes.h"
@@ -22,54 +21,71 @@ struct Counts {
   size_t made = 0, changed = 0, removed = 0, unchanged = 0;
 };
 
-absl::Status DiffNetworks(ManagerClient& manager, const std::string& stack,
-                          const compose::Stack& file, bool prune, StackDiff& diff) {
-  ASSIGN_OR_RETURN(const std::vector<v1::Network> all, ListAllNetworks(manager));
-  std::map<std::string, const v1::Network*> by_name;
-  for (const v1::Network& network : all) by_name[network.spec().name()] = &network;
-  std::set<std::string> wanted;
-  for (const compose::StackNetwork& network : file.networks) {
-    const std::string& name = network.spec.name();
-    wanted.insert(name);
-    const auto old = by_name.find(name);
-    if (old == by_name.end()) {
-      StrAppend(&diff.text, "+ network ", name, "\n");
-      diff.empty = false;
-      continue;
+// Lines for the things beside the services.
+class Notes {
+ public:
+  explicit Notes(StackDiff& diff) : diff_(diff) {}
+
+  // `what`: "network shop_front".
+  void Make(std::string_view what) { Add(StrCat("+ ", what)); }
+  void Remove(std::string_view what) { Add(StrCat("- ", what)); }
+  void Refuse(const std::vector<Refusal>& refusals) {
+    for (const Refusal& refusal : refusals) {
+      Add(StrCat("! ", refusal.kind, " ", refusal.name, ": ", refusal.why,
+                 "; a deploy is refused for it"));
     }
-    const std::string difference = NetworkDifference(old->second->spec(), network.spec);
-    if (difference.empty()) continue;
-    StrAppend(&diff.text, "! network ", name, ": ", difference, "; a deploy is refused for it\n");
-    diff.empty = false;
   }
-  for (const std::string& name : file.external_networks) {
-    if (by_name.contains(name)) continue;
-    StrAppend(&diff.text, "! network ", name,
-              ": is external and is not there; a deploy is refused for it\n");
-    diff.empty = false;
+
+ private:
+  void Add(std::string_view line) {
+    StrAppend(&diff_.text, line, "\n");
+    diff_.empty = false;
   }
+
+  StackDiff& diff_;
+};
+
+absl::Status DiffNetworks(ManagerClient& manager, const std::string& stack,
+                          const compose::Stack& file, bool prune, Notes& notes) {
+  ASSIGN_OR_RETURN(const NetworkPlan plan, PlanNetworks(manager, file));
+  for (const v1::NetworkSpec& spec : plan.missing) notes.Make(StrCat("network ", spec.name()));
+  notes.Refuse(plan.refusals);
   if (!prune) return absl::OkStatus();
-  ASSIGN_OR_RETURN(const std::vector<v1::Network> ours, NetworksOfStack(manager, stack));
-  for (const v1::Network& network : ours) {
-    if (wanted.contains(network.spec().name())) continue;
-    StrAppend(&diff.text, "- network ", network.spec().name(), "\n");
-    diff.empty = false;
-  }
+  ASSIGN_OR_RETURN(const std::vector<v1::Network> old, OldNetworks(manager, stack, file));
+  for (const v1::Network& network : old) notes.Remove(StrCat("network ", network.spec().name()));
   return absl::OkStatus();
 }
 
 // Volumes stay whatever leaves the file.
-absl::Status DiffVolumes(ManagerClient& manager, const compose::Stack& file, StackDiff& diff) {
+absl::Status DiffVolumes(ManagerClient& manager, const compose::Stack& file, Notes& notes) {
   ASSIGN_OR_RETURN(const VolumePlan plan, PlanVolumes(manager, file));
-  for (const v1::VolumeSpec& spec : plan.missing) {
-    StrAppend(&diff.text, "+ volume ", spec.name(), "\n");
-    diff.empty = false;
-  }
-  for (const VolumePlan::Refusal& refusal : plan.refusals) {
-    StrAppend(&diff.text, "! volume ", refusal.name, ": ", refusal.why,
-              "; a deploy is refused for it\n");
-    diff.empty = false;
-  }
+  for (const v1::VolumeSpec& spec : plan.missing) notes.Make(StrCat("volume ", spec.name()));
+  notes.Refuse(plan.refusals);
+  return absl::OkStatus();
+}
+
+std::vector<v1::Service> ThoseOfTheFile(std::vector<v1::Service> services,
+                                        const compose::Stack& file) {
+  std::set<std::string> names;
+  for (const compose::StackService& service : file.services) names.insert(service.spec.name());
+  std::erase_if(services, [&](const v1::Service& s) { return !names.contains(s.spec().name()); });
+  return services;
+}
+
+// Which kept revisions the deploy pushes out, and who else uses what would go, only the manager
+// knows.
+absl::Status DiffContents(ManagerClient& manager, const std::string& stack, compose::Stack& file,
+                          const std::vector<v1::Service>& existing, bool prune, Notes& notes) {
+  ASSIGN_OR_RETURN(const ContentPlan plan, PlanContents(manager, file));
+  for (const std::string& what : plan.missing) notes.Make(what);
+  notes.Refuse(plan.refusals);
+  ASSIGN_OR_RETURN(
+      const StackContents old,
+      OldContents(manager, stack, file, prune ? ThoseOfTheFile(existing, file) : existing, prune));
+  for (const v1::Secret& secret : old.secrets)
+    notes.Remove(StrCat("secret ", secret.spec().name()));
+  for (const v1::Config& config : old.configs)
+    notes.Remove(StrCat("config ", config.spec().name()));
   return absl::OkStatus();
 }
 
@@ -109,13 +125,10 @@ absl::StatusOr<StackDiff> DiffStack(ManagerClient& manager, const std::string& s
                                     bool prune) {
   StackDiff diff;
   Counts counts;
-  RETURN_IF_ERROR(DiffNetworks(manager, stack, file, prune, diff));
-  RETURN_IF_ERROR(DiffVolumes(manager, file, diff));
-  ASSIGN_OR_RETURN(const std::vector<std::string> contents, PlanContents(manager, file));
-  for (const std::string& line : contents) {
-    StrAppend(&diff.text, line, "\n");
-    diff.empty = false;
-  }
+  Notes notes(diff);
+  RETURN_IF_ERROR(DiffNetworks(manager, stack, file, prune, notes));
+  RETURN_IF_ERROR(DiffVolumes(manager, file, notes));
+  RETURN_IF_ERROR(DiffContents(manager, stack, file, existing, prune, notes));
   std::map<std::string, const v1::Service*> left;
   for (const v1::Service& service : existing) left[service.spec().name()] = &service;
   for (const compose::StackService& service : file.services) {

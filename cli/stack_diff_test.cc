@@ -85,7 +85,8 @@ TEST_F(StackDiffTest, SaysForWhichNetworkADeployWouldBeRefused) {
       << console_.err;
   EXPECT_THAT(console_.out, HasSubstr("! network shop_front: its internal is false, and the file "
                                       "says true; a deploy is refused for it\n"));
-  EXPECT_THAT(console_.out, HasSubstr("! network gone: is external and is not there"));
+  EXPECT_THAT(console_.out, HasSubstr("! network gone: the file says it is external, and there is "
+                                      "none; a deploy is refused for it\n"));
 }
 
 TEST_F(StackDiffTest, SaysWhichVolumesADeployMakesAndIsRefusedFor) {
@@ -106,6 +107,61 @@ TEST_F(StackDiffTest, SaysWhichVolumesADeployMakesAndIsRefusedFor) {
   EXPECT_THAT(console_.err, HasSubstr("volume gone: the file says it is external, and there is "
                                       "none; make it with swarmctl volume create gone"));
   EXPECT_THAT(cluster_.writes, IsEmpty());
+}
+
+TEST_F(StackDiffTest, NamesTheNetworksThatPruneRemoves) {
+  ASSERT_EQ(
+      Run("deploy", "services: {web: {image: busybox, networks: [front]}}\nnetworks: {front: }\n",
+          {"--resolve-image=changed"}),
+      0)
+      << console_.err;
+  const std::string without = "services: {web: {image: busybox}}\n";
+  EXPECT_EQ(Run("diff", without), 0);
+  EXPECT_THAT(console_.out, Not(HasSubstr("- network")));
+  EXPECT_EQ(Run("diff", without, {"--prune"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("+ network shop_default\n- network shop_front\n"));
+}
+
+TEST_F(StackDiffTest, NamesTheContentsThatADeployRemoves) {
+  const auto text = [](const std::string& content) {
+    return "services: {web: {image: busybox, configs: [page]}}\nconfigs: {page: {content: " +
+           content + "}}\n";
+  };
+  const std::string bare = "services: {web: {image: busybox}}\n";
+  const std::string one = FakeContents<v1::Config>::NameFor("shop_page", "one");
+  const std::string two = FakeContents<v1::Config>::NameFor("shop_page", "two");
+  ASSERT_EQ(Run("deploy", text("one"), {"--resolve-image=changed"}), 0) << console_.err;
+  // A revision names it, to which one may want to go back.
+  EXPECT_EQ(Run("diff", text("two")), 0) << console_.err;
+  EXPECT_THAT(console_.out, HasSubstr("+ config " + two + "\n"));
+  EXPECT_THAT(console_.out, Not(HasSubstr("- config")));
+  ASSERT_EQ(Run("deploy", text("two"), {"--resolve-image=changed"}), 0) << console_.err;
+  cluster_.history.clear();
+  // Another deploy of the same file would change nothing but that.
+  EXPECT_EQ(Run("diff", text("two"), {"--exit-code"}), 1);
+  EXPECT_THAT(console_.out, HasSubstr("- config " + one + "\nservices: "));
+  EXPECT_THAT(console_.out, Not(HasSubstr(two)));
+  // What left the file goes with --prune alone.
+  EXPECT_EQ(Run("diff", bare), 0);
+  EXPECT_THAT(console_.out, Not(HasSubstr("- config")));
+  EXPECT_EQ(Run("diff", bare, {"--prune"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("- config " + one + "\n"));
+  EXPECT_THAT(console_.out, HasSubstr("- config " + two + "\n"));
+  EXPECT_EQ(cluster_.configs.objects.size(), 2u);
+}
+
+TEST_F(StackDiffTest, NamesTheContentsOfTheServicesThatPruneRemoves) {
+  world_.variables["PW"] = "x";
+  ASSERT_EQ(Run("deploy",
+                "services: {web: {image: busybox}, api: {image: busybox, secrets: [pw]}}\n"
+                "secrets: {pw: {environment: PW}}\n",
+                {"--resolve-image=changed"}),
+            0)
+      << console_.err;
+  EXPECT_EQ(Run("diff", "services: {web: {image: busybox}}\n", {"--prune"}), 0);
+  EXPECT_THAT(console_.out,
+              HasSubstr("- secret " + FakeContents<v1::Secret>::NameFor("shop_pw", "x") + "\n"));
+  EXPECT_THAT(console_.out, HasSubstr("- service shop_api\n"));
 }
 
 TEST_F(StackDiffTest, ServicesOfAProfileAreDeployedWhenItIsActive) {

@@ -112,9 +112,7 @@ absl::StatusOr<typename Calls::Object> FindExternal(ManagerClient& manager,
   const auto newest = std::min_element(others.begin(), others.end(),
                                        [](const auto& a, const auto& b) { return IsNewer(a, b); });
   if (newest != others.end()) return std::move(*newest);
-  return absl::NotFoundError(StrCat(Calls::kWord, " ", name,
-                                    ": the file says it is external, and there is none; make it ",
-                                    "with swarmctl ", Calls::kWord, " create ", name, " FILE"));
+  return FirstOf({NoneOutside(Calls::kWord, name, " FILE")});
 }
 
 // What the labels of one that was there already are to be.
@@ -151,10 +149,7 @@ absl::StatusOr<typename Calls::Object> Make(Invocation& in, ManagerClient& manag
   typename Calls::CreateRequest request = RequestFor<Calls>(content);
   request.set_request_id(Id::Make(in.env.random).ToString());
   auto made = Calls::Create(manager, request);
-  if (!made.ok()) {
-    return WithExit(Annotate(made.status(), StrCat(Calls::kWord, " ", content.full_name)),
-                    ExitCodeOf(made.status()));
-  }
+  if (!made.ok()) return Annotate(made.status(), StrCat(Calls::kWord, " ", content.full_name));
   if (!there.contains(made->id())) {
     in.Out(StrCat("Creating ", Calls::kWord, " ", made->spec().name(), "\n"));
     return made;
@@ -170,8 +165,7 @@ absl::StatusOr<typename Calls::Object> Look(ManagerClient& manager, const StackC
   request.set_dry_run(true);
   auto object = Calls::Create(manager, request);
   if (object.ok()) return object;
-  return WithExit(Annotate(object.status(), StrCat(Calls::kWord, " ", content.full_name)),
-                  ExitCodeOf(object.status()));
+  return Annotate(object.status(), StrCat(Calls::kWord, " ", content.full_name));
 }
 
 template <typename Calls>
@@ -217,18 +211,17 @@ absl::Status MakeKind(Invocation& in, ManagerClient& manager, const std::string&
 
 template <typename Calls>
 absl::Status PlanKind(ManagerClient& manager, const std::vector<StackContent>& contents,
-                      compose::Stack& file, std::vector<std::string>& lines) {
+                      compose::Stack& file, ContentPlan& plan) {
   std::map<std::string, typename Calls::Object> meant;
   for (const StackContent& content : contents) {
     auto object = Look<Calls>(manager, content);
     if (content.external && absl::IsNotFound(object.status())) {
-      lines.push_back(StrCat("! ", Calls::kWord, " ", content.full_name,
-                             ": is external and is not there; a deploy is refused for it"));
+      plan.refusals.push_back(NoneOutside(Calls::kWord, content.full_name, " FILE"));
       continue;
     }
     RETURN_IF_ERROR(object.status());
     if (object->id().empty()) {
-      lines.push_back(StrCat("+ ", Calls::kWord, " ", object->spec().name()));
+      plan.missing.push_back(StrCat(Calls::kWord, " ", object->spec().name()));
     }
     meant[content.full_name] = *std::move(object);
   }
@@ -245,10 +238,8 @@ absl::StatusOr<std::vector<v1::ContainerSpec>> KeptContainers(
     request.set_service_ref(service.id());
     const auto kept = manager.ListRevisions(request);
     if (absl::IsNotFound(kept.status())) continue;  // gone meanwhile
-    if (!kept.ok()) {
-      const std::string where = StrCat("revisions of service ", service.spec().name());
-      return WithExit(Annotate(kept.status(), where), ExitCodeOf(kept.status()));
-    }
+    RETURN_IF_ERROR(
+        Annotate(kept.status(), StrCat("revisions of service ", service.spec().name())));
     for (const auto& revision : kept->revisions()) {
       containers.push_back(revision.task().container());
     }
@@ -277,12 +268,6 @@ bool IsOf(const std::vector<StackContent>& contents, const T& object) {
 }
 
 template <typename Calls>
-void WarnThatItStays(Invocation& in, const std::string& name, const absl::Status& status) {
-  in.Warn(StrCat(Calls::kWord, " ", name, " stays while it is used (", status.message(),
-                 "); later: swarmctl ", Calls::kWord, " rm ", name));
-}
-
-template <typename Calls>
 absl::Status RemoveOldKind(Invocation& in, ManagerClient& manager,
                            const std::vector<StackContent>& contents,
                            const std::vector<typename Calls::Object>& objects) {
@@ -290,7 +275,9 @@ absl::Status RemoveOldKind(Invocation& in, ManagerClient& manager,
     const absl::Status removed = Calls::Delete(manager, object.id());
     if (absl::IsNotFound(removed)) continue;
     if (absl::IsFailedPrecondition(removed)) {
-      if (!IsOf(contents, object)) WarnThatItStays<Calls>(in, object.spec().name(), removed);
+      if (!IsOf(contents, object)) {
+        WarnThatItStays(in, Calls::kWord, object.spec().name(), removed);
+      }
       continue;
     }
     RETURN_IF_ERROR(removed);
@@ -310,7 +297,7 @@ absl::Status RemoveKind(Invocation& in, ManagerClient& manager,
     if (status.ok()) {
       in.Out(StrCat("Removing ", Calls::kWord, " ", name, "\n"));
     } else if (absl::IsFailedPrecondition(status) && leave_used) {
-      WarnThatItStays<Calls>(in, name, status);
+      WarnThatItStays(in, Calls::kWord, name, status);
     } else if (!absl::IsNotFound(status) && first.ok()) {
       first = Annotate(status, StrCat(Calls::kWord, " ", name));
     }
@@ -345,17 +332,16 @@ absl::Status MakeContents(Invocation& in, ManagerClient& manager, const std::str
   return MakeKind<ConfigCalls>(in, manager, stack, file.configs, file);
 }
 
-absl::StatusOr<std::vector<std::string>> PlanContents(ManagerClient& manager,
-                                                      compose::Stack& file) {
-  std::vector<std::string> lines;
-  RETURN_IF_ERROR(PlanKind<SecretCalls>(manager, file.secrets, file, lines));
-  RETURN_IF_ERROR(PlanKind<ConfigCalls>(manager, file.configs, file, lines));
-  return lines;
+absl::StatusOr<ContentPlan> PlanContents(ManagerClient& manager, compose::Stack& file) {
+  ContentPlan plan;
+  RETURN_IF_ERROR(PlanKind<SecretCalls>(manager, file.secrets, file, plan));
+  RETURN_IF_ERROR(PlanKind<ConfigCalls>(manager, file.configs, file, plan));
+  return plan;
 }
 
-absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const std::string& stack,
-                               const compose::Stack& file, const std::vector<v1::Service>& services,
-                               bool prune) {
+absl::StatusOr<StackContents> OldContents(ManagerClient& manager, const std::string& stack,
+                                          const compose::Stack& file,
+                                          const std::vector<v1::Service>& services, bool prune) {
   ASSIGN_OR_RETURN(StackContents old, ContentsOfStack(manager, stack));
   std::vector<v1::ContainerSpec> meant;
   for (const auto& service : file.services) meant.push_back(service.spec.task().container());
@@ -368,9 +354,14 @@ absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const std
     std::erase_if(old.secrets, [&](const auto& secret) { return !IsOf(file.secrets, secret); });
     std::erase_if(old.configs, [&](const auto& config) { return !IsOf(file.configs, config); });
   }
-  if (old.empty()) return absl::OkStatus();  // then nobody is asked
+  if (old.empty()) return old;  // then nobody is asked
   ASSIGN_OR_RETURN(meant, KeptContainers(manager, services));
   leave_out();
+  return old;
+}
+
+absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const compose::Stack& file,
+                               const StackContents& old) {
   RETURN_IF_ERROR(RemoveOldKind<SecretCalls>(in, manager, file.secrets, old.secrets));
   return RemoveOldKind<ConfigCalls>(in, manager, file.configs, old.configs);
 }

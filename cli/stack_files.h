@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "cli/app.h"
 #include "cli/compose/stack.h"
+#include "cli/stack_words.h"
 
 namespace swarm::cli {
 
@@ -31,17 +32,27 @@ absl::Status CheckContents(ManagerClient& manager, const compose::Stack& file);
 absl::Status MakeContents(Invocation& in, ManagerClient& manager, const std::string& stack,
                           compose::Stack& file);
 
-// As MakeContents, and makes nothing: references get the names that they would have, and ids where
-// the objects are there already. What would be made or is missing: a line for each.
-absl::StatusOr<std::vector<std::string>> PlanContents(ManagerClient& manager, compose::Stack& file);
+// What a file means for the secrets and configs of the cluster.
+struct ContentPlan {
+  std::vector<std::string> missing;  // "secret shop_pw-9f86d081"
+  std::vector<Refusal> refusals;     // external ones that are not there
+};
 
-// What neither the file means any more nor a kept revision of `services`, all those that the stack
-// has now: a rollback finds what it needs. Of names that left the file only if `prune`, and then
-// what is in use stays with a warning; of the others without a word, since the next deploy looks
-// again.
-absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const std::string& stack,
-                               const compose::Stack& file, const std::vector<v1::Service>& services,
-                               bool prune);
+// As MakeContents, and makes nothing: references get the names that they would have, and ids where
+// the objects are there already.
+absl::StatusOr<ContentPlan> PlanContents(ManagerClient& manager, compose::Stack& file);
+
+// Of the stack's, what neither the file means any more, whose references have their names, nor a
+// kept revision of `services`: a rollback finds what it needs. Of names that left the file only if
+// `prune`.
+absl::StatusOr<StackContents> OldContents(ManagerClient& manager, const std::string& stack,
+                                          const compose::Stack& file,
+                                          const std::vector<v1::Service>& services, bool prune);
+
+// `old` as OldContents found it for all services that the stack has now. What is in use stays: with
+// a warning when its name left the file, else without a word, since the next deploy looks again.
+absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const compose::Stack& file,
+                               const StackContents& old);
 
 // As RemoveNetworks.
 absl::Status RemoveContents(Invocation& in, ManagerClient& manager, const StackContents& contents,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/strings/str_join.h"
@@ -45,22 +46,17 @@ std::string AddressWords(const v1::NetworkSpec& spec) {
   return words.empty() ? "chosen by the cluster" : absl::StrJoin(words, " and ");
 }
 
-std::string Differs(std::string_view what, std::string_view old, std::string_view wanted) {
-  return old == wanted ? "" : StrCat("its ", what, " is ", old, ", and the file says ", wanted);
-}
-
 std::string Switched(std::string_view what, bool old, bool wanted) {
   return Differs(what, old ? "true" : "false", wanted ? "true" : "false");
 }
 
-absl::Status CheckExternal(ManagerClient& manager, const std::string& name) {
+absl::StatusOr<bool> IsThere(ManagerClient& manager, const std::string& ref) {
   v1::GetNetworkRequest request;
-  request.set_ref(name);
+  request.set_ref(ref);
   const absl::Status status = manager.GetNetwork(request).status();
-  if (!absl::IsNotFound(status)) return status;
-  return absl::NotFoundError(StrCat("network ", name,
-                                    ": the file says it is external, and there is none; make it ",
-                                    "with swarmctl network create ", name));
+  if (absl::IsNotFound(status)) return false;
+  RETURN_IF_ERROR(status);
+  return true;
 }
 
 }  // namespace
@@ -95,37 +91,52 @@ absl::StatusOr<std::vector<v1::Network>> NetworksOfStack(ManagerClient& manager,
   return networks;
 }
 
-absl::Status MakeNetworks(Invocation& in, ManagerClient& manager, const compose::Stack& file) {
+absl::StatusOr<std::vector<v1::Network>> OldNetworks(ManagerClient& manager,
+                                                     const std::string& stack,
+                                                     const compose::Stack& file) {
+  std::set<std::string> names;
+  for (const compose::StackNetwork& network : file.networks) names.insert(network.spec.name());
+  ASSIGN_OR_RETURN(std::vector<v1::Network> networks, NetworksOfStack(manager, stack));
+  std::erase_if(networks, [&](const auto& n) { return names.contains(n.spec().name()); });
+  return networks;
+}
+
+absl::StatusOr<NetworkPlan> PlanNetworks(ManagerClient& manager, const compose::Stack& file) {
+  NetworkPlan plan;
   for (const std::string& name : file.external_networks) {
-    RETURN_IF_ERROR(CheckExternal(manager, name));
+    ASSIGN_OR_RETURN(const bool there, IsThere(manager, name));
+    if (!there) plan.refusals.push_back(NoneOutside("network", name));
   }
-  if (file.networks.empty()) return absl::OkStatus();
+  if (file.networks.empty()) return plan;
   ASSIGN_OR_RETURN(const std::vector<v1::Network> all, ListAllNetworks(manager));
   std::map<std::string, const v1::Network*> by_name;
   for (const v1::Network& network : all) by_name[network.spec().name()] = &network;
-  std::vector<const v1::NetworkSpec*> missing;
   for (const compose::StackNetwork& network : file.networks) {
     const auto old = by_name.find(network.spec.name());
     if (old == by_name.end()) {
-      missing.push_back(&network.spec);
+      plan.missing.push_back(network.spec);
       continue;
     }
-    const std::string difference = NetworkDifference(old->second->spec(), network.spec);
+    std::string difference = NetworkDifference(old->second->spec(), network.spec);
     if (difference.empty()) continue;
-    return absl::FailedPreconditionError(
-        StrCat("network ", network.spec.name(), ": ", difference,
-               "; a network cannot be changed: remove it with its services (swarmctl stack rm), ",
-               "or give networks.", network.name, " another name"));
+    plan.refusals.push_back(
+        {absl::StatusCode::kFailedPrecondition, "network", network.spec.name(),
+         std::move(difference),
+         StrCat("a network cannot be changed: remove it with its services (swarmctl stack rm), "
+                "or give networks.",
+                network.name, " another name")});
   }
-  for (const v1::NetworkSpec* spec : missing) {
-    in.Out(StrCat("Creating network ", spec->name(), "\n"));
+  return plan;
+}
+
+absl::Status MakeNetworks(Invocation& in, ManagerClient& manager, const NetworkPlan& plan) {
+  for (const v1::NetworkSpec& spec : plan.missing) {
+    in.Out(StrCat("Creating network ", spec.name(), "\n"));
     v1::CreateNetworkRequest request;
-    *request.mutable_spec() = *spec;
+    *request.mutable_spec() = spec;
     request.set_request_id(Id::Make(in.env.random).ToString());
-    const absl::Status status = manager.CreateNetwork(request).status();
-    if (!status.ok()) {
-      return WithExit(Annotate(status, StrCat("network ", spec->name())), ExitCodeOf(status));
-    }
+    RETURN_IF_ERROR(
+        Annotate(manager.CreateNetwork(request).status(), StrCat("network ", spec.name())));
   }
   return absl::OkStatus();
 }
@@ -142,8 +153,7 @@ absl::Status RemoveNetworks(Invocation& in, ManagerClient& manager,
     if (status.ok()) {
       in.Out(StrCat("Removing network ", name, "\n"));
     } else if (absl::IsFailedPrecondition(status) && leave_used) {
-      in.Warn(StrCat("network ", name, " stays while it is used (", status.message(),
-                     "); later: swarmctl network rm ", name));
+      WarnThatItStays(in, "network", name, status);
     } else if (!absl::IsNotFound(status) && first.ok()) {
       first = Annotate(status, StrCat("network ", name));
     }

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "cli/app.h"
 #include "cli/compose/stack.h"
+#include "cli/stack_words.h"
 
 namespace swarm::cli {
 
@@ -19,9 +20,21 @@ std::string NetworkDifference(const v1::NetworkSpec& old, const v1::NetworkSpec&
 absl::StatusOr<std::vector<v1::Network>> NetworksOfStack(ManagerClient& manager,
                                                          const std::string& stack);
 
-// Everything is checked before the first is made: external networks that are not there and networks
-// that are otherwise than the file says are errors. What is there already is left alone.
-absl::Status MakeNetworks(Invocation& in, ManagerClient& manager, const compose::Stack& file);
+// Those of them that are no longer in the file.
+absl::StatusOr<std::vector<v1::Network>> OldNetworks(ManagerClient& manager,
+                                                     const std::string& stack,
+                                                     const compose::Stack& file);
+
+// What a file means for the networks of the cluster. What is there already is left alone.
+struct NetworkPlan {
+  std::vector<v1::NetworkSpec> missing;
+  std::vector<Refusal> refusals;  // then nothing is made
+};
+
+absl::StatusOr<NetworkPlan> PlanNetworks(ManagerClient& manager, const compose::Stack& file);
+
+// Those that are missing. The plan has no refusals.
+absl::Status MakeNetworks(Invocation& in, ManagerClient& manager, const NetworkPlan& plan);
 
 // One that something still uses is an error that names it and the rest goes on; with `leave_used`
 // it stays, with a warning. One that is gone already is fine.

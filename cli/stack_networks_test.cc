@@ -5,6 +5,7 @@
 
 #include <fstream>
 
+#include "cli/errors.h"
 #include "cli/fake_daemons.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -99,6 +100,14 @@ TEST_F(StackNetworksTest, RemovalTakesNetworksAfterTheServicesAreGone) {
   EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 1);
 }
 
+TEST_F(StackNetworksTest, ATimeOutWhileItIsTakenAwayIsATimeOut) {
+  EXPECT_EQ(Deploy(kShop), 0);
+  cluster_.services.clear();
+  cluster_.next_write_fails = {WithExit(absl::DeadlineExceededError("too late"), kExitTimedOut)};
+  EXPECT_EQ(world_.Run({"stack", "rm", "shop"}), 124);
+  EXPECT_EQ(console_.err, "error: network shared-back: too late\n");
+}
+
 TEST_F(StackNetworksTest, RemovalOfWhatOnlyHasNetworksLeftWorksToo) {
   EXPECT_EQ(Deploy(kShop), 0);
   EXPECT_EQ(world_.Run({"stack", "rm", "--detach", "shop"}), 0);
@@ -163,12 +172,12 @@ TEST(NetworkDifferenceTest, EverySettingIsToldButTheStacksOwnLabel) {
             "its ipam is chosen by the cluster, and the file says 10.0.0.0/24 (gateway "
             "10.0.0.1, range 10.0.0.128/25, r=10.0.0.9)");
   EXPECT_EQ(difference("options { key: 'encrypted' }", ""),
-            "its driver_opts is encrypted=, and the file says none");
+            "its driver_opts are encrypted=, and the file says none");
   EXPECT_EQ(difference("attachable: true", ""), "its attachable is true, and the file says false");
   EXPECT_EQ(difference("", "enable_ipv6: true"),
             "its enable_ipv6 is false, and the file says true");
   EXPECT_EQ(difference("labels { key: 'a' value: '1' }", "labels { key: 'a' value: '2' }"),
-            "its labels is a=1, and the file says a=2");
+            "its labels are a=1, and the file says a=2");
 }
 
 }  // namespace

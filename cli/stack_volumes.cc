@@ -4,7 +4,6 @@
 #include <string>
 #include <vector>
 
-#include "cli/errors.h"
 #include "cli/flag_pairs.h"
 #include "common/ids.h"
 #include "common/status_macros.h"
@@ -19,22 +18,13 @@ std::string DriverOf(const v1::VolumeSpec& spec) {
 
 // In words; "" when it is as the file says.
 std::string Difference(const v1::VolumeSpec& old, const v1::VolumeSpec& wanted) {
-  if (DriverOf(old) != DriverOf(wanted)) {
-    return StrCat("its driver is ", DriverOf(old), ", and the file says ", DriverOf(wanted));
-  }
-  const std::string was = PairWords(SortedPairs(old.options()));
-  const std::string is = PairWords(SortedPairs(wanted.options()));
-  return was == is ? "" : StrCat("its driver_opts are ", was, ", and the file says ", is);
+  const std::string words = Differs("driver", DriverOf(old), DriverOf(wanted));
+  if (!words.empty()) return words;
+  return Differs("driver_opts", PairWords(SortedPairs(old.options())),
+                 PairWords(SortedPairs(wanted.options())));
 }
 
 }  // namespace
-
-absl::Status VolumePlan::Check() const {
-  if (refusals.empty()) return absl::OkStatus();
-  const Refusal& first = refusals.front();
-  return absl::Status(first.code,
-                      StrCat("volume ", first.name, ": ", first.why, "; ", first.remedy));
-}
 
 absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::Stack& file) {
   VolumePlan plan;
@@ -43,10 +33,7 @@ absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::St
   std::map<std::string, const v1::Volume*> by_name;
   for (const v1::Volume& volume : all) by_name[volume.spec().name()] = &volume;
   for (const std::string& name : file.external_volumes) {
-    if (by_name.contains(name)) continue;
-    plan.refusals.push_back({absl::StatusCode::kNotFound, name,
-                             "the file says it is external, and there is none",
-                             StrCat("make it with swarmctl volume create ", name)});
+    if (!by_name.contains(name)) plan.refusals.push_back(NoneOutside("volume", name));
   }
   for (const compose::StackVolume& volume : file.volumes) {
     const auto old = by_name.find(volume.spec.name());
@@ -57,7 +44,7 @@ absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::St
     const std::string difference = Difference(old->second->spec(), volume.spec);
     if (!difference.empty()) {
       plan.refusals.push_back(
-          {absl::StatusCode::kFailedPrecondition, volume.spec.name(), difference,
+          {absl::StatusCode::kFailedPrecondition, "volume", volume.spec.name(), difference,
            StrCat("a volume cannot be changed: remove it with what is in it (swarmctl volume rm), "
                   "or give volumes.",
                   volume.name, " another name")});
@@ -77,10 +64,8 @@ absl::Status MakeVolumes(Invocation& in, ManagerClient& manager, const VolumePla
     v1::CreateVolumeRequest request;
     *request.mutable_spec() = spec;
     request.set_request_id(Id::Make(in.env.random).ToString());
-    const absl::Status status = manager.CreateVolume(request).status();
-    if (!status.ok()) {
-      return WithExit(Annotate(status, StrCat("volume ", spec.name())), ExitCodeOf(status));
-    }
+    RETURN_IF_ERROR(
+        Annotate(manager.CreateVolume(request).status(), StrCat("volume ", spec.name())));
   }
   return absl::OkStatus();
 }

@@ -9,29 +9,20 @@
 #include "absl/status/statusor.h"
 #include "cli/app.h"
 #include "cli/compose/stack.h"
+#include "cli/stack_words.h"
 
 namespace swarm::cli {
 
 // What a file means for the volumes of the cluster.
 struct VolumePlan {
-  // Why a deploy is refused: an external volume that is not there, one that is otherwise than the
-  // file says.
-  struct Refusal {
-    absl::StatusCode code;
-    std::string name;
-    std::string why;
-    std::string remedy;
-  };
   std::vector<v1::VolumeSpec> missing;
   std::vector<std::string> relabelled;  // names of those that are there with other labels
-  std::vector<Refusal> refusals;
-
-  absl::Status Check() const;  // the first refusal, with its remedy
+  std::vector<Refusal> refusals;        // then nothing is made
 };
 
 absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::Stack& file);
 
-// Those that are missing; other labels are a warning. The plan was checked.
+// Those that are missing; other labels are a warning. The plan has no refusals.
 absl::Status MakeVolumes(Invocation& in, ManagerClient& manager, const VolumePlan& plan);
 
 }  // namespace swarm::cli
