@@ -6,6 +6,7 @@
 #include "cli/app.h"
 #include "cli/board.h"
 #include "cli/fake_daemons.h"
+#include "common/strings.h"
 
 namespace swarm::cli {
 namespace {
@@ -177,7 +178,8 @@ TEST_F(CommandLineTest, EveryCommandHasAnExampleThatItsFlagsTake) {
     if (flags->Has("format")) {
       EXPECT_TRUE(Format::Parse(flags->Text("format")).ok()) << example;
     }
-    EXPECT_LE(example.size(), 100u) << example;
+    EXPECT_LE(StrCat("Example:  swarmctl ", example).size(), 80u) << example;
+    EXPECT_LE(command.summary.size(), 80u) << command.summary;
   }
 }
 

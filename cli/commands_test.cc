@@ -102,6 +102,15 @@ TEST_F(CommandsTest, DockersCommandsWithoutTheirGroupLeadToThoseWithIt) {
 TEST_F(CommandsTest, HelpFitsTheTerminal) {
   console_.width = 80;
   for (const std::vector<std::string>& args : {std::vector<std::string>{"--help"},
+                                               {"swarm"},
+                                               {"node"},
+                                               {"service"},
+                                               {"stack"},
+                                               {"network"},
+                                               {"volume"},
+                                               {"image"},
+                                               {"secret"},
+                                               {"config"},
                                                {"service", "update", "--help"},
                                                {"stack", "deploy", "-h"}}) {
     EXPECT_EQ(world_.Run(args), 0);

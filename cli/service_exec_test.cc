@@ -3,10 +3,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "absl/strings/str_split.h"
 #include "cli/fake_daemons.h"
-#include "cli/service_stats.h"
 #include "common/archive/tar.h"
 #include "common/file_system.h"
+#include "common/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -183,8 +184,8 @@ TEST_F(ServiceExecTest, StatsThatGoOnSayOnceWhoIsSilentUnlessTheyDrawAnew) {
   console_.err.clear();
   console_.is_terminal = true;
   EXPECT_EQ(world_.Run({"service", "stats", "web"}), 0);
-  EXPECT_EQ(console_.err,
-            "warning: node n2 is DOWN\nwarning: node n2 is DOWN\nwarning: node n2 is DOWN\n");
+  EXPECT_EQ(console_.err, "") << "it would stand between what is drawn";
+  EXPECT_THAT(console_.out, HasSubstr("warning: node n2 is DOWN\n"));
 }
 
 // The nodes may not have answered yet.
@@ -201,6 +202,28 @@ TEST_F(ServiceExecTest, AnEmptyFirstLookIsNotTheAnswer) {
   EXPECT_EQ(console_.err, "warning: node n2 is DOWN\n");
 }
 
+TEST_F(ServiceExecTest, StatsAreDrawnAgainInPlaceAndKeepToTheScreen) {
+  console_.is_terminal = true;
+  console_.width = 40;
+  cluster_.stats.resize(3);
+  for (int i = 0; i < 3; ++i) {
+    for (int slot = 1; slot <= 30; ++slot) {
+      v1::TaskStats* task = cluster_.stats[static_cast<size_t>(i)].add_tasks();
+      task->set_task_id(StrCat("task", 10 + slot));
+      task->set_task_name(StrCat("web.", 10 + slot));
+      task->set_node_hostname("n1");
+      task->set_memory_bytes(i << 20);
+    }
+  }
+  EXPECT_EQ(world_.Run({"service", "stats", "web"}), 0) << console_.err;
+  for (const absl::string_view line : absl::StrSplit(console_.out, '\n')) {
+    EXPECT_LE(line.size(), 60u) << line;  // the screen's width, and what moves the cursor
+  }
+  // 24 rows: the second look has 23 of them, and the third goes up to draw over it.
+  EXPECT_THAT(console_.out, HasSubstr("… and 9 more lines\n"));
+  EXPECT_THAT(console_.out, HasSubstr("\x1b[23A\x1b[2KTASK ID"));
+}
+
 TEST_F(ServiceExecTest, TopListsProcesses) {
   v1::Process* process = cluster_.top.add_processes();
   process->set_pid(1);
@@ -210,12 +233,6 @@ TEST_F(ServiceExecTest, TopListsProcesses) {
   EXPECT_EQ(world_.Run({"service", "top", "--format", "{{.PID}} {{.User}} {{.Command}}", "web.1"}),
             0);
   EXPECT_EQ(console_.out, "1 root nginx -g daemon off;\n");
-}
-
-TEST(ByteWordsTest, AreAsDockerPrintsThem) {
-  EXPECT_EQ(BinaryBytes(0), "0B");
-  EXPECT_EQ(BinaryBytes(1536), "1.5KiB");
-  EXPECT_EQ(DecimalBytes(1'020'000'000), "1.02GB");
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ class LogPrinter {
     unfinished.clear();
     if (message.partial()) unfinished = message.task_id();
     if (!continues) {
-      if (timestamps_) StrAppend(&line, Rfc3339Nano(ToTime(message.timestamp())), " ");
+      if (timestamps_) StrAppend(&line, Rfc3339Nano(message.timestamp()), " ");
       if (!raw_) StrAppend(&line, Head(message), "    | ");
       if (details_) StrAppend(&line, Details(message));
     }
@@ -52,10 +52,6 @@ class LogPrinter {
   }
 
  private:
-  static std::string Rfc3339Nano(absl::Time time) {
-    return absl::FormatTime("%Y-%m-%dT%H:%M:%E9SZ", time, absl::UTCTimeZone());
-  }
-
   // "web.1.x5kq0a8mzvcl@node-1", as wide as the widest so far.
   std::string Head(const v1::LogMessage& message) {
     const std::string& service = message.service_name();

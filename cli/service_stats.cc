@@ -6,6 +6,9 @@
 #include <utility>
 
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "cli/board.h"
 #include "cli/errors.h"
 #include "cli/output/listing.h"
 #include "cli/output/words.h"
@@ -15,18 +18,6 @@
 
 namespace swarm::cli {
 namespace {
-
-constexpr std::string_view kHomeAndClear = "\033[H\033[J";
-
-std::string InUnits(int64_t bytes, double step, const char* const (&units)[6]) {
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (value >= step && unit + 1 < std::size(units)) {
-    value /= step;
-    ++unit;
-  }
-  return absl::StrFormat("%.4g%s", value, units[unit]);
-}
 
 std::string Percent(double value) { return absl::StrFormat("%.2f%%", value); }
 
@@ -108,23 +99,27 @@ class StatsTable {
   std::vector<Line> lines_;
 };
 
-// Whose looks are missing. After a table that is drawn anew each time they are said again, else
-// only what the look before did not say.
+std::vector<std::string> Notices(const v1::StatsResponse& response) {
+  std::vector<std::string> lines;
+  for (const std::string& notice : response.notices()) lines.push_back(StrCat("warning: ", notice));
+  return lines;
+}
+
+// Whose looks are missing, unless the look before said so too.
 class NoticePrinter {
  public:
-  NoticePrinter(Invocation& in, bool redraw) : in_(in), redraw_(redraw) {}
+  explicit NoticePrinter(Invocation& in) : in_(in) {}
 
   void Print(const v1::StatsResponse& response) {
     std::set<std::string> now(response.notices().begin(), response.notices().end());
     for (const std::string& notice : now) {
-      if (redraw_ || !said_.contains(notice)) in_.Warn(notice);
+      if (!said_.contains(notice)) in_.Warn(notice);
     }
     said_ = std::move(now);
   }
 
  private:
   Invocation& in_;
-  const bool redraw_;
   std::set<std::string> said_;
 };
 
@@ -144,13 +139,6 @@ std::string CpuTime(int64_t nanos) {
 }
 
 }  // namespace
-
-std::string BinaryBytes(int64_t bytes) {
-  return InUnits(bytes, 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"});
-}
-std::string DecimalBytes(int64_t bytes) {
-  return InUnits(bytes, 1000, {"B", "kB", "MB", "GB", "TB", "PB"});
-}
 
 std::vector<FlagRule> ServiceStatsFlags() {
   return {
@@ -172,7 +160,8 @@ absl::Status ServiceStats(Invocation& in) {
     return absl::OkStatus();
   }
   const bool redraw = !once && in.env.console.interactive() && format.kind == Format::Kind::kTable;
-  NoticePrinter notices(in, redraw);
+  NoticePrinter notices(in);
+  Board board(in.env.console, /*quiet=*/false, /*in_place=*/true);
   const auto stream = manager->Stats(request);
   while (true) {
     auto response = stream->Next(absl::InfiniteDuration());
@@ -181,8 +170,16 @@ absl::Status ServiceStats(Invocation& in) {
     if (!response->has_value()) continue;
     if (!table.Add(**response)) continue;
     ASSIGN_OR_RETURN(const std::string text, table.Render(format));
-    in.Out(redraw ? StrCat(kHomeAndClear, text) : text);
-    notices.Print(**response);
+    if (redraw) {
+      std::vector<std::string> lines = Notices(**response);  // first: the end may not fit
+      for (absl::string_view line : absl::StrSplit(absl::StripSuffix(ToAbsl(text), "\n"), '\n')) {
+        lines.emplace_back(line);
+      }
+      board.Show(lines, {}, /*large=*/false, in.env.clock.MonotonicNow());
+    } else {
+      in.Out(text);
+      notices.Print(**response);
+    }
     if (once) return absl::OkStatus();
   }
 }

@@ -2,8 +2,6 @@
 #ifndef SWARM_CLI_SERVICE_STATS_H_
 #define SWARM_CLI_SERVICE_STATS_H_
 
-#include <cstdint>
-#include <string>
 #include <vector>
 
 #include "cli/app.h"
@@ -15,10 +13,6 @@ absl::Status ServiceStats(Invocation& in);
 
 std::vector<FlagRule> ServiceTopFlags();
 absl::Status ServiceTop(Invocation& in);
-
-// As docker stats prints them: "12.5MiB", "1.02GB"; three digits that count.
-std::string BinaryBytes(int64_t bytes);
-std::string DecimalBytes(int64_t bytes);
 
 }  // namespace swarm::cli
 

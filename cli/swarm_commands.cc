@@ -355,7 +355,7 @@ std::vector<Command> SwarmCommands() {
       {"swarm update", "", "change settings of the cluster", 0, 0, false, ClusterFlags(), Update},
       {"swarm client-cert",
        "NAME",
-       "make a context file: a certificate for programs and other machines",
+       "make a context: a certificate for programs and other machines",
        1,
        1,
        false,

@@ -147,8 +147,10 @@ class ServiceNews {
   void Update() {
     const v1::UpdateStatus& old = before_.update_status();
     const v1::UpdateStatus& now = after_.update_status();
+    // The manager says that it is under way at once, and since when a moment later.
     const bool same =
-        old.state() == now.state() && ToTime(old.started_at()) == ToTime(now.started_at());
+        old.state() == now.state() && (before_.revision() == after_.revision() ||
+                                       ToTime(old.started_at()) == ToTime(now.started_at()));
     if (same || now.state() == v1::UpdateStatus::STATE_UNSPECIFIED) return;
     if (old.state() != v1::UpdateStatus::STATE_UNSPECIFIED) {
       news_.attributes["updatestate.old"] = UpdateStateKey(old.state());
@@ -284,7 +286,7 @@ JsonObject EventObject(const v1::WatchEvent& event, const News& news) {
 
 std::string EventLine(const v1::WatchEvent& event, const News& news) {
   const EventParts parts = PartsOf(event, news);
-  std::string line = StrCat(Rfc3339(event.timestamp()), " ", parts.type, " ",
+  std::string line = StrCat(Rfc3339Nano(event.timestamp()), " ", parts.type, " ",
                             ActionWord(event.action()), " ", parts.id);
   std::string attributes;
   for (const auto& [key, value] : parts.attributes) {
@@ -292,7 +294,7 @@ std::string EventLine(const v1::WatchEvent& event, const News& news) {
   }
   if (!attributes.empty()) StrAppend(&line, " (", attributes, ")");
   for (const std::string& one : news.lines) {
-    StrAppend(&line, "\n", Rfc3339(event.timestamp()), " ", one);
+    StrAppend(&line, "\n", Rfc3339Nano(event.timestamp()), " ", one);
   }
   return StrCat(line, "\n");
 }

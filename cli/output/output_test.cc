@@ -113,6 +113,14 @@ TEST(WordsTest, SayStatesAndAges) {
   EXPECT_EQ(CurrentState(v1::TaskStatus(), now), "New");
   EXPECT_EQ(Rfc3339(Parse<google::protobuf::Timestamp>("seconds: 1 nanos: 500000000")),
             "1970-01-01T00:00:01.5Z");
+  EXPECT_EQ(Rfc3339Nano(Parse<google::protobuf::Timestamp>("seconds: 1 nanos: 500000000")),
+            "1970-01-01T00:00:01.500000000Z");
+}
+
+TEST(WordsTest, BytesAreAsDockerPrintsThem) {
+  EXPECT_EQ(BinaryBytes(0), "0B");
+  EXPECT_EQ(BinaryBytes(1536), "1.5KiB");
+  EXPECT_EQ(DecimalBytes(1'020'000'000), "1.02GB");
 }
 
 TEST(WordsTest, ErrorsOfTasksAreInWords) {
@@ -285,10 +293,10 @@ TEST(InspectTest, EventsSayWhatHappenedToWhat) {
       desired_state: STATE_RUNNING
       status { state: STATE_FAILED error: "boom" }
     })pb");
-  EXPECT_EQ(
-      EventLine(event),
-      "1970-01-01T00:00:05Z task update t1 (desired=running, error=boom, name=web.2, node=n1, "
-      "service=web, state=failed)\n");
+  EXPECT_EQ(EventLine(event),
+            "1970-01-01T00:00:05.000000000Z task update t1 (desired=running, error=boom, "
+            "name=web.2, node=n1, "
+            "service=web, state=failed)\n");
   EXPECT_EQ(
       EventObject(event).Compact(),
       R"({"Type":"task","Action":"update","Actor":{"ID":"t1","Attributes":{"desired":"running",)"

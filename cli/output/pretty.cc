@@ -18,7 +18,7 @@ void PutNode(Page& page, const v1::NodeInfo& info) {
   page.Line("Images", StrCat(info.description().images_size()));
   page.Line("Cgroups", info.cgroup_mode());
   page.Line("CPUs", FormatNanoCpus(info.description().resources().nano_cpus()));
-  page.Line("Memory", FormatBytes(info.description().resources().memory_bytes()));
+  page.Line("Memory", BinaryBytes(info.description().resources().memory_bytes()));
   page.Line("State folder", info.state_dir());
   const bool active = info.state() == v1::NodeInfo::CLUSTER_STATE_ACTIVE;
   const std::string state = v1::NodeInfo::ClusterState_Name(info.state());
@@ -65,7 +65,7 @@ std::string PrettyNode(const v1::Node& node) {
   page.Line("Architecture", node.description().platform().architecture(), 1);
   page.Line("Resources", "");
   page.Line("CPUs", FormatNanoCpus(node.description().resources().nano_cpus()), 1);
-  page.Line("Memory", FormatBytes(node.description().resources().memory_bytes()), 1);
+  page.Line("Memory", BinaryBytes(node.description().resources().memory_bytes()), 1);
   if (!node.description().resources().generic().empty()) {
     page.Line("Generic Resources", GenericWords(node.description().resources().generic()), 1);
   }

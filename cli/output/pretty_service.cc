@@ -254,7 +254,7 @@ void PutResources(Page& page, std::string_view title, const v1::Resources& resou
   if (resources.ByteSizeLong() == 0) return;
   page.Line(title, "", 1);
   if (resources.nano_cpus() != 0) page.Line("CPU", FormatNanoCpus(resources.nano_cpus()), 2);
-  if (resources.memory_bytes() != 0) page.Line("Memory", FormatBytes(resources.memory_bytes()), 2);
+  if (resources.memory_bytes() != 0) page.Line("Memory", BinaryBytes(resources.memory_bytes()), 2);
   if (resources.pids() != 0) page.Line("Pids", StrCat(resources.pids()), 2);
   if (!resources.generic().empty()) {
     page.Line("Generic Resources", GenericWords(resources.generic()), 2);

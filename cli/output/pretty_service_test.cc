@@ -240,6 +240,19 @@ TEST(PrettyServiceTest, HealthPlacementAndDependenciesAreTold) {
                           HasSubstr("  Generic Resources: gpu=2\n")));
 }
 
+TEST(PrettyServiceTest, LimitsAreToldAsTheyWereGiven) {
+  const std::string text = PrettyService(
+      Parse<v1::Service>(R"pb(
+        spec {
+          name: "web"
+          task { resources { limits { nano_cpus: 500000000 memory_bytes: 67108864 } } }
+        })pb"),
+      At(1100));
+  EXPECT_THAT(text, HasSubstr(" Limits:\n"
+                              "  CPU:              0.5\n"
+                              "  Memory:           64MiB\n"));
+}
+
 TEST(PrettyServiceTest, MountsAndRightsAreToldAndAreInDockersWordsInJson) {
   const auto service = Parse<v1::Service>(R"pb(
     spec {

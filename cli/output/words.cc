@@ -1,14 +1,26 @@
 #include "cli/output/words.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "absl/strings/ascii.h"
+#include "absl/strings/str_format.h"
 #include "common/proto_time.h"
 #include "common/quantity.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
 namespace {
+
+std::string InUnits(int64_t bytes, double step, const char* const (&units)[6]) {
+  auto value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= step && unit + 1 < std::size(units)) {
+    value /= step;
+    ++unit;
+  }
+  return absl::StrFormat("%.4g%s", value, units[unit]);
+}
 
 // The name of a protobuf enum's value without its prefix, in lower case.
 std::string LowerWithout(const std::string& name, std::string_view prefix) {
@@ -39,6 +51,17 @@ void SetDuration(absl::Duration from, google::protobuf::Duration* to) { *to = To
 std::string Rfc3339(const google::protobuf::Timestamp& timestamp) {
   if (timestamp.seconds() == 0 && timestamp.nanos() == 0) return "";
   return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", ToTime(timestamp), absl::UTCTimeZone());
+}
+
+std::string Rfc3339Nano(const google::protobuf::Timestamp& timestamp) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E9SZ", ToTime(timestamp), absl::UTCTimeZone());
+}
+
+std::string BinaryBytes(int64_t bytes) {
+  return InUnits(bytes, 1024, {"B", "KiB", "MiB", "GiB", "TiB", "PiB"});
+}
+std::string DecimalBytes(int64_t bytes) {
+  return InUnits(bytes, 1000, {"B", "kB", "MB", "GB", "TB", "PB"});
 }
 
 std::string Ago(absl::Time now, absl::Time then) {

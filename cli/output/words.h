@@ -24,6 +24,11 @@ absl::Duration ToDuration(const google::protobuf::Duration& duration);
 void SetDuration(absl::Duration from, google::protobuf::Duration* to);
 // "2026-11-23T19:12:38.5Z"; "" for the epoch.
 std::string Rfc3339(const google::protobuf::Timestamp& timestamp);
+// With all nine digits, so that lines stay in columns: of logs and events.
+std::string Rfc3339Nano(const google::protobuf::Timestamp& timestamp);
+// As docker prints memory and traffic: "12.5MiB", "1.02GB"; four digits that count.
+std::string BinaryBytes(int64_t bytes);
+std::string DecimalBytes(int64_t bytes);
 // "5 seconds ago"; clocks that differ never give a negative age.
 std::string Ago(absl::Time now, absl::Time then);
 
