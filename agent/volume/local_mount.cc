@@ -10,8 +10,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -50,25 +52,53 @@ absl::StatusOr<std::string> Resolved(const std::string& host) {
   return std::string(text);
 }
 
-absl::Status Connect(const IpAddress& address, uint16_t port) {
+bool Await(int fd, short events) {
+  pollfd waiting = {fd, events, 0};
+  return poll(&waiting, 1, static_cast<int>(absl::ToInt64Milliseconds(kServerPatience))) > 0;
+}
+
+absl::StatusOr<UniqueFd> Connect(const IpAddress& address, uint16_t port) {
   const SocketAddress to = ToSocketAddress(address, port);
-  const UniqueFd fd(
-      socket(to.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+  UniqueFd fd(socket(to.get()->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
   if (!fd.valid()) return ErrnoStatus(errno, "socket");
-  if (connect(fd.get(), to.get(), to.size) == 0) return absl::OkStatus();
+  if (connect(fd.get(), to.get(), to.size) == 0) return fd;
   if (errno != EINPROGRESS) return ErrnoStatus(errno, "connect");
-  pollfd waiting = {fd.get(), POLLOUT, 0};
-  const auto patience = static_cast<int>(absl::ToInt64Milliseconds(kServerPatience));
-  if (poll(&waiting, 1, patience) <= 0) return ErrnoStatus(ETIMEDOUT, "connect");
+  if (!Await(fd.get(), POLLOUT)) return ErrnoStatus(ETIMEDOUT, "connect");
   int error = 0;
   socklen_t size = sizeof error;
   getsockopt(fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  return error == 0 ? absl::OkStatus() : ErrnoStatus(error, "connect");
+  if (error != 0) return ErrnoStatus(error, "connect");
+  return fd;
+}
+
+// The kernel of a server takes connections even when the server hangs. RFC 5531: a call of NFS's
+// procedure 0, which does nothing, in one record. Whatever comes is an answer, an end too.
+absl::Status AskNfs(int fd) {
+  constexpr uint32_t kLast = 0x80000000;
+  constexpr uint32_t kCall[] = {kLast | 40,  // and as many bytes follow
+                                1,           // our number for it
+                                0,           // a call
+                                2,           // of RPC's version 2
+                                100003,      // to NFS
+                                4,           // of this version
+                                0,           // for this procedure
+                                0,           // from nobody,
+                                0,           // in no bytes,
+                                0,           // who proves it by nothing,
+                                0};          // in no bytes
+  uint32_t bytes[std::size(kCall)];
+  std::transform(std::begin(kCall), std::end(kCall), std::begin(bytes), htonl);
+  if (send(fd, bytes, sizeof bytes, MSG_NOSIGNAL) < 0) return ErrnoStatus(errno, "send");
+  if (Await(fd, POLLIN)) return absl::OkStatus();
+  return absl::DeadlineExceededError("it takes connections and says nothing");
 }
 
 // mount(2) would wait minutes for a server that is gone, and hold up other tasks meanwhile.
 absl::Status CheckAnswers(const std::string& host, const std::string& address,
-                          const std::vector<std::string>& words, uint16_t port) {
+                          const std::vector<std::string>& words, bool is_nfs) {
+  constexpr uint16_t kNfsPort = 2049;
+  constexpr uint16_t kCifsPort = 445;
+  uint16_t port = is_nfs ? kNfsPort : kCifsPort;
   for (const std::string& word : words) {
     uint32_t number = 0;
     if (absl::StartsWith(word, "proto=") && !absl::StartsWith(word, "proto=tcp")) {
@@ -80,25 +110,42 @@ absl::Status CheckAnswers(const std::string& host, const std::string& address,
   }
   const absl::StatusOr<IpAddress> parsed = IpAddress::Parse(address);
   if (port == 0 || !parsed.ok()) return absl::OkStatus();  // found out by the kernel
-  const absl::Status connected = Connect(*parsed, port);
-  if (connected.ok()) return absl::OkStatus();
+  const absl::StatusOr<UniqueFd> connected = Connect(*parsed, port);
+  absl::Status answered = connected.status();
+  if (connected.ok() && is_nfs) answered = AskNfs(connected->get());
+  if (answered.ok()) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      StrCat("addr=", host, ": no answer at port ", port, ": ", connected.message()));
+      StrCat("addr=", host, ": no answer at port ", port, ": ", answered.message()));
 }
 
 absl::StatusOr<std::string> ResolvedData(const LocalVolume& volume) {
-  constexpr uint16_t kNfsPort = 2049;
-  constexpr uint16_t kCifsPort = 445;
   std::vector<std::string> words = absl::StrSplit(volume.data, ',', absl::SkipEmpty());
   for (std::string& word : words) {
     if (!absl::StartsWith(word, "addr=")) continue;
     const std::string host = word.substr(5);
     ASSIGN_OR_RETURN(const std::string address, Resolved(host));
-    RETURN_IF_ERROR(
-        CheckAnswers(host, address, words, volume.type == "cifs" ? kCifsPort : kNfsPort));
+    RETURN_IF_ERROR(CheckAnswers(host, address, words, volume.type != "cifs"));
     word = "addr=" + address;
   }
   return absl::StrJoin(words, ",");
+}
+
+// Of mount(2)'s error, for people.
+std::string Reason(int error, const LocalVolume& volume) {
+  if (error == ENODEV) {
+    return StrCat("this node's kernel has no file system \"", volume.type, "\"");
+  }
+  const std::string options = "," + volume.data;
+  const auto has = [&](std::string_view word) { return absl::StrContains(options, ToAbsl(word)); };
+  std::string out = std::strerror(error);
+  if (volume.is_shared() && error == EINVAL) {
+    StrAppend(&out, has(",addr=") ? ": the node's kernel log may name the option"
+                                  : ": o needs the server's address, as in addr=10.0.0.7");
+  } else if (volume.type == "nfs" && !has(",nfsvers=") && !has(",vers=")) {
+    StrAppend(&out,
+              ": by NFSv3, which asks the server's rpcbind and mountd; o: nfsvers=4 is NFSv4");
+  }
+  return out;
 }
 
 }  // namespace
@@ -125,9 +172,7 @@ absl::Status MountLocal(const LocalVolume& volume, const std::string& folder) {
   const int error = errno;
   UnmountLocal(folder).IgnoreError();
   return absl::FailedPreconditionError(
-      StrCat("mount ", volume.device, " (type ", volume.type, "): ",
-             error == ENODEV ? StrCat("this node's kernel has no file system \"", volume.type, "\"")
-                             : std::string(std::strerror(error))));
+      StrCat("mount ", volume.device, " (type ", volume.type, "): ", Reason(error, volume)));
 }
 
 absl::Status UnmountLocal(const std::string& folder) {

@@ -11,9 +11,9 @@ namespace swarm::agent {
 
 bool IsMountPoint(const std::string& folder);
 
-// Blocking: names behind "addr=" are looked up, and a server has 3 s to answer at its port. Nothing
-// when something is mounted there already. FailedPrecondition says what could not be mounted and
-// why.
+// Blocking: names behind "addr=" are looked up, and a server has 3 s to take a connection at its
+// port, one of NFS 3 s more to answer a call that does nothing. Nothing when something is mounted
+// there already. FailedPrecondition says what could not be mounted and why.
 absl::Status MountLocal(const LocalVolume& volume, const std::string& folder);
 
 // Whatever is mounted there; nothing is fine.

@@ -1,7 +1,10 @@
 #include "agent/volume/volume_store.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -9,6 +12,7 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <future>
 #include <thread>
 
 #include "agent/volume/local_mount.h"
@@ -227,6 +231,27 @@ TEST_F(VolumeStoreTest, AServerThatDoesNotAnswerHoldsNobodyUp) {
                   "t1", nullptr);
   EXPECT_EQ(used.status().message(),
             "addr=127.0.0.1: no answer at port 1: connect: Connection refused");
+}
+
+// Its kernel takes the connection, as that of a server that hangs does.
+TEST_F(VolumeStoreTest, AServerThatTakesConnectionsAndSaysNothingHoldsNobodyUp) {
+  const UniqueFd server(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+  socklen_t size = sizeof address;
+  auto* const raw = reinterpret_cast<sockaddr*>(&address);
+  ASSERT_EQ(bind(server.get(), raw, size), 0);
+  ASSERT_EQ(listen(server.get(), 8), 0);
+  ASSERT_EQ(getsockname(server.get(), raw, &size), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  auto used = std::async(std::launch::async, [&] {
+    return store_->Use(
+        Wish("far", {{"type", "nfs"}, {"device", ":/x"}, {"o", "addr=127.0.0.1,port=" + port}}),
+        "t1", nullptr);
+  });
+  const UniqueFd connection(accept(server.get(), nullptr, nullptr));
+  Use("near", "t2");
+  EXPECT_EQ(used.get().status().message(), "addr=127.0.0.1: no answer at port " + port +
+                                               ": it takes connections and says nothing");
 }
 
 // What fits only in part must not be taken for the whole by the next task.
