@@ -1,6 +1,7 @@
 #include "agent/volume/project_quota.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/dqblk_xfs.h>
 #include <linux/fs.h>
 #include <linux/quota.h>
@@ -10,6 +11,7 @@
 
 #include <cerrno>
 
+#include "common/check.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/unique_fd.h"
@@ -42,7 +44,34 @@ absl::Status SetProject(int fd, const std::string& folder, uint32_t project) {
   return ioctl(fd, FS_IOC_FSSETXATTR, &attributes) == 0 ? absl::OkStatus() : NoQuotas(folder);
 }
 
+// An ext4 with the feature that is not mounted with prjquota takes limits and does not hold to
+// them, nor does an xfs mounted with pqnoenforce.
+bool HoldsBack(int fd) {
+  fs_quota_statv state = {};
+  state.qs_version = FS_QSTATV_VERSION1;
+  return syscall(SYS_quotactl_fd, fd, QCMD(Q_XGETQSTATV, PRJQUOTA), 0, &state) == 0 &&
+         (state.qs_flags & FS_QUOTA_PDQ_ENFD) != 0;
+}
+
+// Of this thread; whether that changed anything.
+bool SetResourceCapability(bool effective) {
+  __user_cap_header_struct header = {_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct sets[_LINUX_CAPABILITY_U32S_3] = {};
+  if (syscall(SYS_capget, &header, sets) != 0) return false;
+  constexpr uint32_t kBit = CAP_TO_MASK(CAP_SYS_RESOURCE);
+  __user_cap_data_struct& set = sets[CAP_TO_INDEX(CAP_SYS_RESOURCE)];
+  if (((set.effective & kBit) != 0) == effective) return false;
+  set.effective ^= kBit;
+  return syscall(SYS_capset, &header, sets) == 0;
+}
+
 }  // namespace
+
+WithinLimits::WithinLimits() : lowered_(SetResourceCapability(false)) {}
+
+WithinLimits::~WithinLimits() {
+  if (lowered_) CHECK(SetResourceCapability(true)) << "CAP_SYS_RESOURCE is gone";
+}
 
 uint32_t ProjectOf(const std::string& folder) {
   const UniqueFd fd = OpenFolder(folder);
@@ -55,6 +84,7 @@ absl::Status LimitFolder(const std::string& folder, int64_t bytes,
                          const std::set<uint32_t>& taken) {
   const UniqueFd fd = OpenFolder(folder);
   if (!fd.valid()) return ErrnoStatus(errno, folder);
+  if (!HoldsBack(fd.get())) return NoQuotas(folder);
   uint32_t project = kFirstProject;
   while (taken.contains(project)) ++project;
   RETURN_IF_ERROR(SetProject(fd.get(), folder, project));

@@ -250,7 +250,10 @@ absl::Status VolumeStore::Fill(const std::string& name, const ImageFolder& image
     }
   }
   ASSIGN_OR_RETURN(const UniqueFd to, OpenFolder(copy));
-  const absl::Status copied = CopyFolder(from.get(), to.get());
+  const absl::Status copied = [&] {
+    const WithinLimits within;
+    return CopyFolder(from.get(), to.get());
+  }();
   if (!copied.ok()) {
     if (may_replace) RemoveTree(copy).IgnoreError();
     return Annotate(copied, "copy what the image has");
