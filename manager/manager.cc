@@ -146,9 +146,9 @@ class GrpcManager final : public Manager {
       doors_->health().Set(kJournalHealth, stall.ok());
     };
     OpenBlackBox();
-    ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(options)));
-    rooms_->vault = std::make_unique<SecretVault>(std::move(keys.data));
-    RETURN_IF_ERROR(CheckKeyOpensSecrets());
+    ASSIGN_OR_RETURN(rooms_, Rooms::Open(env_, options_.state_dir, std::move(options),
+                                         std::make_unique<SecretVault>(std::move(keys.data))));
+    RETURN_IF_ERROR(CheckKeyOpensWhatIsSealed());
     rooms_->keys =
         std::make_unique<KeyKeeper>(env_, KeyPath(), *rooms_->vault, std::move(keys.unlock));
     if (rooms_->store->view().GetCluster() != nullptr || options_.initialise) {
@@ -160,7 +160,10 @@ class GrpcManager final : public Manager {
 
   // Fails closed: with another key old secrets are lost and new ones are sealed apart. One that
   // does not open alone is damaged, and only who mounts it suffers.
-  absl::Status CheckKeyOpensSecrets() const {
+  absl::Status CheckKeyOpensWhatIsSealed() const {
+    if (!rooms_->ca->CheckKey().ok()) {
+      return WrongKey("the key of the cluster's certificates");
+    }
     size_t closed = 0;
     bool opens = false;
     rooms_->store->view().EachSecret([&](const Ref<Secret>& secret) {
@@ -169,10 +172,13 @@ class GrpcManager final : public Manager {
       return !opens;
     });
     if (opens || closed == 0) return absl::OkStatus();
+    return WrongKey(StrCat("any of the cluster's secrets (", closed, ")"));
+  }
+
+  absl::Status WrongKey(std::string_view what) const {
     if (key_is_new_) ::unlink(KeyPath().c_str());
-    return absl::DataLossError(StrCat("the key in ", KeyPath(),
-                                      " opens none of the cluster's secrets (", closed,
-                                      "): put back the one that they were sealed with"));
+    return absl::DataLossError(StrCat("the key in ", KeyPath(), " does not open ", what,
+                                      ": put back the one that it was sealed with"));
   }
 
   // Without one nothing is quarantined, and all else goes on.
@@ -258,6 +264,7 @@ class GrpcManager final : public Manager {
   }
 
   absl::Status StartRooms() {
+    RETURN_IF_ERROR(rooms_->ca->SealWhatIsClear());
     RETURN_IF_ERROR(AdoptFlags());
     RETURN_IF_ERROR(RenewCertificate());
     edge::HealthService& health = doors_->health();

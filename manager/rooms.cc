@@ -8,13 +8,15 @@
 namespace swarm::manager {
 
 absl::StatusOr<std::unique_ptr<Rooms>> Rooms::Open(const Env& env, const std::string& state_dir,
-                                                   Store::Options options) {
+                                                   Store::Options options,
+                                                   std::unique_ptr<SecretVault> vault) {
   auto rooms = std::make_unique<Rooms>(env);
   ASSIGN_OR_RETURN(rooms->journal,
                    OpenSqliteJournal({.path = StrCat(state_dir, "/journal.db")}, env.loop));
   ASSIGN_OR_RETURN(rooms->store,
                    OpenStore(env.loop, env.clock, *rooms->journal, std::move(options)));
-  rooms->ca = std::make_unique<ClusterCa>(env, *rooms->store);
+  rooms->vault = std::move(vault);
+  rooms->ca = std::make_unique<ClusterCa>(env, *rooms->store, *rooms->vault);
   return rooms;
 }
 

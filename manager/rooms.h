@@ -44,7 +44,8 @@ namespace swarm::manager {
 struct Rooms {
   // Opens the journal in `state_dir` and loads the store; starts nothing.
   static absl::StatusOr<std::unique_ptr<Rooms>> Open(const Env& env, const std::string& state_dir,
-                                                     Store::Options options);
+                                                     Store::Options options,
+                                                     std::unique_ptr<SecretVault> vault);
   // Builds and starts the rest, over a store that holds a cluster and with its keys.
   void Start(std::shared_ptr<oci::Registry> registry, ServiceHealth::Report health);
 
@@ -53,10 +54,9 @@ struct Rooms {
   const Env env;
   std::unique_ptr<Journal> journal;
   std::unique_ptr<Store> store;
-  std::unique_ptr<ClusterCa> ca;
-  // Set before Start.
   std::unique_ptr<SecretVault> vault;
-  std::unique_ptr<KeyKeeper> keys;
+  std::unique_ptr<ClusterCa> ca;
+  std::unique_ptr<KeyKeeper> keys;  // set before Start
 
   std::unique_ptr<Dispatcher> dispatcher;
   std::unique_ptr<Orchestrator> orchestrator;

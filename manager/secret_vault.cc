@@ -15,11 +15,21 @@ std::string About(Id secret) { return StrCat("secret ", secret.ToString()); }
 }  // namespace
 
 std::string SecretVault::Seal(Id secret, std::string_view plain, Random& random) const {
-  return tls::Seal(data_key_, About(secret), plain, random);
+  return SealText(About(secret), plain, random);
 }
 
 absl::StatusOr<SecretBytes> SecretVault::Open(const Secret& secret) const {
-  return tls::Unseal(data_key_, About(Id::ParseOrZero(secret.id())), secret.sealed_data());
+  return OpenText(About(Id::ParseOrZero(secret.id())), secret.sealed_data());
+}
+
+std::string SecretVault::SealText(std::string_view about, std::string_view plain,
+                                  Random& random) const {
+  return tls::Seal(data_key_, about, plain, random);
+}
+
+absl::StatusOr<SecretBytes> SecretVault::OpenText(std::string_view about,
+                                                  std::string_view sealed) const {
+  return tls::Unseal(data_key_, about, sealed);
 }
 
 std::string SecretVault::Fingerprint(std::string_view name, std::string_view template_driver,

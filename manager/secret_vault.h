@@ -1,5 +1,5 @@
-// SecretVault: what secrets hold, sealed and opened with the cluster's data key, which is here and
-// in the manager's key file (key_file.h) alone.
+// SecretVault: what secrets hold, and the keys and tokens of the cluster itself, sealed and opened
+// with the cluster's data key, which is here and in the manager's key file (key_file.h) alone.
 //
 //   record.set_sealed_data(vault.Seal(id, spec.data(), random));
 //   ASSIGN_OR_RETURN(SecretBytes plain, vault.Open(record));
@@ -28,6 +28,10 @@ class SecretVault {
   std::string Seal(Id secret, std::string_view plain, Random& random) const;
   // DataLoss when it was sealed with another key or is another secret's.
   absl::StatusOr<SecretBytes> Open(const Secret& secret) const;
+
+  // The same for what is no secret of services; `about` is bound in.
+  std::string SealText(std::string_view about, std::string_view plain, Random& random) const;
+  absl::StatusOr<SecretBytes> OpenText(std::string_view about, std::string_view sealed) const;
 
   // 32 hex digits that stand for this content under this name; who has not the key cannot find the
   // content by trying.

@@ -42,7 +42,8 @@ class ClustersTest : public ::testing::Test, public ApiWorld {
         .status();
   }
 
-  ClusterCa ca{env, *store};
+  SecretVault vault{SecretBytes::Copy(std::string(32, 'k'))};
+  ClusterCa ca{env, *store, vault};
   Clusters clusters{env, *store, ca};
 };
 

@@ -38,7 +38,7 @@ class CaServiceTest : public ::testing::Test {
     std::promise<absl::Status> ready;
     OnLoop([&] {
       store_ = *OpenStore(*loop_, *clock_, *journal_, {});
-      ca_ = std::make_unique<ClusterCa>(env_, *store_);
+      ca_ = std::make_unique<ClusterCa>(env_, *store_, vault_);
       ca_->Bootstrap({{}, "127.0.0.1:1", "127.0.0.1:2"},
                      [&](absl::Status s) { ready.set_value(std::move(s)); });
     });
@@ -116,6 +116,7 @@ class CaServiceTest : public ::testing::Test {
   Env env_{*loop_, *clock_, *random_, *pool_};
   std::unique_ptr<MemoryJournal> journal_ = std::make_unique<MemoryJournal>(*loop_);
   std::unique_ptr<Store> store_;
+  SecretVault vault_{SecretBytes::Copy(std::string(32, 'k'))};
   std::unique_ptr<ClusterCa> ca_;
   v1::JoinTokens tokens_;
   std::string root_;

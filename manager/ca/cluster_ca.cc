@@ -17,24 +17,15 @@ namespace {
 constexpr absl::Duration kShortestNodeLife = absl::Hours(1);
 // How long a caller waits while the journal stalls; then Unavailable, and a retry is harmless.
 constexpr absl::Duration kStallPatience = absl::Seconds(10);
+// Bound into what is sealed: none opens as another.
+constexpr std::string_view kAuthority = "authority";
+constexpr std::string_view kWorkerToken = "worker token";
+constexpr std::string_view kManagerToken = "manager token";
 
 // The same words whatever is wrong, so that a guess teaches nothing.
 absl::Status WrongToken() {
   return absl::PermissionDeniedError(
       "the join token is not valid: it is wrong, was rotated or has expired");
-}
-
-bool Matches(const storage::v1::JoinTokenRecord& record, std::string_view secret, absl::Time now) {
-  const bool equal = tls::SecretsEqual(record.secret(), secret);
-  return equal && (!record.has_expires_at() || now < FromProto(record.expires_at()));
-}
-
-absl::StatusOr<std::string> TokenText(const Cluster& cluster,
-                                      const storage::v1::JoinTokenRecord& record) {
-  tls::JoinToken token;
-  ASSIGN_OR_RETURN(token.ca_digest, tls::CertificateDigest(cluster.root_ca_pem()));
-  token.secret = record.secret();
-  return token.ToString();
 }
 
 absl::Status CheckAvailability(v1::NodeSpec::Availability availability) {
@@ -49,10 +40,6 @@ absl::Status CheckClientName(std::string_view name) {
     return absl::OkStatus();
   }
   return absl::InvalidArgumentError("name: 1 to 64 letters, digits, or any of . _ @ -");
-}
-
-tls::KeyPair Authority(const Cluster& cluster) {
-  return {cluster.root_ca_pem(), cluster.root_ca_key_pem()};
 }
 
 tls::Role CertificateRole(v1::NodeSpec::Role role) {
@@ -107,9 +94,12 @@ void ClusterCa::Bootstrap(BootstrapOptions options, Done done) {
   *cluster.mutable_spec() = std::move(options.spec);
   if (cluster.spec().name().empty()) cluster.mutable_spec()->set_name("default");
   cluster.set_root_ca_pem(authority->certificate_pem);
-  cluster.set_root_ca_key_pem(authority->key_pem);
-  cluster.mutable_worker_token()->set_secret(tls::MakeTokenSecret(env_.random));
-  cluster.mutable_manager_token()->set_secret(tls::MakeTokenSecret(env_.random));
+  cluster.set_sealed_root_ca_key(vault_.SealText(kAuthority, authority->key_pem, env_.random));
+  const auto new_token = [this](std::string_view about) {
+    return vault_.SealText(about, tls::MakeTokenSecret(env_.random), env_.random);
+  };
+  cluster.mutable_worker_token()->set_sealed_secret(new_token(kWorkerToken));
+  cluster.mutable_manager_token()->set_sealed_secret(new_token(kManagerToken));
   cluster.set_advertise_addr(std::move(options.advertise_addr));
   cluster.set_join_addr(std::move(options.join_addr));
   auto shared = std::make_shared<Done>(std::move(done));
@@ -117,6 +107,51 @@ void ClusterCa::Bootstrap(BootstrapOptions options, Done done) {
       store_.Update([&](WriteTx& tx) { return tx.Put(std::move(cluster)); },
                     [shared](absl::Status durable) { (*shared)(std::move(durable)); });
   if (!status.ok()) (*shared)(std::move(status));
+}
+
+absl::Status ClusterCa::SealWhatIsClear() {
+  ASSIGN_OR_RETURN(const Ref<Cluster> cluster, ClusterOrError());
+  if (cluster->root_ca_key_pem().empty()) return absl::OkStatus();
+  Cluster sealed = *cluster;
+  sealed.set_sealed_root_ca_key(vault_.SealText(kAuthority, sealed.root_ca_key_pem(), env_.random));
+  sealed.clear_root_ca_key_pem();
+  const auto seal = [this](std::string_view about, storage::v1::JoinTokenRecord& token) {
+    token.set_sealed_secret(vault_.SealText(about, token.secret(), env_.random));
+    token.clear_secret();
+  };
+  seal(kWorkerToken, *sealed.mutable_worker_token());
+  seal(kManagerToken, *sealed.mutable_manager_token());
+  return store_.Update([&](WriteTx& tx) { return tx.Put(std::move(sealed)); });
+}
+
+absl::Status ClusterCa::CheckKey() const {
+  const Ref<Cluster> cluster = store_.view().GetCluster();
+  if (cluster == nullptr || cluster->sealed_root_ca_key().empty()) return absl::OkStatus();
+  return vault_.OpenText(kAuthority, cluster->sealed_root_ca_key()).status();
+}
+
+absl::StatusOr<tls::KeyPair> ClusterCa::Authority(const Cluster& cluster) const {
+  ASSIGN_OR_RETURN(const SecretBytes key,
+                   vault_.OpenText(kAuthority, cluster.sealed_root_ca_key()));
+  return tls::KeyPair{cluster.root_ca_pem(), std::string(key.Reveal())};
+}
+
+absl::StatusOr<bool> ClusterCa::Matches(std::string_view about,
+                                        const storage::v1::JoinTokenRecord& record,
+                                        std::string_view secret) const {
+  ASSIGN_OR_RETURN(const SecretBytes ours, vault_.OpenText(about, record.sealed_secret()));
+  const bool equal = tls::SecretsEqual(ours.Reveal(), secret);
+  return equal &&
+         (!record.has_expires_at() || env_.clock.WallNow() < FromProto(record.expires_at()));
+}
+
+absl::StatusOr<std::string> ClusterCa::TokenText(std::string_view about, const Cluster& cluster,
+                                                 const storage::v1::JoinTokenRecord& record) const {
+  ASSIGN_OR_RETURN(const SecretBytes secret, vault_.OpenText(about, record.sealed_secret()));
+  tls::JoinToken token;
+  ASSIGN_OR_RETURN(token.ca_digest, tls::CertificateDigest(cluster.root_ca_pem()));
+  token.secret = std::string(secret.Reveal());
+  return token.ToString();
 }
 
 absl::StatusOr<Ref<Cluster>> ClusterCa::ClusterOrError() const {
@@ -135,9 +170,10 @@ absl::Duration ClusterCa::NodeCertificateLife(const Cluster& cluster) const {
 absl::StatusOr<v1::IssueNodeCertificateResponse> ClusterCa::Sign(const Cluster& cluster,
                                                                  const Node& node,
                                                                  std::string_view csr_pem) const {
+  ASSIGN_OR_RETURN(const tls::KeyPair authority, Authority(cluster));
   v1::IssueNodeCertificateResponse response;
   ASSIGN_OR_RETURN(*response.mutable_certificate_pem(),
-                   tls::SignCsr(Authority(cluster), csr_pem,
+                   tls::SignCsr(authority, csr_pem,
                                 {cluster.id(), CertificateRole(node.spec().role()), node.id()},
                                 env_.clock.WallNow(), NodeCertificateLife(cluster)));
   response.set_node_id(node.id());
@@ -173,20 +209,24 @@ void ClusterCa::IssueForToken(const v1::IssueNodeCertificateRequest& request, Is
   if (!token.ok()) return done(token.status());
   auto digest = tls::CertificateDigest((*cluster)->root_ca_pem());
   if (!digest.ok()) return done(digest.status());
-  const absl::Time now = env_.clock.WallNow();
   // All three, always: the time taken says nothing about which one failed.
   const bool ours = tls::SecretsEqual(*digest, token->ca_digest);
-  const bool worker = Matches((*cluster)->worker_token(), token->secret, now);
-  const bool manager = Matches((*cluster)->manager_token(), token->secret, now);
-  if (!ours || (!worker && !manager)) return done(WrongToken());
-  if (manager) {
+  const absl::StatusOr<bool> worker =
+      Matches(kWorkerToken, (*cluster)->worker_token(), token->secret);
+  const absl::StatusOr<bool> manager =
+      Matches(kManagerToken, (*cluster)->manager_token(), token->secret);
+  if (!worker.ok()) return done(worker.status());
+  if (!manager.ok()) return done(manager.status());
+  if (!ours || (!*worker && !*manager)) return done(WrongToken());
+  if (*manager) {
     return done(absl::FailedPreconditionError(
         "joining as a second manager is not built yet: high availability is not built; use the "
         "worker token"));
   }
   auto joined_with = tls::CsrKeyDigest(request.csr_pem(), token->secret);
   if (!joined_with.ok()) return done(joined_with.status());
-  if (Ref<Node> before = FindJoined(store_.view(), *joined_with, now - kRetryTime)) {
+  if (Ref<Node> before =
+          FindJoined(store_.view(), *joined_with, env_.clock.WallNow() - kRetryTime)) {
     return PutAndAnswer(*before, request.csr_pem(), std::move(done));
   }
   const Id id = Id::Make(env_.random);
@@ -227,8 +267,10 @@ void ClusterCa::Renew(Id node, tls::Role role, const v1::RenewNodeCertificateReq
 absl::StatusOr<v1::JoinTokens> ClusterCa::Tokens() const {
   ASSIGN_OR_RETURN(Ref<Cluster> cluster, ClusterOrError());
   v1::JoinTokens tokens;
-  ASSIGN_OR_RETURN(*tokens.mutable_worker(), TokenText(*cluster, cluster->worker_token()));
-  ASSIGN_OR_RETURN(*tokens.mutable_manager(), TokenText(*cluster, cluster->manager_token()));
+  ASSIGN_OR_RETURN(*tokens.mutable_worker(),
+                   TokenText(kWorkerToken, *cluster, cluster->worker_token()));
+  ASSIGN_OR_RETURN(*tokens.mutable_manager(),
+                   TokenText(kManagerToken, *cluster, cluster->manager_token()));
   tokens.set_join_addr(cluster->join_addr());
   return tokens;
 }
@@ -242,13 +284,14 @@ void ClusterCa::RotateToken(const v1::RotateJoinTokenRequest& request, TokensDon
   }
   Cluster changed = **cluster;
   storage::v1::JoinTokenRecord record;
-  record.set_secret(tls::MakeTokenSecret(env_.random));
+  const bool worker = role == v1::NodeSpec::ROLE_WORKER;
+  record.set_sealed_secret(vault_.SealText(worker ? kWorkerToken : kManagerToken,
+                                           tls::MakeTokenSecret(env_.random), env_.random));
   if (request.has_expiry()) {
     *record.mutable_expires_at() =
         swarm::ToProto(env_.clock.WallNow() + FromProto(request.expiry()));
   }
-  *(role == v1::NodeSpec::ROLE_WORKER ? changed.mutable_worker_token()
-                                      : changed.mutable_manager_token()) = std::move(record);
+  *(worker ? changed.mutable_worker_token() : changed.mutable_manager_token()) = std::move(record);
   absl::Status status = store_.Update([&](WriteTx& tx) { return tx.Put(std::move(changed)); });
   if (!status.ok()) return done(std::move(status));
   store_.WhenDurableWithin(store_.version(), kStallPatience,
@@ -275,8 +318,9 @@ absl::StatusOr<v1::ClientCertificate> ClusterCa::IssueClient(
   if (life <= absl::ZeroDuration() || life > tls::kMaxCertificateLife) {
     return absl::InvalidArgumentError("expiry: above 0 and at most 90 days");
   }
+  ASSIGN_OR_RETURN(const tls::KeyPair authority, Authority(*cluster));
   ASSIGN_OR_RETURN(tls::KeyPair pair,
-                   tls::MakeCertificate(Authority(*cluster), {cluster->id(), role, request.name()},
+                   tls::MakeCertificate(authority, {cluster->id(), role, request.name()},
                                         env_.clock.WallNow(), life));
   v1::ClientCertificate certificate;
   certificate.set_ca_pem(cluster->root_ca_pem());
@@ -295,7 +339,8 @@ absl::StatusOr<tls::KeyPair> ClusterCa::IssueServerCertificate() const {
   ASSIGN_OR_RETURN(Ref<Cluster> cluster, ClusterOrError());
   Ref<Node> node = FindThisManager(store_.view());
   const std::string name = node == nullptr ? "manager" : node->id();
-  return tls::MakeCertificate(Authority(*cluster), {cluster->id(), tls::Role::kManager, name},
+  ASSIGN_OR_RETURN(const tls::KeyPair authority, Authority(*cluster));
+  return tls::MakeCertificate(authority, {cluster->id(), tls::Role::kManager, name},
                               env_.clock.WallNow(), tls::kMaxCertificateLife);
 }
 

@@ -2,7 +2,8 @@
 // node with a certificate, renews, and makes certificates for people and programs.
 //
 // Loop thread only. What it changes is in the store; `done` runs on the loop once that is durable,
-// and no certificate leaves before. The authority's key is in the cluster record.
+// and no certificate leaves before. The authority's key and the tokens are in the cluster record,
+// sealed.
 #ifndef SWARM_MANAGER_CA_CLUSTER_CA_H_
 #define SWARM_MANAGER_CA_CLUSTER_CA_H_
 
@@ -14,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "common/tls/certificates.h"
 #include "manager/env.h"
+#include "manager/secret_vault.h"
 #include "manager/store/store.h"
 #include "swarm/v1/ca.pb.h"
 #include "swarm/v1/control.pb.h"
@@ -34,11 +36,17 @@ class ClusterCa {
     std::string join_addr;       // host:port of the join port
   };
 
-  ClusterCa(const Env& env, Store& store) : env_(env), store_(store) {}
+  // The vault outlives it.
+  ClusterCa(const Env& env, Store& store, const SecretVault& vault)
+      : env_(env), store_(store), vault_(vault) {}
 
   // Makes the ClusterRecord with its authority and both tokens. FailedPrecondition when there is
   // one.
   void Bootstrap(BootstrapOptions options, Done done);
+  // What an earlier version left in the clear.
+  absl::Status SealWhatIsClear();
+  // DataLoss when the vault's key is not the one that the authority's key was sealed with.
+  absl::Status CheckKey() const;
 
   // A new node of the token's role; the same one again for a retry, that is for the same key and
   // token within kRetryTime. PermissionDenied for a wrong or expired token (the words are the same
@@ -65,6 +73,12 @@ class ClusterCa {
 
  private:
   absl::StatusOr<Ref<Cluster>> ClusterOrError() const;
+  absl::StatusOr<tls::KeyPair> Authority(const Cluster& cluster) const;
+  // Not when it has expired.
+  absl::StatusOr<bool> Matches(std::string_view about, const storage::v1::JoinTokenRecord& record,
+                               std::string_view secret) const;
+  absl::StatusOr<std::string> TokenText(std::string_view about, const Cluster& cluster,
+                                        const storage::v1::JoinTokenRecord& record) const;
   absl::Duration NodeCertificateLife(const Cluster& cluster) const;
   absl::StatusOr<v1::IssueNodeCertificateResponse> Sign(const Cluster& cluster, const Node& node,
                                                         std::string_view csr_pem) const;
@@ -73,6 +87,7 @@ class ClusterCa {
 
   const Env env_;
   Store& store_;
+  const SecretVault& vault_;
 };
 
 }  // namespace swarm::manager

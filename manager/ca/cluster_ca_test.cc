@@ -16,6 +16,7 @@ namespace {
 using swarm::testing::SimLoop;
 using swarm::testing::StatusIs;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Issued = absl::StatusOr<v1::IssueNodeCertificateResponse>;
 
 class ClusterCaTest : public ::testing::Test {
@@ -24,7 +25,7 @@ class ClusterCaTest : public ::testing::Test {
     auto store = OpenStore(loop_, loop_, journal_, {});
     ASSERT_OK(store);
     store_ = *std::move(store);
-    ca_ = std::make_unique<ClusterCa>(env_, *store_);
+    ca_ = std::make_unique<ClusterCa>(env_, *store_, vault_);
   }
   absl::Status Bootstrap(v1::ClusterSpec spec = {}) {
     absl::Status result = absl::UnknownError("not called");
@@ -69,6 +70,7 @@ class ClusterCaTest : public ::testing::Test {
   Env env_{loop_, loop_, *random_, *pool_};
   MemoryJournal journal_{loop_};
   std::unique_ptr<Store> store_;
+  SecretVault vault_{SecretBytes::Copy(std::string(32, 'k'))};
   std::unique_ptr<ClusterCa> ca_;
 };
 
@@ -293,6 +295,56 @@ TEST_F(ClusterCaTest, ClientCertificatesHaveARoleAndAnEnd) {
   request.set_name("a/b");
   EXPECT_THAT(ca_->IssueClient(request),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("name")));
+}
+
+TEST_F(ClusterCaTest, NothingInTheJournalMakesACertificateOrLetsANodeJoin) {
+  ASSERT_OK(Bootstrap());
+  v1::RotateJoinTokenRequest request;
+  request.set_role(v1::NodeSpec::ROLE_WORKER);
+  ca_->RotateToken(request, [](const auto& rotated) { ASSERT_OK(rotated); });
+  loop_.RunUntilIdle();
+  const auto tokens = ca_->Tokens();
+  ASSERT_OK(tokens);
+  for (const auto& [key, record] : journal_.TakeContent().records) {
+    EXPECT_THAT(record, Not(HasSubstr("PRIVATE KEY")));
+    for (const std::string& token : {tokens->worker(), tokens->manager()}) {
+      EXPECT_THAT(record, Not(HasSubstr(tls::JoinToken::Parse(token)->secret)));
+    }
+  }
+  EXPECT_OK(ca_->CheckKey());
+  const SecretVault other(SecretBytes::Copy(std::string(32, 'o')));
+  const ClusterCa stolen(env_, *store_, other);
+  EXPECT_THAT(stolen.CheckKey(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(stolen.IssueServerCertificate(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(stolen.Tokens(), StatusIs(absl::StatusCode::kDataLoss));
+}
+
+TEST_F(ClusterCaTest, WhatAnEarlierVersionLeftInTheClearIsSealed) {
+  ASSERT_OK(Bootstrap());
+  const auto authority = tls::MakeCertificateAuthority(loop_.WallNow());
+  ASSERT_OK(authority);
+  ASSERT_OK(store_->Update([&](WriteTx& tx) {
+    Cluster old = *tx.view().GetCluster();
+    old.set_root_ca_pem(authority->certificate_pem);
+    old.set_root_ca_key_pem(authority->key_pem);
+    old.clear_sealed_root_ca_key();
+    old.mutable_worker_token()->clear_sealed_secret();
+    old.mutable_worker_token()->set_secret("the-workers");
+    old.mutable_manager_token()->clear_sealed_secret();
+    old.mutable_manager_token()->set_secret("the-managers");
+    return tx.Put(std::move(old));
+  }));
+  EXPECT_OK(ca_->CheckKey());
+  EXPECT_OK(ca_->SealWhatIsClear());
+  const uint64_t version = store_->version();
+  EXPECT_OK(ca_->SealWhatIsClear());
+  EXPECT_EQ(store_->version(), version);
+  const Ref<Cluster> cluster = store_->view().GetCluster();
+  EXPECT_EQ(cluster->root_ca_key_pem(), "");
+  EXPECT_EQ(cluster->worker_token().secret() + cluster->manager_token().secret(), "");
+  EXPECT_THAT(ca_->Tokens()->worker(), HasSubstr("the-workers"));
+  EXPECT_THAT(ca_->Tokens()->manager(), HasSubstr("the-managers"));
+  EXPECT_OK(ca_->IssueServerCertificate());
 }
 
 TEST_F(ClusterCaTest, TheServersCertificateIsAManagers) {
