@@ -8,6 +8,7 @@
 #include "common/oci/digest.h"
 #include "common/oci/json.h"
 #include "common/oci/reference.h"
+#include "common/oci/seccomp.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -293,6 +294,7 @@ void ParseAnything(std::string_view bytes) {
   absl::StatusOr<ImageConfig> config = ParseImageConfig(bytes);
   if (config.ok()) ChainIds(config->diff_ids);
   ParseSavedImages(bytes).IgnoreError();
+  CompactSeccompProfile(bytes).IgnoreError();
   Reference::Parse(bytes).IgnoreError();
 }
 

@@ -1,0 +1,189 @@
+#include "common/oci/seccomp.h"
+
+#include <algorithm>
+#include <cctype>
+#include <iterator>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "common/oci/json.h"
+#include "common/status_macros.h"
+#include "common/strings.h"
+
+namespace swarm::oci {
+namespace {
+
+constexpr size_t kMostRules = 4096;
+constexpr size_t kMostArguments = 64;  // of one call; two for one place are alternatives
+constexpr int64_t kMostErrno = 4095;
+constexpr int64_t kMostIndex = 5;
+
+// Those that a filter alone can do: the others need a process beside the container that answers.
+constexpr absl::string_view kActions[] = {
+    "SCMP_ACT_ALLOW",        "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_TRAP",  "SCMP_ACT_LOG",
+};
+constexpr absl::string_view kComparisons[] = {
+    "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",        "SCMP_CMP_EQ",
+    "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ",
+};
+constexpr std::string_view kFlags[] = {"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"};
+constexpr std::string_view kArchitecture = "SCMP_ARCH_";
+constexpr std::string_view kCapability = "CAP_";
+
+template <size_t N>
+absl::StatusOr<std::string> OneOf(const JsonField& field, const absl::string_view (&known)[N]) {
+  ASSIGN_OR_RETURN(std::string text, field.RequiredText());
+  if (std::find(std::begin(known), std::end(known), text) != std::end(known)) return text;
+  return field.Error(StrCat("\"", OneLine(text.substr(0, 64)), "\" is not built; there are ",
+                            absl::StrJoin(known, ", ")));
+}
+
+absl::StatusOr<std::vector<std::string>> AllBegin(const JsonField& field, std::string_view prefix) {
+  ASSIGN_OR_RETURN(std::vector<std::string> texts, field.Texts());
+  for (const std::string& text : texts) {
+    if (text.starts_with(prefix)) continue;
+    return field.Error(
+        StrCat("\"", OneLine(text.substr(0, 64)), "\" does not begin with ", prefix));
+  }
+  return texts;
+}
+
+// Up to `most`; a missing one is nothing.
+absl::StatusOr<std::optional<int64_t>> Number(const JsonField& field, int64_t most) {
+  if (!field.Exists()) return std::optional<int64_t>();
+  ASSIGN_OR_RETURN(const int64_t number, field.RequiredSize());
+  if (number > most) return field.Error(StrCat("is above ", most));
+  return std::optional<int64_t>(number);
+}
+
+absl::Status ReadError(const JsonField& field, std::optional<uint32_t>* out) {
+  ASSIGN_OR_RETURN(const std::optional<int64_t> number, Number(field, kMostErrno));
+  if (number) *out = static_cast<uint32_t>(*number);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<SeccompCondition> ReadCondition(const JsonField& field) {
+  SeccompCondition condition;
+  if (!field.Exists()) return condition;
+  RETURN_IF_ERROR(field.RequireObject());
+  ASSIGN_OR_RETURN(condition.capabilities, AllBegin(field.At("caps"), kCapability));
+  ASSIGN_OR_RETURN(condition.architectures, field.At("arches").Texts());
+  const JsonField kernel = field.At("minKernel");
+  ASSIGN_OR_RETURN(const std::string text, kernel.Text());
+  condition.min_kernel = ParseKernelVersion(text);
+  if (!text.empty() && !condition.min_kernel) return kernel.Error("is not a version like 4.8");
+  return condition;
+}
+
+absl::StatusOr<SeccompArgument> ReadArgument(const JsonField& field) {
+  RETURN_IF_ERROR(field.RequireObject());
+  SeccompArgument argument;
+  ASSIGN_OR_RETURN(const std::optional<int64_t> index, Number(field.At("index"), kMostIndex));
+  ASSIGN_OR_RETURN(const std::optional<int64_t> value, Number(field.At("value"), INT64_MAX));
+  ASSIGN_OR_RETURN(const std::optional<int64_t> two, Number(field.At("valueTwo"), INT64_MAX));
+  argument.index = static_cast<uint32_t>(index.value_or(0));
+  argument.value = static_cast<uint64_t>(value.value_or(0));
+  argument.value_two = static_cast<uint64_t>(two.value_or(0));
+  ASSIGN_OR_RETURN(argument.op, OneOf(field.At("op"), kComparisons));
+  return argument;
+}
+
+absl::StatusOr<SeccompRule> ReadRule(const JsonField& field) {
+  RETURN_IF_ERROR(field.RequireObject());
+  SeccompRule rule;
+  ASSIGN_OR_RETURN(rule.names, field.At("names").Texts());
+  ASSIGN_OR_RETURN(const std::string name, field.At("name").Text());  // Docker's older spelling
+  if (!name.empty() && !rule.names.empty()) return field.Error("has both name and names");
+  if (!name.empty()) rule.names.push_back(name);
+  if (rule.names.empty()) return field.At("names").Error("missing");
+  ASSIGN_OR_RETURN(rule.action, OneOf(field.At("action"), kActions));
+  RETURN_IF_ERROR(ReadError(field.At("errnoRet"), &rule.error));
+  ASSIGN_OR_RETURN(const std::vector<JsonField> items, field.At("args").Items(kMostArguments));
+  for (const JsonField& item : items) {
+    ASSIGN_OR_RETURN(SeccompArgument argument, ReadArgument(item));
+    rule.arguments.push_back(std::move(argument));
+  }
+  ASSIGN_OR_RETURN(rule.includes, ReadCondition(field.At("includes")));
+  ASSIGN_OR_RETURN(rule.excludes, ReadCondition(field.At("excludes")));
+  return rule;
+}
+
+absl::Status ReadArchitectures(const JsonField& root, SeccompProfile* profile) {
+  ASSIGN_OR_RETURN(profile->architectures, AllBegin(root.At("architectures"), kArchitecture));
+  ASSIGN_OR_RETURN(const std::vector<JsonField> items, root.At("archMap").Items(kMostRules));
+  for (const JsonField& item : items) {
+    RETURN_IF_ERROR(item.RequireObject());
+    ASSIGN_OR_RETURN(const std::string name, item.At("architecture").RequiredText());
+    ASSIGN_OR_RETURN(auto more, AllBegin(item.At("subArchitectures"), kArchitecture));
+    profile->sub_architectures.emplace_back(name, std::move(more));
+  }
+  if (profile->architectures.empty() || items.empty()) return absl::OkStatus();
+  return root.At("archMap").Error("stands beside architectures: leave one of them out");
+}
+
+// What is between two quotes stays.
+std::string WithoutWhiteSpace(std::string_view json) {
+  std::string out;
+  bool quoted = false;
+  bool escaped = false;
+  for (const char c : json) {
+    if (!quoted && (c == ' ' || c == '\n' || c == '\r' || c == '\t')) continue;
+    out.push_back(c);
+    if (c == '"' && !escaped) quoted = !quoted;
+    escaped = c == '\\' && !escaped;
+  }
+  return out;
+}
+
+}  // namespace
+
+absl::StatusOr<SeccompProfile> ParseSeccompProfile(std::string_view json) {
+  ASSIGN_OR_RETURN(const Json document, ParseJson(json, kMaxSeccompBytes));
+  const JsonField root(document);
+  RETURN_IF_ERROR(root.RequireObject());
+  SeccompProfile profile;
+  ASSIGN_OR_RETURN(profile.default_action, OneOf(root.At("defaultAction"), kActions));
+  RETURN_IF_ERROR(ReadError(root.At("defaultErrnoRet"), &profile.default_error));
+  RETURN_IF_ERROR(ReadArchitectures(root, &profile));
+  const JsonField flags = root.At("flags");
+  ASSIGN_OR_RETURN(profile.flags, flags.Texts());
+  for (const std::string& flag : profile.flags) {
+    if (std::find(std::begin(kFlags), std::end(kFlags), flag) != std::end(kFlags)) continue;
+    return flags.Error(StrCat("\"", OneLine(flag.substr(0, 64)), "\" is not built"));
+  }
+  for (const char* beside : {"listenerPath", "listenerMetadata"}) {
+    if (root.At(beside).Exists()) return root.At(beside).Error("is not built");
+  }
+  ASSIGN_OR_RETURN(const std::vector<JsonField> items, root.At("syscalls").Items(kMostRules));
+  for (const JsonField& item : items) {
+    ASSIGN_OR_RETURN(SeccompRule rule, ReadRule(item));
+    profile.rules.push_back(std::move(rule));
+  }
+  return profile;
+}
+
+absl::StatusOr<std::string> CompactSeccompProfile(std::string_view json) {
+  std::string compact = WithoutWhiteSpace(json);
+  RETURN_IF_ERROR(ParseSeccompProfile(compact).status());
+  return compact;
+}
+
+std::optional<KernelVersion> ParseKernelVersion(std::string_view release) {
+  KernelVersion version;
+  for (int64_t* part : {&version.first, &version.second}) {
+    size_t digits = 0;
+    while (digits < release.size() && std::isdigit(static_cast<unsigned char>(release[digits]))) {
+      ++digits;
+    }
+    if (!absl::SimpleAtoi(ToAbsl(release.substr(0, digits)), part)) return std::nullopt;
+    release.remove_prefix(digits);
+    if (part == &version.second) break;
+    if (release.empty() || release.front() != '.') return std::nullopt;
+    release.remove_prefix(1);
+  }
+  return version;
+}
+
+}  // namespace swarm::oci

@@ -1,0 +1,116 @@
+#include "common/oci/seccomp.h"
+
+#include <string>
+
+#include "common/strings.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/support/status_matchers.h"
+
+namespace swarm::oci {
+namespace {
+
+using ::swarm::testing::StatusIs;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr auto kInvalid = absl::StatusCode::kInvalidArgument;
+
+constexpr char kProfile[] = R"({
+  "defaultAction": "SCMP_ACT_ERRNO",
+  "defaultErrnoRet": 38,
+  "archMap": [{"architecture": "SCMP_ARCH_X86_64", "subArchitectures": ["SCMP_ARCH_X86"]}],
+  "flags": ["SECCOMP_FILTER_FLAG_LOG"],
+  "syscalls": [
+    {"names": ["read", "no_such_call"], "action": "SCMP_ACT_ALLOW", "comment": "a \"b\"  c"},
+    {"name": "clone", "action": "SCMP_ACT_ERRNO", "errnoRet": 1,
+     "args": [{"index": 1, "value": 2114060288, "valueTwo": 7, "op": "SCMP_CMP_MASKED_EQ"}],
+     "includes": {"caps": ["CAP_SYS_ADMIN"], "minKernel": "4.8"},
+     "excludes": {"arches": ["s390", "s390x"]}}
+  ]
+})";
+
+// A profile with one rule.
+std::string WithRule(std::string_view rule) {
+  return StrCat(R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[)", rule, "]}");
+}
+
+void ExpectRefused(std::string_view json, std::string_view words) {
+  EXPECT_THAT(ParseSeccompProfile(json).status(), StatusIs(kInvalid, HasSubstr(std::string(words))))
+      << json;
+}
+
+TEST(SeccompProfileTextTest, ReadsDockersFormat) {
+  const auto profile = ParseSeccompProfile(kProfile);
+  ASSERT_OK(profile);
+  EXPECT_EQ(profile->default_action, "SCMP_ACT_ERRNO");
+  EXPECT_EQ(profile->default_error, 38u);
+  EXPECT_THAT(profile->flags, ElementsAre("SECCOMP_FILTER_FLAG_LOG"));
+  ASSERT_EQ(profile->sub_architectures.size(), 1u);
+  EXPECT_THAT(profile->sub_architectures[0].second, ElementsAre("SCMP_ARCH_X86"));
+  ASSERT_EQ(profile->rules.size(), 2u);
+  EXPECT_THAT(profile->rules[0].names, ElementsAre("read", "no_such_call"));
+  const SeccompRule& clone = profile->rules[1];
+  EXPECT_THAT(clone.names, ElementsAre("clone"));
+  EXPECT_EQ(clone.error, 1u);
+  ASSERT_EQ(clone.arguments.size(), 1u);
+  EXPECT_EQ(clone.arguments[0].value, 2114060288u);
+  EXPECT_EQ(clone.arguments[0].value_two, 7u);
+  EXPECT_THAT(clone.includes.capabilities, ElementsAre("CAP_SYS_ADMIN"));
+  EXPECT_EQ(clone.includes.min_kernel, KernelVersion(4, 8));
+  EXPECT_THAT(clone.excludes.architectures, ElementsAre("s390", "s390x"));
+}
+
+TEST(SeccompProfileTextTest, CompactKeepsWhatIsQuoted) {
+  const auto compact = CompactSeccompProfile(kProfile);
+  ASSERT_OK(compact);
+  EXPECT_THAT(*compact, StartsWith(R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,)"));
+  EXPECT_THAT(*compact, HasSubstr(R"("comment":"a \"b\"  c")"));
+  EXPECT_EQ(CompactSeccompProfile(*compact).value(), *compact);
+  // White space does not count.
+  EXPECT_OK(CompactSeccompProfile(StrCat(kProfile, std::string(kMaxSeccompBytes, ' '))));
+}
+
+TEST(SeccompProfileTextTest, SaysWhereAProfileIsWrong) {
+  ExpectRefused("mkdir", "not JSON at byte");
+  ExpectRefused("[]", "not an object");
+  ExpectRefused("{}", "defaultAction: missing");
+  ExpectRefused(R"({"defaultAction":"SCMP_ACT_NOTIFY"})",
+                "defaultAction: \"SCMP_ACT_NOTIFY\" is not built; there are SCMP_ACT_ALLOW");
+  ExpectRefused(R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x"})", "listenerPath");
+  ExpectRefused(R"({"defaultAction":"SCMP_ACT_ALLOW","flags":["X"]})", "flags: \"X\"");
+  ExpectRefused(R"({"defaultAction":"SCMP_ACT_ALLOW","architectures":["amd64"]})",
+                "architectures: \"amd64\" does not begin with SCMP_ARCH_");
+  ExpectRefused(R"({"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_X86"],)"
+                R"("archMap":[{"architecture":"SCMP_ARCH_X86_64"}]})",
+                "archMap: stands beside architectures");
+  ExpectRefused(WithRule(R"({"action":"SCMP_ACT_ERRNO"})"), "syscalls[0].names: missing");
+  ExpectRefused(WithRule(R"({"names":["read"],"action":"DENY"})"), "syscalls[0].action: \"DENY\"");
+  ExpectRefused(WithRule(R"({"names":["read"]})"), "syscalls[0].action: missing");
+  ExpectRefused(WithRule(R"({"name":"a","names":["b"],"action":"SCMP_ACT_LOG"})"),
+                "syscalls[0]: has both");
+  const auto with = [](std::string_view more) {
+    return WithRule(StrCat(R"({"names":["read"],"action":"SCMP_ACT_ERRNO",)", more, "}"));
+  };
+  ExpectRefused(with(R"("args":[{"index":0,"op":"=="}])"), "syscalls[0].args[0].op: \"==\"");
+  ExpectRefused(with(R"("args":[{"index":6,"op":"SCMP_CMP_EQ"}])"), "args[0].index: is above 5");
+  ExpectRefused(with(R"("args":[{"index":0,"value":-1,"op":"SCMP_CMP_EQ"}])"), "value: negative");
+  ExpectRefused(with(R"("errnoRet":5000)"), "errnoRet: is above 4095");
+  ExpectRefused(with(R"("includes":{"caps":["SYS_ADMIN"]})"), "includes.caps: \"SYS_ADMIN\"");
+  ExpectRefused(with(R"("excludes":{"minKernel":"new"})"), "excludes.minKernel");
+  ExpectRefused(WithRule(StrCat("\"", std::string(kMaxSeccompBytes, 'x'), "\"")), "at most 65536");
+  ExpectRefused(with("\"includes\":\"\x1b[31m\""), "not JSON");
+}
+
+TEST(SeccompProfileTextTest, KernelVersions) {
+  EXPECT_EQ(ParseKernelVersion("6.1.0-18-amd64"), KernelVersion(6, 1));
+  EXPECT_EQ(ParseKernelVersion("4.8"), KernelVersion(4, 8));
+  EXPECT_LT(*ParseKernelVersion("4.8"), *ParseKernelVersion("4.19"));
+  for (const char* bad : {"", "6", "6.", "x.1", ".1", "99999999999999999999.1"}) {
+    EXPECT_EQ(ParseKernelVersion(bad), std::nullopt) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace swarm::oci
