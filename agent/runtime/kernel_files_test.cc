@@ -246,6 +246,29 @@ TEST(SeccompProfileTest, DecidesAsDockersDefaultDoes) {
   EXPECT_NE(Decide(*program, 0, {}, AUDIT_ARCH_AARCH64), kAllow);
 }
 
+// A profile that denies little must deny this also where libseccomp does not know the call.
+TEST(SeccompProfileTest, DeniesLateCallsWhateverTheDefaultIs) {
+  OciSeccomp profile;
+  profile.default_action = SECCOMP_RET_ALLOW;
+  profile.rules.push_back({{"mkdir", "mseal", "no_such_call"}, Refuse(EPERM), {}});
+  const auto program = CompileSeccomp(profile);
+  ASSERT_OK(program);
+  EXPECT_EQ(Decide(*program, SYS_mkdir), Refuse(EPERM));
+  EXPECT_EQ(Decide(*program, 462), Refuse(EPERM));  // mseal
+  EXPECT_EQ(Decide(*program, SYS_read), kAllow);
+  EXPECT_EQ(Decide(*program, 9999), kAllow);
+  EXPECT_NE(Decide(*program, 0x40000000 | SYS_mkdir), kAllow);  // x32
+  constexpr uint32_t kI386Mkdir = 39;
+  EXPECT_EQ(Decide(*program, kI386Mkdir, {}, AUDIT_ARCH_I386), Refuse(EPERM));
+  EXPECT_EQ(Decide(*program, 3, {}, AUDIT_ARCH_I386), kAllow);
+  // One that names its architectures has no other.
+  profile.architectures = {"SCMP_ARCH_X86_64"};
+  const auto narrow = CompileSeccomp(profile);
+  ASSERT_OK(narrow);
+  EXPECT_EQ(Decide(*narrow, SYS_read), kAllow);
+  EXPECT_NE(Decide(*narrow, 3, {}, AUDIT_ARCH_I386), kAllow);
+}
+
 TEST(SeccompProfileTest, RefusesAlgAndVsockSocketsInEverySpelling) {
   const auto program = CompileSeccomp(DefaultSeccomp(DefaultCapabilities()));
   ASSERT_OK(program);

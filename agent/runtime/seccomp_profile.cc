@@ -51,11 +51,13 @@ constexpr uint32_t kLastKnownCall = 466;
 constexpr uint32_t kNativeArchitecture = AUDIT_ARCH_X86_64;
 // 32-bit programs, but not x32: its calls are ENOSYS in most kernels anyway, and a third of the
 // filter.
-constexpr uint32_t kExtraArchitectures[] = {SCMP_ARCH_X86};
+constexpr std::pair<absl::string_view, uint32_t> kExtraArchitectures[] = {
+    {"SCMP_ARCH_X86", SCMP_ARCH_X86}};
 constexpr uint32_t kSocketcallArchitecture = AUDIT_ARCH_I386;
 #elif defined(__aarch64__)
 constexpr uint32_t kNativeArchitecture = AUDIT_ARCH_AARCH64;
-constexpr uint32_t kExtraArchitectures[] = {SCMP_ARCH_ARM};
+constexpr std::pair<absl::string_view, uint32_t> kExtraArchitectures[] = {
+    {"SCMP_ARCH_ARM", SCMP_ARCH_ARM}};
 constexpr uint32_t kSocketcallArchitecture = 0;  // 32-bit ARM programs have no socketcall
 #endif
 constexpr uint32_t kSocketcall = 102;
@@ -68,7 +70,8 @@ using LateActions = std::map<uint32_t, uint32_t>;  // call number to action
 // In front of libseccomp's program: what it cannot express for calls that it does not know, and
 // socketcall. That one it allows by itself wherever a profile allows socket or bind, without a look
 // at the family, which lies behind a pointer; a profile that wants this has to name it.
-std::vector<sock_filter> Prologue(const LateActions& late,
+// `newer`: for calls that nobody had thought of; unset: libseccomp's default action is for them.
+std::vector<sock_filter> Prologue(const LateActions& late, std::optional<uint32_t> newer,
                                   std::optional<uint32_t> socketcall_action) {
   std::vector<sock_filter> out;
   out.push_back(Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)));
@@ -78,9 +81,11 @@ std::vector<sock_filter> Prologue(const LateActions& late,
     out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
     out.push_back(Statement(BPF_RET | BPF_K, action));
   }
-  // Not-yet-invented calls, and those of x32, which begin at 2^30.
-  out.push_back(Jump(BPF_JMP | BPF_JGT | BPF_K, kLastKnownCall, 0, 1));
-  out.push_back(Statement(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS));
+  if (newer.has_value()) {
+    // Not-yet-invented calls, and those of x32, which begin at 2^30.
+    out.push_back(Jump(BPF_JMP | BPF_JGT | BPF_K, kLastKnownCall, 0, 1));
+    out.push_back(Statement(BPF_RET | BPF_K, *newer));
+  }
   if (!socketcall_action.has_value()) {
     // Another architecture: past all of this.
     out[1].jf = static_cast<uint8_t>(out.size() - 2);
@@ -162,17 +167,24 @@ absl::StatusOr<std::string> Compile(const OciSeccomp& profile) {
   // precomputation at load time is shorter by the same factor.
   seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
   seccomp_attr_set(context, SCMP_FLTATR_CTL_NNP, 0);
-  for (const uint32_t architecture : kExtraArchitectures) seccomp_arch_add(context, architecture);
+  for (const auto& [name, architecture] : kExtraArchitectures) {
+    const auto& named = profile.architectures;
+    const bool wanted = named.empty() || std::find(named.begin(), named.end(), name) != named.end();
+    if (wanted) seccomp_arch_add(context, architecture);
+  }
   LateActions late;
   RETURN_IF_ERROR(AddRules(context, profile, &late));
   ASSIGN_OR_RETURN(const std::string body, Export(context));
   std::string bytes;
-  if ((profile.default_action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO) {
+  const bool refuses = (profile.default_action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
+  if (refuses || !late.empty()) {
+    std::optional<uint32_t> newer;
+    if (refuses) newer = SECCOMP_RET_ERRNO | ENOSYS;
     std::optional<uint32_t> socketcall_action;
-    if (kSocketcallArchitecture != 0 && !Names(profile, "socketcall")) {
+    if (refuses && kSocketcallArchitecture != 0 && !Names(profile, "socketcall")) {
       socketcall_action = profile.default_action;
     }
-    const std::vector<sock_filter> prologue = Prologue(late, socketcall_action);
+    const std::vector<sock_filter> prologue = Prologue(late, newer, socketcall_action);
     bytes.assign(reinterpret_cast<const char*>(prologue.data()),
                  prologue.size() * sizeof(sock_filter));
   }
@@ -184,7 +196,8 @@ absl::StatusOr<std::string> Compile(const OciSeccomp& profile) {
 }
 
 std::string CacheKey(const OciSeccomp& profile) {
-  std::string key = absl::StrCat(profile.default_action, "|", profile.flags);
+  std::string key = absl::StrCat(profile.default_action, "|", profile.flags, "|",
+                                 absl::StrJoin(profile.architectures, ","));
   for (const OciSyscallRule& rule : profile.rules) {
     absl::StrAppend(&key, "|", rule.action, ":", absl::StrJoin(rule.names, ","));
     for (const auto& a : rule.args) {
