@@ -117,18 +117,38 @@ int RemoveCgroup(const std::string& dir) {
   return rmdir(dir.c_str()) == 0 || errno == ENOENT ? 0 : errno;
 }
 
-void SignalAll(const std::string& dir, int signal) {
-  for (const absl::string_view line :
-       absl::StrSplit(ReadControl(absl::StrCat(dir, "/cgroup.procs")), '\n', absl::SkipEmpty())) {
-    int pid = 0;
-    // Frozen, so none of these pids can have ended and be another's by now.
-    if (absl::SimpleAtoi(line, &pid) && pid > 0) kill(pid, signal);
+// In the cgroup and in all below it. Sorted.
+std::vector<int64_t> ProcessesBelow(const std::string& top) {
+  constexpr int kMostLevels = 16;
+  std::set<int64_t> pids;
+  std::vector<std::pair<std::string, int>> dirs = {{top, 0}};
+  while (!dirs.empty()) {
+    const auto [dir, level] = dirs.back();
+    dirs.pop_back();
+    const std::string text = ReadControl(absl::StrCat(dir, "/cgroup.procs"));
+    for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
+      int64_t pid = 0;
+      if (absl::SimpleAtoi(line, &pid) && pid > 0) pids.insert(pid);
+    }
+    const auto names = ListDirectory(dir);
+    for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
+      struct stat stat;
+      const std::string child = absl::StrCat(dir, "/", name);
+      const bool folder = lstat(child.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode);
+      if (folder && level < kMostLevels) dirs.emplace_back(child, level + 1);
+    }
   }
+  return {pids.begin(), pids.end()};
+}
+
+void SignalAll(const std::string& dir, int signal) {
+  // Frozen, so none of these pids can have ended and be another's by now.
+  for (const int64_t pid : ProcessesBelow(dir)) kill(static_cast<pid_t>(pid), signal);
 }
 
 // Nothing inside can fork while it is frozen; thawed whatever happens, or SIGKILL stays pending.
 void FreezeAndKill(const std::string& dir) {
-  if (ReadControl(absl::StrCat(dir, "/cgroup.procs")).empty()) return;
+  if (ProcessesBelow(dir).empty()) return;
   const std::string state = absl::StrCat(dir, "/freezer.state");
   WriteControl(state, "FROZEN").IgnoreError();
   // A process that is ending already never freezes; after some 13 ms the rest is killed all the
@@ -560,32 +580,11 @@ absl::StatusOr<ContainerStats> Cgroups::ReadStats(const std::string& id) const {
 }
 
 std::vector<int64_t> Cgroups::Processes(const std::string& id) const {
-  constexpr int kMostLevels = 16;
-  std::set<int64_t> pids;
-  std::vector<std::pair<std::string, int>> dirs;
   // One of them is enough.
   for (const CgroupHierarchy& hierarchy : choice_.hierarchies) {
-    if (OnlyCounts(hierarchy)) continue;
-    dirs.emplace_back(Dir(hierarchy, id), 0);
-    break;
+    if (!OnlyCounts(hierarchy)) return ProcessesBelow(Dir(hierarchy, id));
   }
-  while (!dirs.empty()) {
-    const auto [dir, level] = dirs.back();
-    dirs.pop_back();
-    const std::string text = ReadControl(absl::StrCat(dir, "/cgroup.procs"));
-    for (const absl::string_view line : absl::StrSplit(text, '\n', absl::SkipEmpty())) {
-      int64_t pid = 0;
-      if (absl::SimpleAtoi(line, &pid) && pid > 0) pids.insert(pid);
-    }
-    const auto names = ListDirectory(dir);
-    for (const std::string& name : names.ok() ? *names : std::vector<std::string>()) {
-      struct stat stat;
-      const std::string child = absl::StrCat(dir, "/", name);
-      const bool folder = lstat(child.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode);
-      if (folder && level < kMostLevels) dirs.emplace_back(child, level + 1);
-    }
-  }
-  return {pids.begin(), pids.end()};
+  return {};
 }
 
 std::vector<std::string> Cgroups::List() const {

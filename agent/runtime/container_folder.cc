@@ -1,7 +1,9 @@
 #include "agent/runtime/container_folder.h"
 
 #include <fcntl.h>
+#include <linux/sched.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -41,6 +43,12 @@ std::string HostFile(const char* path) {
   return content.ok() ? *std::move(content) : "";
 }
 
+std::string OwnName(const OciSpec& oci) {
+  utsname node;
+  const bool shares_it = (oci.clone_flags & CLONE_NEWUTS) == 0;
+  return shares_it && uname(&node) == 0 ? node.nodename : oci.hostname;
+}
+
 std::string HostsFile(const OciSpec& oci) {
   if (oci.host_network) {
     const std::string host = HostFile("/etc/hosts");
@@ -52,8 +60,9 @@ std::string HostsFile(const OciSpec& oci) {
       "fe00::\tip6-localnet\nff00::\tip6-mcastprefix\nff02::1\tip6-allnodes\nff02::2\tip6-"
       "allrouters\n";
   // In a network of its own the name stands for the address there, which is among these lines.
-  if (!oci.hostname.empty() && oci.network_path.empty()) {
-    absl::StrAppend(&out, "127.0.0.1\t", oci.hostname, "\n");
+  const std::string name = OwnName(oci);
+  if (!name.empty() && oci.network_path.empty()) {
+    absl::StrAppend(&out, "127.0.0.1\t", name, "\n");
   }
   return absl::StrCat(out, oci.extra_hosts);
 }
@@ -63,7 +72,7 @@ absl::Status WriteOwnFile(const std::string& dir, absl::string_view name, const 
   if (name == "hosts") {
     content = HostsFile(oci);
   } else if (name == "hostname") {
-    content = absl::StrCat(oci.hostname, "\n");
+    content = absl::StrCat(OwnName(oci), "\n");
   } else if (name == "resolv.conf") {
     // A container with only a loopback has nobody to ask.
     content = oci.host_network           ? HostFile("/etc/resolv.conf")

@@ -199,11 +199,8 @@ void ReadNamespaces(const JsonReader& linux_object, OciSpec* spec) {
     }
     object.Fail("type", absl::StrCat("namespace \"", type, "\" is not built yet"));
   });
-  for (const uint64_t needed : {CLONE_NEWNS, CLONE_NEWPID}) {
-    if ((spec->clone_flags & needed) == 0) {
-      linux_object.Fail("namespaces", needed == CLONE_NEWNS ? "\"mount\" must be in the list"
-                                                            : "\"pid\" must be in the list");
-    }
+  if ((spec->clone_flags & CLONE_NEWNS) == 0) {
+    linux_object.Fail("namespaces", "\"mount\" must be in the list");
   }
   spec->host_network = (spec->clone_flags & CLONE_NEWNET) == 0;
 }
@@ -353,6 +350,10 @@ absl::Status CheckSysctl(absl::string_view name, uint64_t clone_flags) {
   if (ipc) {
     if ((clone_flags & CLONE_NEWIPC) != 0) return absl::OkStatus();
     return absl::InvalidArgumentError("needs an IPC namespace of its own");
+  }
+  if (name == "kernel.domainname") {
+    if ((clone_flags & CLONE_NEWUTS) != 0) return absl::OkStatus();
+    return absl::InvalidArgumentError("needs a UTS namespace of its own");
   }
   if (absl::StartsWith(name, "net.")) {
     if ((clone_flags & CLONE_NEWNET) != 0) return absl::OkStatus();

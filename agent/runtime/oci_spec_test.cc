@@ -71,6 +71,23 @@ TEST(OciSpecTest, NamesTheFieldThatIsWrong) {
   ExpectRefused("/hostname", "x", "uts namespace");
 }
 
+TEST(OciSpecTest, NamespacesThatAreNotInTheListAreTheHosts) {
+  Json config = Minimal();
+  config["linux"]["namespaces"] = Json::array({{{"type", "mount"}}});
+  const auto spec = ParseOciSpec(config.dump(), false);
+  ASSERT_OK(spec);
+  EXPECT_EQ(spec->clone_flags, uint64_t{CLONE_NEWNS});
+  EXPECT_TRUE(spec->host_network);
+  for (const char* name : {"kernel.shmmax", "fs.mqueue.msg_max", "kernel.domainname"}) {
+    Json with = config;
+    with["linux"]["sysctl"] = {{name, "1"}};
+    EXPECT_THAT(ParseOciSpec(with.dump(), false),
+                StatusIs(kInvalid, HasSubstr("namespace of its own")));
+    with["linux"]["namespaces"] = {{{"type", "mount"}}, {{"type", "ipc"}}, {{"type", "uts"}}};
+    EXPECT_OK(ParseOciSpec(with.dump(), false));
+  }
+}
+
 TEST(OciSpecTest, RefusesByNameWhatIsNotBuilt) {
   ExpectRefused("/hooks", {{"prestart", {{{"path", "/x"}}}}}, "hooks: is not built yet");
   ExpectRefused("/process/consoleSize", {{"height", 1}}, "process.consoleSize: is not built yet");

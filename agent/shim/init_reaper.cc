@@ -2,6 +2,7 @@
 
 #include <asm/ioctls.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 
 #include "agent/shim/seccomp_check.h"
 #include "agent/shim/sys.h"
@@ -67,6 +68,10 @@ void RunReaper(const plan::Plan& plan, const Identity& identity,
                void (*tell)(const Failure& failure)) {
   // We were run from a file without a name.
   sys::Prctl(PR_SET_NAME, reinterpret_cast<unsigned long>("swarm-init"));
+  // Processes whose parent has ended come to pid 1 by themselves, to others when they say so.
+  if ((plan.U64(plan::Tag::kCloneFlags, 0) & CLONE_NEWPID) == 0) {
+    sys::Prctl(PR_SET_CHILD_SUBREAPER, 1);
+  }
   SetMask(kAll);
   const long pid = sys::Call(SYS_clone, kSigChld);
   if (pid == 0) RunProgram(plan, identity, tell);

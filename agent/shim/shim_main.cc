@@ -6,6 +6,7 @@
 #include "agent/shim/attachments.h"
 #include "agent/shim/fail.h"
 #include "agent/shim/launch.h"
+#include "agent/shim/leftovers.h"
 #include "agent/shim/log_file.h"
 #include "agent/shim/plan.h"
 #include "agent/shim/proc_stat.h"
@@ -19,6 +20,7 @@ namespace {
 
 Log container_log;
 LogSocket log_socket;
+Leftovers leftovers;
 
 uint64_t ReadStartTicks(int pid) {
   text::Buffer<32> path;
@@ -130,7 +132,8 @@ int Run() {
   int state_fd = -1;
   int oom_fd = -1;
   bool ok = mapped.Map(failure) && KeepFds(mapped.plan, failure) && OpenAttachments(failure) &&
-            OpenFiles(mapped.plan, &state_fd, &oom_fd, failure);
+            OpenFiles(mapped.plan, &state_fd, &oom_fd, failure) &&
+            leftovers.Open(mapped.plan, failure);
   if (ok) {
     state.shim_pid = sys::Call(SYS_getpid);
     state.shim_ticks = ReadStartTicks(0);
@@ -147,7 +150,7 @@ int Run() {
   state.init_pid = launched.pid;
   state.init_ticks = ReadStartTicks(launched.pid);
   WriteState(state_fd, &state, false);
-  Supervisor(kControlFd, state_fd, oom_fd, launched, &container_log).Run(&state);
+  Supervisor(kControlFd, state_fd, oom_fd, launched, &container_log, &leftovers).Run(&state);
   return 0;
 }
 

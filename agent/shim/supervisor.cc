@@ -183,6 +183,7 @@ void Supervisor::OnExit() {
   const long reaped = sys::Call(SYS_wait4, launched_.pid, sys::Arg(&status), 0, 0);
   if (reaped != launched_.pid) return;
   ended_ = true;
+  leftovers_->End();
   // What it said last on the socket and in the pipes came before its end.
   if (launched_.sync >= 0) OnSync();
   if (launched_.sync >= 0) OnSync();
@@ -217,9 +218,9 @@ void Supervisor::Run(StateRecord* state) {
     struct pollfd fds[] = {{launched_.pidfd, POLLIN, 0}, {launched_.sync, POLLIN, 0},
                            {control_, POLLIN, 0},        {launched_.out, POLLIN, 0},
                            {launched_.err, POLLIN, 0},   {log_->wait_fd(), POLLOUT, 0},
-                           {kAttachFd, POLLIN, 0}};
+                           {kAttachFd, POLLIN, 0},       {leftovers_->child_fd(), POLLIN, 0}};
     if (log_->Room() == 0) fds[3].fd = fds[4].fd = -1;
-    const long n = sys::Poll(fds, 7, log_->TimeoutMs());
+    const long n = sys::Poll(fds, 8, log_->TimeoutMs());
     if (n < 0) continue;
     // Before the output: who comes just now gets what is read next.
     if (fds[6].revents != 0) attachments.Accept();
@@ -228,6 +229,7 @@ void Supervisor::Run(StateRecord* state) {
     if (fds[4].revents != 0) OnOutput(&launched_.err, &err_stream);
     if (fds[1].revents != 0) OnSync();
     if (fds[2].revents != 0 && control_ >= 0) OnControl();
+    if (fds[7].revents != 0) leftovers_->Reap(launched_.pid);
     if (fds[0].revents != 0) OnExit();
   }
   WriteState(state_fd_, state_, true);

@@ -4,6 +4,7 @@
 #define SWARM_AGENT_SHIM_SUPERVISOR_H_
 
 #include "agent/shim/launch.h"
+#include "agent/shim/leftovers.h"
 #include "agent/shim/log_file.h"
 #include "agent/shim/protocol.h"
 
@@ -12,8 +13,14 @@ namespace swarm::shim {
 class Supervisor {
  public:
   // `state_fd`: the file "state"; `oom_fd`: counts OOM kills, -1 for none. All of them are taken.
-  Supervisor(int control, int state_fd, int oom_fd, const Launched& launched, Log* log)
-      : control_(control), state_fd_(state_fd), oom_fd_(oom_fd), launched_(launched), log_(log) {}
+  Supervisor(int control, int state_fd, int oom_fd, const Launched& launched, Log* log,
+             Leftovers* leftovers)
+      : control_(control),
+        state_fd_(state_fd),
+        oom_fd_(oom_fd),
+        launched_(launched),
+        log_(log),
+        leftovers_(leftovers) {}
 
   // Until the container has ended and its status is on disk.
   void Run(StateRecord* state);
@@ -37,6 +44,7 @@ class Supervisor {
   int oom_fd_;
   Launched launched_;
   Log* log_;
+  Leftovers* leftovers_;
   StateRecord* state_ = nullptr;
   int terminal_ = -1;  // the container's side of its terminal
   bool ended_ = false;
