@@ -452,6 +452,16 @@ TEST_F(ExecTest, AContainerThatLetsGoOfItsTerminalIsNotHungUpOn) {
   EXPECT_EQ(Wait("c").exit.exit_code, 4);
 }
 
+TEST_F(ExecTest, TheConsoleOfAContainerIsItsTerminal) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_tty(true);
+  ASSERT_OK(PrepareAndStart(
+      "c", ConfigText(Shell("[ -c /dev/console ] && exec >/dev/null && echo told >/dev/console"),
+                      task)));
+  EXPECT_EQ(Wait("c").exit.exit_code, 0);
+  EXPECT_EQ(LogText("c", 'o'), "told\r\n");
+}
+
 // Each round opens the terminal and closes it again, and nobody else in the container holds it.
 TEST_F(ExecTest, ATerminalThatIsOpenedAgainIsReadOn) {
   v1::TaskSpec task;

@@ -16,6 +16,7 @@
 #include "agent/shim/init_process.h"
 #include "agent/shim/init_reaper.h"
 #include "agent/shim/init_root.h"
+#include "agent/shim/init_terminal.h"
 #include "agent/shim/plan.h"
 #include "agent/shim/protocol.h"
 #include "agent/shim/sys.h"
@@ -91,6 +92,7 @@ bool Prepare(const plan::Plan& plan, bool has_root, Identity* identity, uint32_t
   Message terminal;
   terminal.kind = MessageKind::kTerminal;
   if (!SetStdio(plan, *identity, kInitSyncFd, &terminal, sizeof terminal, failure)) return false;
+  if (plan.Has(plan::Tag::kTerminal) && !BindConsole(failure)) return false;
   if (!EnterCwd(plan, failure) || !TakeIdentity(plan, *identity, warnings, failure)) return false;
   sys::Call(SYS_umask, plan.U32(plan::Tag::kUmask, 022));
   // Changing credentials cleared both: no parent-death signal, and readable by others of that uid.

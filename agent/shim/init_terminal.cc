@@ -11,6 +11,7 @@ namespace swarm::shim {
 namespace {
 
 constexpr char kPtmx[] = "/dev/pts/ptmx";
+constexpr char kConsole[] = "/dev/console";
 constexpr long kDevptsMagic = 0x1cd1;
 
 bool IsPtmx(int fd) {
@@ -50,6 +51,20 @@ bool OpenTerminal(const plan::Plan& plan, uint32_t uid, int* master, Failure* fa
   }
   sys::Close(static_cast<int>(slave));
   return true;
+}
+
+bool BindConsole(Failure* failure) {
+  int target = sys::OpenInRoot(AT_FDCWD, kConsole, O_PATH, RESOLVE_NO_SYMLINKS);
+  if (target == -ENOENT) {
+    target = sys::OpenInRoot(AT_FDCWD, kConsole, O_WRONLY | O_CREAT | O_EXCL, RESOLVE_NO_SYMLINKS,
+                             0600);
+  }
+  if (target < 0) return Fail(failure, Step::kTerminal, target, kConsole);
+  const int mount = sys::OpenTree(0, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
+  const long error = mount < 0 ? mount : sys::MoveMount(mount, target);
+  sys::Close(target);
+  if (mount >= 0) sys::Close(mount);
+  return error >= 0 ? true : Fail(failure, Step::kTerminal, error, kConsole);
 }
 
 }  // namespace swarm::shim

@@ -15,6 +15,10 @@ namespace swarm::shim {
 // (CVE-2025-52565).
 bool OpenTerminal(const plan::Plan& plan, uint32_t uid, int* master, Failure* failure);
 
+// /dev/console is the terminal that standard input is, for programs that write there, as runc has
+// it. Over no link either.
+bool BindConsole(Failure* failure);
+
 }  // namespace swarm::shim
 
 #endif  // SWARM_AGENT_SHIM_INIT_TERMINAL_H_
