@@ -128,8 +128,9 @@ absl::StatusOr<std::string> HostName(const OciConfigInput& input, const Template
                                      bool host_network) {
   const std::string& wanted = input.revision->task().container().hostname();
   if (wanted.empty()) {
-    return host_network && !input.node_hostname.empty() ? input.node_hostname.substr(0, 64)
-                                                        : input.task_id.substr(0, 12);
+    const bool nodes = host_network || input.revision->task().container().host_uts();
+    return nodes && !input.node_hostname.empty() ? input.node_hostname.substr(0, 64)
+                                                 : input.task_id.substr(0, 12);
   }
   auto expanded = ExpandTemplate(wanted, values);
   if (!expanded.ok()) return Annotate(expanded.status(), "hostname");
@@ -218,7 +219,8 @@ Json MountList(const OciConfigInput& input) {
                    {"options", mount.options}});
   };
   for (const ContainerMount& mount :
-       MountsOf({container.shm_size_bytes(), container.privileged()}, input.mounts)) {
+       MountsOf({container.shm_size_bytes(), container.privileged(), container.host_ipc()},
+                input.mounts)) {
     add(mount);
   }
   for (const OciFile& file : input.files) {
@@ -309,7 +311,9 @@ absl::StatusOr<Json> Rlimits(const v1::ContainerSpec& container) {
 
 absl::StatusOr<Json> Sysctls(const v1::ContainerSpec& container, bool host_network) {
   Json out = Json::object();
-  const uint64_t namespaces = CLONE_NEWIPC | (host_network ? 0 : CLONE_NEWNET);
+  const uint64_t namespaces = (container.host_ipc() ? 0 : CLONE_NEWIPC) |
+                              (container.host_uts() ? 0 : CLONE_NEWUTS) |
+                              (host_network ? 0 : CLONE_NEWNET);
   // Ping without NET_RAW, for every group.
   if (!host_network) out["net.ipv4.ping_group_range"] = "0 2147483647";
   std::map<std::string, std::string> wanted(container.sysctls().begin(), container.sysctls().end());
@@ -321,9 +325,12 @@ absl::StatusOr<Json> Sysctls(const v1::ContainerSpec& container, bool host_netwo
   return out;
 }
 
-Json Namespaces(bool host_network, const std::string& network_path) {
-  Json out = Json::array();
-  for (const char* type : {"mount", "pid", "ipc", "uts", "cgroup"}) out.push_back({{"type", type}});
+Json Namespaces(const v1::ContainerSpec& container, bool host_network,
+                const std::string& network_path) {
+  Json out = {{{"type", "mount"}}, {{"type", "cgroup"}}};
+  if (!container.host_pid()) out.push_back({{"type", "pid"}});
+  if (!container.host_ipc()) out.push_back({{"type", "ipc"}});
+  if (!container.host_uts()) out.push_back({{"type", "uts"}});
   if (host_network) return out;
   Json network = {{"type", "network"}};
   if (!network_path.empty()) network["path"] = network_path;
@@ -507,12 +514,12 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   const bool masked = !security.system_paths_unconfined;
   const Json config = {{"ociVersion", "1.0.2"},
                        {"root", {{"path", "rootfs"}, {"readonly", container.read_only()}}},
-                       {"hostname", hostname},
+                       {"hostname", container.host_uts() ? "" : hostname},
                        {"process", std::move(process)},
                        {"mounts", MountList(input)},
                        {"annotations", std::move(annotations)},
                        {"linux",
-                        {{"namespaces", Namespaces(host_network, input.network_path)},
+                        {{"namespaces", Namespaces(container, host_network, input.network_path)},
                          {"devices", DeviceList(input)},
                          {"resources", Resources(input)},
                          {"sysctl", std::move(sysctls)},

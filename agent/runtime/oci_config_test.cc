@@ -349,6 +349,36 @@ TEST_F(OciConfigTest, SecurityOptionsAndTheSizeOfShmCount) {
   EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("security_opt: ")));
 }
 
+TEST_F(OciConfigTest, NamespacesOfTheNode) {
+  const auto types = [](const Json& config) {
+    std::vector<std::string> out;
+    for (const Json& item : config["linux"]["namespaces"]) out.push_back(item["type"]);
+    return out;
+  };
+  EXPECT_THAT(types(Build()), ElementsAre("mount", "cgroup", "pid", "ipc", "uts", "network"));
+  container()->set_host_pid(true);
+  container()->set_host_ipc(true);
+  container()->set_host_uts(true);
+  const Json config = Build();
+  EXPECT_THAT(types(config), ElementsAre("mount", "cgroup", "network"));
+  EXPECT_EQ(config["hostname"], "");
+  EXPECT_THAT(Env(), Contains("HOSTNAME=node-1"));
+  int found = 0;
+  for (const Json& mount : config["mounts"]) {
+    if (mount["destination"] != "/dev/shm") continue;
+    ++found;
+    EXPECT_EQ(mount["type"], "bind");
+    EXPECT_EQ(mount["source"], "/dev/shm");
+  }
+  EXPECT_EQ(found, 1);
+  EXPECT_OK(ParseOciSpec(config.dump(), /*has_layers=*/true));
+  for (const char* name : {"kernel.shmmax", "kernel.domainname"}) {
+    container()->clear_sysctls();
+    (*container()->mutable_sysctls())[name] = "1";
+    EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("namespace of its own")));
+  }
+}
+
 TEST_F(OciConfigTest, TheImagesVolumesAreReadAsTheImageSaysThem) {
   const auto image = ParseImageConfig(R"({"config":{"Volumes":{"/data":{},"/../etc":null}}})");
   ASSERT_OK(image);

@@ -18,7 +18,15 @@ std::vector<ContainerMount> DefaultMounts(const DefaultMountOptions& options) {
     sys.emplace_back("ro");
     cgroup.emplace_back("ro");
   }
-  const int64_t shm = options.shm_bytes > 0 ? options.shm_bytes : kShmBytes;
+  const int64_t shm_bytes = options.shm_bytes > 0 ? options.shm_bytes : kShmBytes;
+  ContainerMount shm = {
+      "/dev/shm",
+      "tmpfs",
+      "shm",
+      {"nosuid", "noexec", "nodev", "mode=1777", absl::StrCat("size=", shm_bytes)}};
+  if (options.host_ipc) {
+    shm = {"/dev/shm", "bind", "/dev/shm", {"rbind", "rprivate", "nosuid", "noexec", "nodev"}};
+  }
   std::vector<ContainerMount> mounts = {
       {"/proc", "proc", "proc", quiet},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
@@ -28,11 +36,9 @@ std::vector<ContainerMount> DefaultMounts(const DefaultMountOptions& options) {
        {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
       {"/sys", "sysfs", "sysfs", std::move(sys)},
       {"/sys/fs/cgroup", "cgroup", "cgroup", std::move(cgroup)},
+      // Shows the queues of the IPC namespace, its own or the node's.
       {"/dev/mqueue", "mqueue", "mqueue", quiet},
-      {"/dev/shm",
-       "tmpfs",
-       "shm",
-       {"nosuid", "noexec", "nodev", "mode=1777", absl::StrCat("size=", shm)}}};
+      std::move(shm)};
   for (const auto& [path, source] :
        {std::pair("/etc/resolv.conf", "swarm:resolv.conf"),
         std::pair("/etc/hostname", "swarm:hostname"), std::pair("/etc/hosts", "swarm:hosts")}) {

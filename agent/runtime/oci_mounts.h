@@ -13,6 +13,7 @@ namespace swarm::agent {
 struct DefaultMountOptions {
   int64_t shm_bytes = 0;    // of /dev/shm; 0: 64 MiB
   bool privileged = false;  // /sys and the cgroups may be written
+  bool host_ipc = false;    // /dev/shm is the node's
 };
 
 // In the order in which they are made: what lies in another comes after it.

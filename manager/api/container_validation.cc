@@ -156,6 +156,13 @@ absl::Status ValidateSysctls(const v1::ContainerSpec& spec) {
         !absl::StartsWith(key, "fs.mqueue.") && key != "kernel.domainname") {
       return FieldError(path, "belongs to the whole machine, not to a container");
     }
+    const bool ipc = OneOf(kIpcSysctls, key) || absl::StartsWith(key, "fs.mqueue.");
+    if (ipc && spec.host_ipc()) {
+      return FieldError(path, "would change the node's own: leave it or host_ipc (--ipc host) out");
+    }
+    if (key == "kernel.domainname" && spec.host_uts()) {
+      return FieldError(path, "would change the node's own: leave it or host_uts (--uts host) out");
+    }
     if (value.empty() || HasControlCharacter(value)) {
       return FieldError(path, "the value is empty or holds a control character");
     }
@@ -199,6 +206,19 @@ absl::Status ValidateHostname(const std::string& hostname) {
                     });
   if (good && hostname.find("..") == hostname.npos) return absl::OkStatus();
   return FieldError(kPath, StrCat("\"", hostname, "\" is not a host name"));
+}
+
+// What would change the node through a namespace of its own.
+absl::Status ValidateHostNamespaces(const v1::ContainerSpec& spec) {
+  if (spec.host_uts() && !spec.hostname().empty()) {
+    return FieldError("task.container.hostname",
+                      "would rename the node: leave it or host_uts (--uts host) out");
+  }
+  if (spec.host_ipc() && spec.shm_size_bytes() != 0) {
+    return FieldError("task.container.shm_size_bytes",
+                      "with host_ipc (--ipc host) /dev/shm is the node's: leave one of them out");
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ValidateUserAndDirectory(const v1::ContainerSpec& spec) {
@@ -268,6 +288,7 @@ absl::Status ValidateContainerSpec(const v1::ContainerSpec& spec) {
   RETURN_IF_ERROR(ValidateEnv(spec));
   RETURN_IF_ERROR(ValidateUserAndDirectory(spec));
   RETURN_IF_ERROR(ValidateHostname(spec.hostname()));
+  RETURN_IF_ERROR(ValidateHostNamespaces(spec));
   RETURN_IF_ERROR(ValidateSignal(spec.stop_signal()));
   if (spec.has_stop_grace_period()) {
     RETURN_IF_ERROR(ValidateDuration("task.container.stop_grace_period", spec.stop_grace_period()));

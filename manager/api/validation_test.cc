@@ -163,6 +163,39 @@ TEST(ValidationTest, RefusesHostSysctlsOnTheHostsNetwork) {
               HasSubstr("would change the host"));
 }
 
+TEST(ValidationTest, HostNamespacesMustNotChangeTheNode) {
+  EXPECT_EQ("", Complaint([](v1::ServiceSpec& s) {
+              Container(s).set_host_pid(true);
+              Container(s).set_host_ipc(true);
+              Container(s).set_host_uts(true);
+            }));
+  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) {
+                Container(s).set_host_uts(true);
+                Container(s).set_hostname("web");
+              }),
+              StartsWith("task.container.hostname: would rename the node"));
+  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) {
+                Container(s).set_host_uts(true);
+                (*Container(s).mutable_sysctls())["kernel.domainname"] = "x";
+              }),
+              StartsWith("task.container.sysctls[kernel.domainname]: would change the node's"));
+  for (const char* name : {"kernel.shmmax", "fs.mqueue.msg_max"}) {
+    const auto with = [&](bool host_ipc) {
+      return Complaint([&](v1::ServiceSpec& s) {
+        Container(s).set_host_ipc(host_ipc);
+        (*Container(s).mutable_sysctls())[name] = "1";
+      });
+    };
+    EXPECT_EQ("", with(false));
+    EXPECT_THAT(with(true), HasSubstr("would change the node's"));
+  }
+  EXPECT_THAT(Complaint([](v1::ServiceSpec& s) {
+                Container(s).set_host_ipc(true);
+                Container(s).set_shm_size_bytes(1 << 20);
+              }),
+              StartsWith("task.container.shm_size_bytes: with host_ipc"));
+}
+
 TEST(ValidationTest, RefusesBadConstraintsWithTheirIndex) {
   EXPECT_THAT(Complaint([](v1::ServiceSpec& s) {
                 s.mutable_task()->mutable_placement()->add_constraints("node.role == worker");
