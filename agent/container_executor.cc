@@ -1,6 +1,7 @@
 #include "agent/container_executor.h"
 
 #include <signal.h>
+#include <sys/utsname.h>
 
 #include <set>
 #include <utility>
@@ -73,6 +74,8 @@ OciConfigInput ConfigInputOf(const TaskSpecOnNode& task, const NodeFacts& facts,
   input.node_id = facts.node_id;
   input.node_hostname = facts.hostname;
   input.node_platform = facts.platform;
+  utsname machine;
+  if (uname(&machine) == 0) input.kernel_release = machine.release;
   input.generic_resources = task.generic_resources;
   input.network_path = joined.path;
   input.addresses = joined.addresses;

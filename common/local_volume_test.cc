@@ -68,13 +68,31 @@ TEST(SecurityOptionsTest, TakesDockersWordsWithEitherSign) {
   EXPECT_TRUE(options.system_paths_unconfined);
 }
 
+TEST(SecurityOptionsTest, OfSeveralSeccompProfilesTheLastCounts) {
+  SecurityOptions options;
+  ASSERT_TRUE(options.Add("seccomp=unconfined").ok());
+  ASSERT_TRUE(options.Add("seccomp={\"a\":1}").ok());
+  EXPECT_FALSE(options.seccomp_unconfined);
+  EXPECT_EQ(options.seccomp_profile, "{\"a\":1}");
+  ASSERT_TRUE(options.Add("seccomp=builtin").ok());
+  EXPECT_FALSE(options.seccomp_unconfined);
+  EXPECT_EQ(options.seccomp_profile, "");
+  EXPECT_EQ(SeccompFile("seccomp:./a=b.json"), "./a=b.json");
+  EXPECT_EQ(SeccompFile("seccomp={}"), "");
+  EXPECT_EQ(SeccompFile("label:disable"), "");
+  EXPECT_EQ(SecurityOptionKey("seccomp:x"), "seccomp");
+  EXPECT_EQ(SecurityOptionWords("seccomp={\"a\":1}"), "seccomp={…} (7 bytes)");
+  EXPECT_EQ(SecurityOptionWords("label:disable"), "label:disable");
+}
+
 TEST(SecurityOptionsTest, AcceptsWhatIsSoAnywayAndRefusesTheRestByName) {
   SecurityOptions options;
   EXPECT_TRUE(options.Add("apparmor=unconfined").ok());
   EXPECT_TRUE(options.Add("label:disable").ok());
   EXPECT_THAT(options.Add("apparmor=docker-default").message(), HasSubstr("AppArmor"));
   EXPECT_THAT(options.Add("label=type:svirt").message(), HasSubstr("SELinux"));
-  EXPECT_THAT(options.Add("seccomp=/profile.json").message(), HasSubstr("not built"));
+  EXPECT_THAT(options.Add("seccomp=/profile.json").message(), HasSubstr("a profile's JSON"));
+  EXPECT_THAT(options.Add("seccomp").message(), HasSubstr("a profile's JSON"));
   EXPECT_THAT(options.Add("nonsense").message(), HasSubstr("unknown"));
 }
 

@@ -11,27 +11,46 @@ absl::Status Bad(std::string_view option, std::string_view why) {
       StrCat("\"", absl::CEscape(ToAbsl(option.substr(0, 100))), "\" ", why));
 }
 
+std::string_view Value(std::string_view option) {
+  const size_t key = SecurityOptionKey(option).size();
+  return key < option.size() ? option.substr(key + 1) : std::string_view();
+}
+
 }  // namespace
 
+std::string_view SecurityOptionKey(std::string_view option) {
+  return option.substr(0, option.find_first_of("=:"));
+}
+
+std::string_view SeccompFile(std::string_view option) {
+  const std::string_view value = Value(option);
+  const bool names_file = SecurityOptionKey(option) == "seccomp" && !value.empty() &&
+                          value.front() != '{' && value != "unconfined" && value != "builtin";
+  return names_file ? value : std::string_view();
+}
+
+std::string SecurityOptionWords(std::string_view option) {
+  const std::string_view value = Value(option);
+  if (SecurityOptionKey(option) != "seccomp" || !value.starts_with("{")) return std::string(option);
+  return StrCat("seccomp={…} (", value.size(), " bytes)");
+}
+
 absl::Status SecurityOptions::Add(std::string_view option) {
-  const size_t parted = option.find_first_of("=:");
-  const std::string_view key = option.substr(0, parted);
-  const bool has_value = parted != std::string_view::npos;
-  const std::string_view value = has_value ? option.substr(parted + 1) : std::string_view();
+  const std::string_view key = SecurityOptionKey(option);
+  const bool has_value = key.size() < option.size();
+  const std::string_view value = Value(option);
   if (key == "no-new-privileges") {
     if (has_value && value != "true" && value != "false") return Bad(option, "is true or false");
     no_new_privileges = value != "false";
     return absl::OkStatus();
   }
   if (key == "seccomp") {
-    if (value == "builtin") {
-      seccomp_unconfined = false;
-      return absl::OkStatus();
+    if (!SeccompFile(option).empty() || value.empty()) {
+      return Bad(option,
+                 "must be unconfined, builtin or a profile's JSON; whose file it is reads it");
     }
-    if (value != "unconfined") {
-      return Bad(option, "names a profile, which is not built: \"unconfined\" and \"builtin\" are");
-    }
-    seccomp_unconfined = true;
+    seccomp_unconfined = value == "unconfined";
+    seccomp_profile = value.front() == '{' ? value : "";
     return absl::OkStatus();
   }
   if (key == "systempaths" && value == "unconfined") {

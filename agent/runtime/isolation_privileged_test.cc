@@ -43,6 +43,21 @@ TEST_F(IsolationTest, ReadOnlyPathsAreReadOnlyAndMaskedOnesEmpty) {
   EXPECT_EQ(result.out, "no\nno\n0\n0\nno\nno\n");
 }
 
+TEST_F(IsolationTest, AProfileOfItsOwnDeniesWhatItSays) {
+  v1::TaskSpec task;
+  task.mutable_container()->add_security_opt(
+      R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[)"
+      R"({"names":["mkdir","mkdirat","no_such_call"],"action":"SCMP_ACT_ERRNO","errnoRet":1},)"
+      R"({"names":["kill"],"action":"SCMP_ACT_ERRNO","errnoRet":13,)"
+      R"("args":[{"index":1,"value":10,"op":"SCMP_CMP_EQ"}]}]})");
+  const std::string script =
+      "mkdir /tmp/x 2>&1; touch /tmp/y && echo made; kill -10 1 2>&1; kill -0 1 && echo there;"
+      "grep -E 'NoNew|Seccomp:' /proc/self/status";
+  const Result result = Run(ConfigText(Shell(script), task));
+  EXPECT_THAT(result.out, HasSubstr("'/tmp/x': Operation not permitted\nmade\n"));
+  EXPECT_THAT(result.out, HasSubstr("Permission denied\nthere\nNoNewPrivs:\t1\nSeccomp:\t2\n"));
+}
+
 TEST_F(IsolationTest, SeesNeitherTheHostsMountsNorItsLayers) {
   const Result result = RunShell("cat /proc/self/mountinfo");
   EXPECT_THAT(result.out, Not(HasSubstr(layer_)));

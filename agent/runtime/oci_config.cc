@@ -19,6 +19,8 @@
 #include "agent/runtime/json_reader.h"
 #include "agent/runtime/oci_mounts.h"
 #include "agent/runtime/oci_spec.h"
+#include "agent/runtime/seccomp_rules.h"
+#include "common/oci/seccomp.h"
 #include "common/proto_time.h"
 #include "common/security_options.h"
 #include "common/status_macros.h"
@@ -360,9 +362,19 @@ absl::StatusOr<SecurityOptions> Security(const v1::ContainerSpec& container) {
   if (!out.no_new_privileges.has_value()) {
     out.no_new_privileges = !container.allow_new_privileges() && !container.privileged();
   }
-  out.seccomp_unconfined |= container.privileged();
+  // A profile that is asked for by name holds for it too.
+  out.seccomp_unconfined |= container.privileged() && out.seccomp_profile.empty();
   out.system_paths_unconfined |= container.privileged();
   return out;
+}
+
+// The task's own profile; null without one.
+absl::StatusOr<Json> Seccomp(const OciConfigInput& input, const SecurityOptions& security) {
+  if (security.seccomp_profile.empty()) return Json();
+  const auto profile = oci::ParseSeccompProfile(security.seccomp_profile);
+  if (!profile.ok()) return Annotate(profile.status(), "security_opt: seccomp");
+  ASSIGN_OR_RETURN(const CapabilitySet bounding, Capabilities(input.revision->task().container()));
+  return OciSeccompOf(*profile, bounding, oci::ParseKernelVersion(input.kernel_release));
 }
 
 absl::StatusOr<Json> Process(const OciConfigInput& input, const ImageConfig& image,
@@ -405,7 +417,9 @@ absl::StatusOr<Json> Annotations(const OciConfigInput& input, const ImageConfig&
                                  const std::string& hostname, const SecurityOptions& security) {
   const v1::ContainerSpec& container = input.revision->task().container();
   Json out = Json::object();
-  if (!security.seccomp_unconfined) out["swarm.seccomp"] = "default";
+  if (!security.seccomp_unconfined && security.seccomp_profile.empty()) {
+    out["swarm.seccomp"] = "default";
+  }
   const std::string& user = container.user().empty() ? image.user : container.user();
   RETURN_IF_ERROR(CheckUser(user));
   if (!user.empty()) out["swarm.user"] = user;
@@ -510,6 +524,7 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
   ASSIGN_OR_RETURN(const SecurityOptions security, Security(container));
   ASSIGN_OR_RETURN(Json process, Process(input, image, values, hostname, security));
   ASSIGN_OR_RETURN(Json sysctls, Sysctls(container, host_network));
+  ASSIGN_OR_RETURN(Json seccomp, Seccomp(input, security));
   ASSIGN_OR_RETURN(Json annotations, Annotations(input, image, hostname, security));
   const bool masked = !security.system_paths_unconfined;
   const Json config = {{"ociVersion", "1.0.2"},
@@ -523,6 +538,7 @@ absl::StatusOr<std::string> BuildOciConfig(const OciConfigInput& input) {
                          {"devices", DeviceList(input)},
                          {"resources", Resources(input)},
                          {"sysctl", std::move(sysctls)},
+                         {"seccomp", std::move(seccomp)},
                          {"maskedPaths", masked ? Json(kMaskedPaths) : Json::array()},
                          {"readonlyPaths", masked ? Json(kReadonlyPaths) : Json::array()}}}};
   return config.dump(-1, ' ', false, Json::error_handler_t::replace);

@@ -49,6 +49,8 @@ struct OciConfigInput {
   std::string node_id;
   std::string node_hostname;
   v1::Platform node_platform;
+  std::string
+      kernel_release;  // "6.1.0-18-amd64": some rules of seccomp profiles begin with a kernel
   // What it was given of the node's: DOCKER_RESOURCE_<KIND> in its environment.
   std::vector<v1::GenericResource> generic_resources;
   // The namespace of a task that is on networks; empty: a loopback of its own, or the host's.

@@ -349,6 +349,58 @@ TEST_F(OciConfigTest, SecurityOptionsAndTheSizeOfShmCount) {
   EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("security_opt: ")));
 }
 
+TEST_F(OciConfigTest, AProfileOfItsOwnTakesTheDefaultsPlaceWithTheRulesThatHoldHere) {
+  container()->add_security_opt(
+      R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":38,"syscalls":[)"
+      R"({"names":["mkdir"],"action":"SCMP_ACT_ERRNO","errnoRet":13,)"
+      R"("args":[{"index":1,"value":7,"valueTwo":2,"op":"SCMP_CMP_MASKED_EQ"}]},)"
+      R"({"name":"a","action":"SCMP_ACT_LOG","includes":{"caps":["CAP_SYS_ADMIN"]}},)"
+      R"({"name":"b","action":"SCMP_ACT_LOG","excludes":{"caps":["CAP_SYS_ADMIN"]}},)"
+      R"({"name":"c","action":"SCMP_ACT_LOG","includes":{"arches":["s390x"]}},)"
+      R"({"name":"d","action":"SCMP_ACT_LOG","excludes":{"arches":["s390x"]}},)"
+      R"({"name":"e","action":"SCMP_ACT_LOG","includes":{"minKernel":"5.9"}},)"
+      R"({"name":"f","action":"SCMP_ACT_LOG","excludes":{"minKernel":"5.9"}},)"
+      R"({"name":"g","action":"SCMP_ACT_LOG","includes":{"caps":["CAP_CHOWN","CAP_NO_SUCH"]}}]})");
+  const auto names = [&] {
+    const Json config = Build();
+    EXPECT_FALSE(config["annotations"].contains("swarm.seccomp"));
+    std::string out;
+    for (const Json& rule : config["linux"]["seccomp"]["syscalls"]) {
+      absl::StrAppend(&out, rule["names"][0].get<std::string>(), " ");
+    }
+    return out;
+  };
+  EXPECT_EQ(names(), "mkdir b d f ");
+  input_.kernel_release = "5.10.0";
+  EXPECT_EQ(names(), "mkdir b d e ");
+  container()->add_capability_add("SYS_ADMIN");
+  EXPECT_EQ(names(), "mkdir a d e ");
+  const Json seccomp = Build()["linux"]["seccomp"];
+  EXPECT_EQ(seccomp["defaultAction"], "SCMP_ACT_ALLOW");
+  EXPECT_EQ(seccomp["defaultErrnoRet"], 38);
+  EXPECT_EQ(seccomp["syscalls"][0]["errnoRet"], 13);
+  EXPECT_EQ(seccomp["syscalls"][0]["args"][0],
+            Json({{"index", 1}, {"value", 7}, {"valueTwo", 2}, {"op", "SCMP_CMP_MASKED_EQ"}}));
+  // Asked for by name it holds for a privileged container too.
+  container()->set_privileged(true);
+  EXPECT_THAT(names(), HasSubstr("mkdir"));
+  container()->add_security_opt("seccomp=unconfined");
+  EXPECT_TRUE(Build()["linux"]["seccomp"].is_null());
+  container()->add_security_opt("seccomp={}");
+  EXPECT_THAT(Error(), StatusIs(kInvalid, HasSubstr("security_opt: seccomp: defaultAction")));
+}
+
+TEST_F(OciConfigTest, TheArchitecturesOfThisMachineAreTakenFromTheMap) {
+  container()->add_security_opt(
+      R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW","archMap":[)"
+      R"({"architecture":"SCMP_ARCH_S390X","subArchitectures":["SCMP_ARCH_S390"]},)"
+      R"({"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]},)"
+      R"({"architecture":"SCMP_ARCH_AARCH64","subArchitectures":["SCMP_ARCH_ARM"]}]})");
+  const Json architectures = Build()["linux"]["seccomp"]["architectures"];
+  EXPECT_EQ(architectures.size(), 2u);
+  EXPECT_THAT(architectures.dump(), Not(HasSubstr("S390")));
+}
+
 TEST_F(OciConfigTest, NamespacesOfTheNode) {
   const auto types = [](const Json& config) {
     std::vector<std::string> out;

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_split.h"
 #include "common/local_volume.h"
+#include "common/oci/seccomp.h"
 #include "common/security_options.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -234,6 +235,12 @@ absl::Status ValidateSecurity(const v1::ContainerSpec& spec) {
     const absl::Status added = options.Add(spec.security_opt(i));
     if (!added.ok()) {
       return FieldError(StrCat("task.container.security_opt[", i, "]"), ToStd(added.message()));
+    }
+  }
+  if (!options.seccomp_profile.empty()) {
+    const absl::Status parsed = oci::ParseSeccompProfile(options.seccomp_profile).status();
+    if (!parsed.ok()) {
+      return FieldError("task.container.security_opt", StrCat("seccomp: ", parsed.message()));
     }
   }
   if (options.no_new_privileges.value_or(false) && spec.allow_new_privileges()) {

@@ -113,6 +113,13 @@ TEST(MountValidationTest, DevicesAndRightsAreCheckedByName) {
   spec.add_security_opt("apparmor=mine");
   EXPECT_THAT(std::string(ValidateSecurity(spec).message()),
               StartsWith("task.container.security_opt[0]: "));
+  spec.set_security_opt(0, R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW"})");
+  EXPECT_THAT(ValidateSecurity(spec), IsOk());
+  spec.set_security_opt(0, R"(seccomp={"defaultAction":"ALLOW"})");
+  EXPECT_THAT(std::string(ValidateSecurity(spec).message()),
+              StartsWith("task.container.security_opt: seccomp: defaultAction: \"ALLOW\""));
+  spec.set_security_opt(0, "seccomp=./profile.json");
+  EXPECT_THAT(std::string(ValidateSecurity(spec).message()), HasSubstr("a profile's JSON"));
   spec.set_security_opt(0, "no-new-privileges");
   EXPECT_THAT(ValidateSecurity(spec), IsOk());
   spec.set_allow_new_privileges(true);
