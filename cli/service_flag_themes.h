@@ -67,9 +67,14 @@ absl::Status ApplyNetworks(const Flags& flags, ServiceVerb verb, const NetworkNa
 std::vector<FlagRule> FileFlags(ServiceVerb verb);
 absl::Status ApplyFiles(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);
 
-// --mount, --device, --privileged, --security-opt, --shm-size; of an update -add and -rm.
+// --mount, --device, --privileged, --security-opt, --shm-size, --pid, --ipc, --uts; of an update
+// -add and -rm.
 std::vector<FlagRule> MountFlags(ServiceVerb verb);
-absl::Status ApplyMounts(const Flags& flags, ServiceVerb verb, v1::ServiceSpec& spec);
+// `read_file` is for the file of --security-opt seccomp=FILE.
+absl::Status ApplyMounts(
+    const Flags& flags, ServiceVerb verb,
+    const std::function<absl::StatusOr<std::string>(const std::string&)>& read_file,
+    v1::ServiceSpec& spec);
 
 inline bool IsJob(const v1::ServiceSpec& spec) {
   return spec.has_replicated_job() || spec.has_global_job();

@@ -289,7 +289,7 @@ absl::Status ApplyThemes(const Flags& flags, ServiceVerb verb, const FlagWorld& 
   RETURN_IF_ERROR(ApplyLogs(flags, spec));
   RETURN_IF_ERROR(ApplyNetworks(flags, verb, world.network_names, spec));
   RETURN_IF_ERROR(ApplyFiles(flags, verb, spec));
-  RETURN_IF_ERROR(ApplyMounts(flags, verb, spec));
+  RETURN_IF_ERROR(ApplyMounts(flags, verb, world.read_file, spec));
   return ApplyRollout(flags, spec);
 }
 

@@ -15,7 +15,8 @@
 
 namespace swarm::cli {
 
-// Where `--env NAME`, `--env-file FILE` and `--network-rm NETWORK` look.
+// Where `--env NAME`, `--env-file FILE`, `--security-opt seccomp=FILE` and `--network-rm NETWORK`
+// look.
 struct FlagWorld {
   std::function<std::optional<std::string>(std::string_view name)> variable;
   std::function<absl::StatusOr<std::string>(const std::string& path)> read_file;

@@ -47,6 +47,47 @@ TEST(MountFlagsTest, DevicesAndRightsReachTheirFields) {
       "shm_size_bytes: 134217728");
 }
 
+TEST(MountFlagsTest, ASeccompProfileIsReadAndReplacesTheOneBefore) {
+  FlagWorld world = World();
+  world.read_file = [](const std::string& path) -> absl::StatusOr<std::string> {
+    if (path == "p.json") return "{\n \"defaultAction\": \"SCMP_ACT_ALLOW\"\n}\n";
+    if (path == "bad.json") return "{\"defaultAction\": \"no\"}";
+    return absl::NotFoundError("no such file");
+  };
+  const auto change = [&](Words args, v1::ServiceSpec& spec) {
+    args.emplace_back("web");
+    const auto flags = ParseFlags(ServiceUpdateFlags(), args, false);
+    return flags.ok() ? ChangeSpec(*flags, world, spec) : flags.status();
+  };
+  v1::ServiceSpec spec =
+      *Create({"--security-opt", "seccomp=unconfined", "--security-opt", "no-new-privileges"});
+  ASSERT_OK(change({"--security-opt-add", "seccomp=p.json"}, spec));
+  const auto& options = spec.task().container().security_opt();
+  ASSERT_EQ(options.size(), 2);
+  EXPECT_EQ(options[0], "no-new-privileges");
+  EXPECT_EQ(options[1], "seccomp={\"defaultAction\":\"SCMP_ACT_ALLOW\"}");
+  EXPECT_THAT(change({"--security-opt-add", "seccomp=bad.json"}, spec).message(),
+              HasSubstr("--security-opt-add: seccomp: bad.json: defaultAction: \"no\""));
+  EXPECT_THAT(change({"--security-opt-add", "seccomp=gone.json"}, spec).message(),
+              HasSubstr("seccomp: gone.json: no such file"));
+  ASSERT_OK(change({"--security-opt-rm", "seccomp"}, spec));
+  EXPECT_EQ(options.size(), 1);
+}
+
+TEST(MountFlagsTest, NamespacesOfTheNodeAndBack) {
+  EXPECT_EQ(Made({"--pid", "host", "--ipc=host", "--uts", "host"}),
+            "host_pid: true host_ipc: true host_uts: true");
+  EXPECT_EQ(Made({"--pid", "private", "--ipc", "private"}), "");
+  v1::ServiceSpec spec = *Create({"--pid", "host", "--ipc", "host", "--uts", "host"});
+  ASSERT_OK(Update({"--pid", "", "--ipc", "private"}, spec));
+  EXPECT_FALSE(spec.task().container().host_pid() || spec.task().container().host_ipc());
+  EXPECT_TRUE(spec.task().container().host_uts());
+  EXPECT_THAT(Made({"--pid", "container:x"}),
+              StartsWith("--pid=container:x: \"container:x\" joins"));
+  EXPECT_THAT(Made({"--ipc", "shareable"}), HasSubstr("use private"));
+  EXPECT_THAT(Made({"--uts", "new"}), HasSubstr("must be host or private, not \"new\""));
+}
+
 TEST(MountFlagsTest, BadValuesAreOneLineWithWhatWouldDo) {
   EXPECT_THAT(Made({"--mount", "type=volume,source=db"}), HasSubstr("target is missing"));
   EXPECT_THAT(Made({"--mount", "type=npipe,target=/x"}), HasSubstr("volume, bind or tmpfs"));

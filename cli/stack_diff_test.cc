@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "cli/fake_daemons.h"
+#include "common/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/support/temp_folder.h"
@@ -67,6 +68,25 @@ TEST_F(StackDiffTest, NamesEachFieldThatWouldChangeByItsPath) {
   EXPECT_THAT(console_.out, HasSubstr("- service shop_old\n"));
   EXPECT_THAT(console_.out, HasSubstr("0 to create, 1 to update, 1 to remove, 1 unchanged\n"));
   EXPECT_THAT(cluster_.writes, IsEmpty());
+}
+
+TEST_F(StackDiffTest, NamespacesAndProfilesAreNamedAndPrintedBack) {
+  ASSERT_EQ(Run("deploy", "services: {web: {image: busybox}}\n", {"--resolve-image=changed"}), 0)
+      << console_.err;
+  folder_.Write("p.json", "{ \"defaultAction\": \"SCMP_ACT_LOG\" }\n");
+  const std::string changed =
+      "services: {web: {image: busybox, pid: host, ipc: host, uts: host, "
+      "security_opt: ['seccomp:p.json']}}\n";
+  EXPECT_EQ(Run("diff", changed, {"--exit-code"}), 1) << console_.err;
+  for (const char* kind : {"pid", "ipc", "uts"}) {
+    EXPECT_THAT(console_.out, HasSubstr(StrCat("task.container.host_", kind, ": true\n")));
+  }
+  EXPECT_THAT(console_.out, HasSubstr("security_opt[0]: \"seccomp={"));
+  const std::string path = folder_.Write("diff.yml", changed);
+  console_.out.clear();
+  EXPECT_EQ(world_.Run({"stack", "config", "-c", path}), 0) << console_.err;
+  EXPECT_THAT(console_.out, HasSubstr("pid: host\n"));
+  EXPECT_THAT(console_.out, HasSubstr("seccomp:p.json"));
 }
 
 TEST_F(StackDiffTest, WhatIsAsTheFileSaysIsNoDifference) {

@@ -10,6 +10,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
+#include "cli/compose/namespace_words.h"
 #include "common/strings.h"
 
 namespace swarm::cli::compose {
@@ -123,10 +124,13 @@ void ReadPlatform(const Fields& service, v1::TaskSpec& task) {
   if (parts.size() > 1) placement.add_constraints(StrCat("node.platform.arch==", parts[1]));
 }
 
-// What is so anyway may be said.
-void ReadNamespaces(const Fields& service, Problems& problems) {
-  constexpr std::pair<std::string_view, std::string_view> kAlways[] = {
-      {"ipc", "private"}, {"cgroup", "private"}, {"userns_mode", "host"}};
+void ReadNamespaces(const Fields& service, Problems& problems, v1::ContainerSpec& container) {
+  container.set_host_pid(service.With("pid", ParseSharesHost).value_or(false));
+  container.set_host_ipc(service.With("ipc", ParseSharesHost).value_or(false));
+  container.set_host_uts(service.With("uts", ParseSharesHost).value_or(false));
+  // What is so anyway may be said.
+  constexpr std::pair<std::string_view, std::string_view> kAlways[] = {{"cgroup", "private"},
+                                                                       {"userns_mode", "host"}};
   for (const auto& [key, always] : kAlways) {
     const auto text = service.Text(key);
     if (text && *text != always) problems.NotBuilt(service.Get(key)->Where(), service.Path(key));
@@ -144,7 +148,7 @@ void ReadBesideDeploy(const Fields& service, Problems& problems, v1::ServiceSpec
   ReadScale(service, spec);
   ReadLimits(service, task);
   ReadPlatform(service, task);
-  ReadNamespaces(service, problems);
+  ReadNamespaces(service, problems, *task.mutable_container());
 }
 
 }  // namespace swarm::cli::compose

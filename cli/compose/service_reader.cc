@@ -105,7 +105,12 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   ReadProcess(service, container);
   ReadLimitsOfProcess(service, container);
   volumes_.ReadMounts(service, container);
-  ReadRights(service, problems_, container);
+  const auto read_file = [&](const std::string& path) -> absl::StatusOr<std::string> {
+    if (!options_.read_file) return absl::FailedPreconditionError("files cannot be read here");
+    const std::string& file = *service.Get("security_opt")->file;
+    return options_.read_file(PathFrom(FolderOfFile(files_, file), path));
+  };
+  ReadRights(service, read_file, problems_, container);
   networks_.ReadJoins(entry.key, service, *spec.mutable_task());
   ReadEndpoint(service, problems_, spec);
   ReadLookups(service, problems_, container);

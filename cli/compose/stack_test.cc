@@ -35,6 +35,7 @@ StackOptions Options() {
           },
           .read_file = [](const std::string& path) -> absl::StatusOr<std::string> {
             if (path == "/srv/vars.env") return "A=file\nB=file\nTAG\n";
+            if (path == "/srv/seccomp.json") return "{ \"defaultAction\": \"SCMP_ACT_LOG\" }\n";
             return absl::NotFoundError(StrCat(path, ": no such file"));
           }};
 }
@@ -177,14 +178,48 @@ TEST(StackTest, UnknownKeysNameFileLinePathAndTheNearest) {
 }
 
 TEST(StackTest, KnownKeysThatAreNotBuiltAreRefusedByNameAllAtOnce) {
-  EXPECT_THAT(LoadWeb("    pid: host\n    uts: host\n    ipc: host\n"),
+  EXPECT_THAT(LoadWeb("    runtime: x\n    cgroup: host\n    cpuset: 0\n"),
               StatusIs(kNotBuilt,
-                       "web.yml:4:5: services.web.pid is not built yet; nor are "
-                       "services.web.uts, services.web.ipc"));
+                       "web.yml:4:5: services.web.runtime is not built yet; nor are "
+                       "services.web.cpuset, services.web.cgroup"));
   // What is so anyway may be said.
   EXPECT_OK(LoadWeb("    ipc: private\n    cgroup: private\n    userns_mode: host\n"));
   // What is wrong goes before what is not built.
-  EXPECT_THAT(LoadWeb("    ipc: host\n    imagee: x\n"), StatusIs(kInvalid, Not(HasSubstr("ipc"))));
+  EXPECT_THAT(LoadWeb("    runtime: x\n    imagee: x\n"),
+              StatusIs(kInvalid, Not(HasSubstr("runtime"))));
+}
+
+TEST(StackTest, ASeccompProfileIsReadFromBesideTheStackFile) {
+  const auto stack = LoadWeb("    security_opt: [seccomp:./seccomp.json, label:disable]\n");
+  ASSERT_OK(stack);
+  EXPECT_THAT(stack->services.at(0).spec.task().container().security_opt(),
+              ElementsAre(R"(seccomp={"defaultAction":"SCMP_ACT_LOG"})", "label:disable"));
+  EXPECT_THAT(LoadWeb("    security_opt: [seccomp=gone.json]\n"),
+              StatusIs(kInvalid, HasSubstr("services.web.security_opt: seccomp: gone.json: ")));
+  EXPECT_THAT(LoadWeb("    security_opt: [seccomp=vars.env]\n"),
+              StatusIs(kInvalid, HasSubstr("vars.env: not JSON")));
+}
+
+TEST(StackTest, NamespacesAreTheNodesOrPrivate) {
+  const auto container = [](const std::string& lines) {
+    const auto stack = LoadWeb(lines);
+    EXPECT_OK(stack);
+    return stack.ok() ? stack->services.at(0).spec.task().container() : v1::ContainerSpec();
+  };
+  const v1::ContainerSpec none = container("    ipc: private\n");
+  EXPECT_FALSE(none.host_pid() || none.host_ipc() || none.host_uts());
+  EXPECT_TRUE(container("    pid: host\n").host_pid());
+  EXPECT_TRUE(container("    ipc: host\n").host_ipc());
+  EXPECT_TRUE(container("    uts: host\n").host_uts());
+  for (const auto& [lines, words] : std::map<std::string, std::string>{
+           {"    pid: service:db\n",
+            "web.yml:4:10: services.web.pid: \"service:db\" joins another"},
+           {"    pid: container:x\n", "services.web.pid: \"container:x\" joins another"},
+           {"    ipc: shareable\n", "services.web.ipc: \"shareable\" is for other containers"},
+           {"    ipc: none\n", "services.web.ipc: must be host or private, not \"none\""},
+           {"    uts: [host]\n", "services.web.uts: must be a text"}}) {
+    EXPECT_THAT(LoadWeb(lines), StatusIs(kInvalid, HasSubstr(words))) << lines;
+  }
 }
 
 TEST(StackTest, RestartCountsWhereDeployHasNoRestartPolicy) {

@@ -5,8 +5,8 @@
 
 #include "cli/compose/external.h"
 #include "cli/compose/mount_words.h"
+#include "cli/compose/security_words.h"
 #include "common/local_volume.h"
-#include "common/security_options.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/task_template.h"
@@ -250,7 +250,9 @@ void VolumeReader::Finish(Stack& stack) {
 
 // --------------------------------------------------------------------------- devices and rights
 
-void ReadRights(const Fields& service, Problems& problems, v1::ContainerSpec& container) {
+void ReadRights(const Fields& service,
+                const std::function<absl::StatusOr<std::string>(const std::string&)>& read_file,
+                Problems& problems, v1::ContainerSpec& container) {
   const std::vector<Fields> devices = service.Items("devices");
   for (size_t i = 0; i < devices.size(); ++i) {
     const Value& value = *devices[i].value();
@@ -264,11 +266,13 @@ void ReadRights(const Fields& service, Problems& problems, v1::ContainerSpec& co
     }
   }
   container.set_privileged(service.Switch("privileged").value_or(false));
-  SecurityOptions options;
   for (const std::string& text : service.List("security_opt")) {
-    const absl::Status added = options.Add(text);
-    if (!added.ok()) service.Refuse("security_opt", ToStd(added.message()));
-    container.add_security_opt(text);
+    absl::StatusOr<std::string> option = ReadSecurityOption(text, read_file);
+    if (option.ok()) {
+      container.add_security_opt(*std::move(option));
+    } else {
+      service.Refuse("security_opt", ToStd(option.status().message()));
+    }
   }
   container.set_shm_size_bytes(service.Bytes("shm_size").value_or(0));
 }

@@ -3,6 +3,7 @@
 #ifndef SWARM_CLI_COMPOSE_VOLUME_READER_H_
 #define SWARM_CLI_COMPOSE_VOLUME_READER_H_
 
+#include <functional>
 #include <set>
 #include <string>
 #include <vector>
@@ -43,8 +44,11 @@ class VolumeReader {
   std::set<std::string> mounted_;  // keys
 };
 
-// `devices`, `privileged`, `security_opt` and `shm_size`.
-void ReadRights(const Fields& service, Problems& problems, v1::ContainerSpec& container);
+// `devices`, `privileged`, `security_opt` and `shm_size`. `read_file` gives what a relative path of
+// the service's `security_opt` means.
+void ReadRights(const Fields& service,
+                const std::function<absl::StatusOr<std::string>(const std::string&)>& read_file,
+                Problems& problems, v1::ContainerSpec& container);
 
 }  // namespace swarm::cli::compose
 

@@ -86,6 +86,9 @@ void PutMountsAndRights(const v1::ContainerSpec& spec, Json& json) {
   if (spec.privileged()) json["Privileged"] = true;
   PutTexts(json, "SecurityOpt", spec.security_opt());
   if (spec.shm_size_bytes() > 0) json["ShmSize"] = spec.shm_size_bytes();
+  if (spec.host_pid()) json["PidMode"] = "host";
+  if (spec.host_ipc()) json["IpcMode"] = "host";
+  if (spec.host_uts()) json["UTSMode"] = "host";
 }
 
 std::string MountWords(const v1::Mount& mount) {

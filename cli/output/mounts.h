@@ -10,7 +10,8 @@
 
 namespace swarm::cli {
 
-// Mounts, Devices, Privileged, SecurityOpt, ShmSize: those that are said.
+// Mounts, Devices, Privileged, SecurityOpt, ShmSize, PidMode, IpcMode, UTSMode: those that are
+// said.
 void PutMountsAndRights(const v1::ContainerSpec& spec, Json& json);
 
 // "volume data at /data, read-only"

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_join.h"
@@ -13,6 +14,7 @@
 #include "cli/output/words.h"
 #include "common/file_targets.h"
 #include "common/quantity.h"
+#include "common/security_options.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
@@ -267,8 +269,16 @@ void PutMounts(Page& page, const v1::ContainerSpec& container) {
   if (!container.devices().empty()) page.Line("Devices", "");
   for (const v1::Device& device : container.devices()) page.Item(DeviceWords(device));
   if (container.privileged()) page.Line("Privileged", "true");
+  std::vector<std::string> shared;
+  if (container.host_pid()) shared.emplace_back("pid");
+  if (container.host_ipc()) shared.emplace_back("ipc");
+  if (container.host_uts()) shared.emplace_back("uts");
+  if (!shared.empty()) page.Line("Host Namespaces", absl::StrJoin(shared, ", "));
   if (!container.security_opt().empty()) {
-    page.Line("Security Options", absl::StrJoin(container.security_opt(), ", "));
+    page.Line("Security Options", absl::StrJoin(container.security_opt(), ", ",
+                                                [](std::string* out, const std::string& option) {
+                                                  StrAppend(out, SecurityOptionWords(option));
+                                                }));
   }
 }
 

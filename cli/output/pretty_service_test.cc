@@ -279,13 +279,18 @@ TEST(PrettyServiceTest, MountsAndRightsAreToldAndAreInDockersWordsInJson) {
           devices { host_path: "/dev/fuse" container_path: "/dev/f" permissions: "rw" }
           privileged: true
           security_opt: "seccomp=unconfined"
+          security_opt: "seccomp={}"
+          host_pid: true
+          host_uts: true
         }
       }
     })pb");
-  EXPECT_THAT(PrettyService(service, At(1100)),
-              AllOf(HasSubstr("Mounts:\n"), HasSubstr("volume data (a) at /d\n"),
-                    HasSubstr("bind /srv at /srv, read-only\n"), HasSubstr("tmpfs at /t\n"),
-                    HasSubstr("/dev/fuse as /dev/f (rw)\n"), HasSubstr("seccomp=unconfined")));
+  EXPECT_THAT(
+      PrettyService(service, At(1100)),
+      AllOf(HasSubstr("Mounts:\n"), HasSubstr("volume data (a) at /d\n"),
+            HasSubstr("bind /srv at /srv, read-only\n"), HasSubstr("tmpfs at /t\n"),
+            HasSubstr("/dev/fuse as /dev/f (rw)\n"),
+            HasSubstr("seccomp=unconfined, seccomp={…} (2 bytes)"), HasSubstr("pid, uts\n")));
   EXPECT_THAT(
       ServiceObject(service).Compact(),
       AllOf(
@@ -293,7 +298,8 @@ TEST(PrettyServiceTest, MountsAndRightsAreToldAndAreInDockersWordsInJson) {
               R"({"Type":"volume","Source":"data","Target":"/d","VolumeOptions":{"Subpath":"a"}})"),
           HasSubstr(R"("ReadOnly":true,"BindOptions":{"Propagation":"rslave"}})"),
           HasSubstr(R"("TmpfsOptions":{"SizeBytes":4096,"Mode":448}})"),
-          HasSubstr(R"("CgroupPermissions":"rw"}],"Privileged":true)")));
+          HasSubstr(R"("CgroupPermissions":"rw"}],"Privileged":true)"),
+          HasSubstr(R"("PidMode":"host","UTSMode":"host")")));
 }
 
 TEST(PrettyServiceTest, NetworksAddressesAndPortsAreTold) {
