@@ -10,6 +10,8 @@ namespace {
 constexpr size_t kFlushAt = 16384;
 constexpr size_t kMaxNotice = 192;
 constexpr uint64_t kTellEveryNanos = uint64_t{10} * 1000000000;
+// Of a daemon at the end of a container: one that takes nothing for so long takes nothing any more.
+constexpr uint64_t kIdleMs = 500;
 
 text::Buffer<32> LogName(uint32_t number) {
   text::Buffer<32> name;
@@ -169,14 +171,17 @@ int Log::TimeoutMs() const {
   return socket_ == nullptr ? -1 : socket_->TimeoutMs(sys::MonotonicNanos());
 }
 
-void Log::Drain(uint64_t until, bool last) {
+void Log::Drain(uint64_t* until, bool last) {
   if (socket_ == nullptr) return;
   socket_->Hurry();
   uint64_t now = sys::MonotonicNanos();
   socket_->Pump(now);
-  while (!socket_->empty() && socket_->wait_fd() >= 0 && now < until) {
+  while (!socket_->empty() && socket_->wait_fd() >= 0 && now < *until) {
     struct pollfd fd = {socket_->wait_fd(), POLLOUT, 0};
-    sys::Poll(&fd, 1, static_cast<int>((until - now) / 1000000 + 1));
+    const uint64_t left_ms = (*until - now) / 1000000 + 1;
+    if (sys::Poll(&fd, 1, static_cast<int>(left_ms < kIdleMs ? left_ms : kIdleMs)) == 0) {
+      *until = 0;
+    }
     now = sys::MonotonicNanos();
     socket_->Pump(now);
   }

@@ -43,9 +43,10 @@ class Log {
   void Finish(LogStream* stream, uint64_t now);
   void Flush(uint64_t now);
 
-  // After the container has ended: waits until `until` (monotonic nanoseconds) for a daemon that
-  // still takes lines, and never again for Room. The `last` time what it does not take is lost.
-  void Drain(uint64_t until, bool last);
+  // After the container has ended: waits until `*until` (monotonic nanoseconds) for a daemon that
+  // still takes lines, and never again for Room; one that takes none for half a second sets it to
+  // 0. The `last` time what it does not take is lost.
+  void Drain(uint64_t* until, bool last);
 
   // How much of the container's output may be read now; 0: not before TimeoutMs have passed or
   // wait_fd is writable, both of which want a Flush. -1: for ever, none.

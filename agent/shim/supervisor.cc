@@ -17,7 +17,7 @@ constexpr int kSigKill = 9;
 // process elsewhere that keeps the write end (passed over a socket) cannot hold the shim back.
 constexpr int kMaxDrainReads = 64;
 // For a log daemon to take all that the container said last; it is dead, but its end is not told.
-constexpr uint64_t kDrainMs = 500;
+constexpr uint64_t kDrainMs = 5000;
 
 LogStream out_stream;
 LogStream err_stream;
@@ -143,7 +143,7 @@ void Supervisor::OnOutput(int* fd, LogStream* stream) {
 
 // What is left in a pipe is more than the log may have room for at once: a daemon that takes lines
 // gets the time for it, all of it together until `until`.
-void Supervisor::ReadLast(int* fd, LogStream* stream, uint64_t until) {
+void Supervisor::ReadLast(int* fd, LogStream* stream, uint64_t* until) {
   for (int i = 0; i < kMaxDrainReads && *fd >= 0; ++i) {
     if (log_->wait_fd() >= 0) log_->Drain(until, /*last=*/false);
     OnOutput(fd, stream);
@@ -189,12 +189,12 @@ void Supervisor::OnExit() {
   if (launched_.sync >= 0) OnSync();
   if (terminal_ >= 0) sys::Close(terminal_);  // its output has an end now
   terminal_ = -1;
-  const uint64_t until = sys::MonotonicNanos() + kDrainMs * 1000000;
-  log_->Drain(until, /*last=*/false);
-  ReadLast(&launched_.out, &out_stream, until);
-  ReadLast(&launched_.err, &err_stream, until);
+  uint64_t until = sys::MonotonicNanos() + kDrainMs * 1000000;
+  log_->Drain(&until, /*last=*/false);
+  ReadLast(&launched_.out, &out_stream, &until);
+  ReadLast(&launched_.err, &err_stream, &until);
   FinishOpenStreams();
-  log_->Drain(until, /*last=*/true);
+  log_->Drain(&until, /*last=*/true);
   const int signal = status & 0x7f;
   state_->exit_code = signal == 0 ? (status >> 8) & 0xff : 128 + signal;
   // Of init itself, or of the child whose end a shell passes on. One that lost some other process

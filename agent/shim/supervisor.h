@@ -29,7 +29,7 @@ class Supervisor {
   void OnControl();
   void OnSync();
   void OnOutput(int* fd, LogStream* stream);
-  void ReadLast(int* fd, LogStream* stream, uint64_t until);
+  void ReadLast(int* fd, LogStream* stream, uint64_t* until);
   void UseTerminal(int master);
   void KeepStdin();
   void OnExit();
