@@ -56,8 +56,8 @@ bool OpenTerminal(const plan::Plan& plan, uint32_t uid, int* master, Failure* fa
 bool BindConsole(Failure* failure) {
   int target = sys::OpenInRoot(AT_FDCWD, kConsole, O_PATH, RESOLVE_NO_SYMLINKS);
   if (target == -ENOENT) {
-    target = sys::OpenInRoot(AT_FDCWD, kConsole, O_WRONLY | O_CREAT | O_EXCL, RESOLVE_NO_SYMLINKS,
-                             0600);
+    target =
+        sys::OpenInRoot(AT_FDCWD, kConsole, O_WRONLY | O_CREAT | O_EXCL, RESOLVE_NO_SYMLINKS, 0600);
   }
   if (target < 0) return Fail(failure, Step::kTerminal, target, kConsole);
   const int mount = sys::OpenTree(0, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
