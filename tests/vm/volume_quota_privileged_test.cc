@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <ostream>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
@@ -77,6 +78,7 @@ struct FileSystem {
   const char* type;
   const char* make;  // the command
 };
+void PrintTo(const FileSystem& system, std::ostream* out) { *out << system.type; }
 constexpr FileSystem kExt4 = {"ext4", "mkfs.ext4 -q -O quota,project"};
 constexpr FileSystem kExt4WithoutProjects = {"ext4", "mkfs.ext4 -q"};
 constexpr FileSystem kXfs = {"xfs", "mkfs.xfs -q"};
@@ -189,6 +191,7 @@ struct Unlimited {
   FileSystem system;
   const char* options;
 };
+void PrintTo(const Unlimited& unlimited, std::ostream* out) { *out << unlimited.name; }
 class NoSizeTest : public VolumeQuotaTest, public ::testing::WithParamInterface<Unlimited> {
  protected:
   void SetUp() override { MountStore(GetParam().system, GetParam().options); }
