@@ -95,11 +95,13 @@ VolumesByName FindVolumes(const View& view,
 
 void AddTasks(const View& view, VolumesByName& volumes) {
   if (volumes.empty()) return;
-  for (const auto& [place, tasks] : TasksThatUse(volumes, view)) {
-    const auto& [node, name] = place;
-    for (v1::Volume::OnNode& holder : *volumes.at(name).mutable_nodes()) {
-      if (Id::ParseOrZero(holder.node_id()) != node) continue;
-      holder.mutable_task_ids()->Assign(tasks.begin(), tasks.end());
+  const TasksByPlace tasks = TasksThatUse(volumes, view);
+  if (tasks.empty()) return;
+  for (auto& [name, volume] : volumes) {
+    for (v1::Volume::OnNode& holder : *volume.mutable_nodes()) {
+      const auto here = tasks.find({Id::ParseOrZero(holder.node_id()), name});
+      if (here == tasks.end()) continue;
+      holder.mutable_task_ids()->Assign(here->second.begin(), here->second.end());
     }
   }
 }

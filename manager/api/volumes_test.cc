@@ -1,10 +1,12 @@
 #include "manager/api/volumes.h"
 
+#include <ctime>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "common/status_macros.h"
 #include "tests/support/api_world.h"
 #include "tests/support/silent_dispatcher.h"
 
@@ -163,6 +165,39 @@ TEST_F(VolumesTest, KnowsWhatNobodyCreatedByTheNodesThatHoldIt) {
     }
   }
   EXPECT_THAT(Get("nothing"), StatusIs(absl::StatusCode::kNotFound));
+}
+
+// In a time that grows as they do.
+TEST_F(VolumesTest, CountsTheTasksOfManyHoldersInAMoment) {
+  constexpr uint32_t kHolders = 10'000;
+  const Ref<Service> web = AddUser("web", "held");
+  std::map<std::string, std::string> task_of;  // by node
+  ASSERT_OK(store->Update([&](WriteTx& tx) -> absl::Status {
+    for (uint32_t i = 0; i < kHolders; ++i) {
+      Node node;
+      node.set_id(Id::Make(*random).ToString());
+      node.mutable_description()->add_volumes()->set_name("held");
+      Task task;
+      task.id = Id::Make(*random);
+      task.service_id = Id::ParseOrZero(web->id());
+      task.node_id = Id::ParseOrZero(node.id());
+      task.revision = store->view().GetRevision(Id::ParseOrZero(web->revision_id()));
+      task.slot = i + 1;
+      task.state = TaskState::kRunning;
+      task_of[node.id()] = task.id.ToString();
+      RETURN_IF_ERROR(tx.Put(std::move(node)));
+      tx.Put(std::move(task));
+    }
+    return absl::OkStatus();
+  }));
+  const std::clock_t before = std::clock();  // of this process, however busy others are
+  const auto held = Get("held");
+  EXPECT_LT(std::clock() - before, 2 * CLOCKS_PER_SEC);
+  ASSERT_THAT(held, IsOk());
+  ASSERT_EQ(static_cast<uint32_t>(held->nodes_size()), kHolders);
+  for (const v1::Volume::OnNode& place : held->nodes()) {
+    EXPECT_THAT(place.task_ids(), ElementsAre(task_of[place.node_id()]));
+  }
 }
 
 TEST_F(VolumesTest, IsNotRemovedWhileAServiceOrATaskUsesIt) {
