@@ -66,9 +66,8 @@ absl::StatusOr<KeyFile> KeyFile::Parse(std::string_view text) {
     }
     return all;
   }();
-  const absl::Status bad = absl::DataLossError(
-      "is no key file, or a damaged one: put it back from a copy; in a cluster without secrets it "
-      "may be removed, and a new one is made");
+  const absl::Status bad =
+      absl::DataLossError("is no key file, or a damaged one: put it back from a copy");
   if (words.size() != 3 || words[0] != kFormat) return bad;
   KeyFile file;
   if (words[1] == "open") {
