@@ -2,8 +2,11 @@
 
 #include <limits>
 #include <map>
+#include <optional>
+#include <utility>
 
 #include "common/strings.h"
+#include "manager/api/node_publisher.h"
 #include "tests/support/api_world.h"
 #include "tests/support/silent_dispatcher.h"
 
@@ -61,6 +64,11 @@ class LogBrokerTest : public ::testing::Test, public ApiWorld {
   }
   void Send(LogBroker::PublisherId id, Id task, const std::string& line, bool finished,
             uint64_t fence = 7) {
+    broker.OnPublished(id, Message(task, line, finished, fence));
+    loop.RunUntilIdle();
+  }
+  v1::PublishLogsRequest Message(Id task, const std::string& line, bool finished,
+                                 uint64_t fence = 7) {
     v1::PublishLogsRequest message;
     message.set_subscription_id(dispatcher.sent.back().second.subscription_id());
     message.set_fence(fence);
@@ -70,8 +78,7 @@ class LogBrokerTest : public ::testing::Test, public ApiWorld {
     log.set_service_name("a lie");
     log.mutable_timestamp()->set_seconds(line_seconds);
     if (finished) message.add_finished_task_ids(task.ToString());
-    broker.OnPublished(id, std::move(message));
-    loop.RunUntilIdle();
+    return message;
   }
 
   FakeDispatcher dispatcher;
@@ -209,6 +216,40 @@ TEST_F(LogBrokerTest, EndsThoughANodeFailedWhileItsMessageWaitedForTheReader) {
   ASSERT_TRUE(sink.closed.has_value());
   EXPECT_OK(*sink.closed);
   EXPECT_EQ(0u, broker.subscriptions());
+}
+
+struct FakeStreamEnd : StreamEnd<v1::PublishLogsResponse> {
+  void ReadNext() override { ++reads; }
+  void Write(v1::PublishLogsResponse) override {}
+  void Finish(absl::Status status) override {
+    if (!finished.has_value()) finished = std::move(status);
+  }
+  int reads = 0;
+  std::optional<absl::Status> finished;
+};
+
+TEST_F(LogBrokerTest, DeliversWhatWaitsForTheReaderThoughItsNodeHasGone) {
+  const Id task = AddTask(*web, 1, TaskState::kRunning, node);
+  auto id = Subscribe(false);
+  ASSERT_OK(id);
+  sink.room = 0;
+  FakeStreamEnd end;
+  auto* events = NodePublisher::Open(broker, node, end);
+  events->OnMessage(Message(task, "the last words", /*finished=*/true));
+  loop.RunUntilIdle();
+  events->OnCancelled();
+  ASSERT_FALSE(end.finished.has_value());
+  EXPECT_EQ(end.reads, 0);
+  sink.room = 10;
+  broker.OnDrained(*id);
+  ASSERT_EQ(end.reads, 1);
+  events->OnReadEnd();
+  EXPECT_TRUE(end.finished.has_value());
+  events->OnClosed();
+  loop.RunUntilIdle();
+  ASSERT_THAT(sink.messages, SizeIs(1)) << "and no notice";
+  EXPECT_EQ("the last words", sink.messages[0].data());
+  EXPECT_TRUE(sink.closed.has_value());
 }
 
 TEST_F(LogBrokerTest, EndsTheNodesStreamsWhenTheReaderGoes) {

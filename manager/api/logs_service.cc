@@ -5,6 +5,7 @@
 
 #include "manager/api/grpc_loop_stream.h"
 #include "manager/api/grpc_outbox.h"
+#include "manager/api/node_publisher.h"
 #include "swarm/v1/logs.grpc.pb.h"
 
 namespace swarm::manager {
@@ -60,39 +61,6 @@ struct PublishRpc {
   using Reactor = ::grpc::ServerReadReactor<Request>;
   static In FromRequest(Request request) { return request; }
   static bool ToResponse(const Out&, Response*) { return false; }
-};
-
-// One node's stream, between gRPC and the broker. Keeps itself alive until it is closed.
-class NodePublisher final : public PublisherStream, public StreamEvents<PublishRpc::In> {
- public:
-  static StreamEvents<PublishRpc::In>* Open(LogBroker& broker, Id node,
-                                            StreamEnd<PublishRpc::Out>& end) {
-    std::unique_ptr<NodePublisher> made(new NodePublisher(broker, end));
-    NodePublisher* publisher = made.get();
-    publisher->self_ = std::move(made);
-    publisher->id_ = broker.OnPublisherOpened(node, *publisher);
-    return publisher;
-  }
-
-  void ReadNext() override { end_.ReadNext(); }
-  void Finish(absl::Status status) override { end_.Finish(std::move(status)); }
-
-  void OnMessage(PublishRpc::In message) override { broker_.OnPublished(id_, std::move(message)); }
-  void OnReadEnd() override { end_.Finish(absl::OkStatus()); }
-  void OnWritten() override {}
-  void OnCancelled() override { end_.Finish(absl::CancelledError("the node has gone")); }
-  void OnClosed() override {
-    broker_.OnPublisherClosed(id_);
-    self_.reset();
-  }
-
- private:
-  NodePublisher(LogBroker& broker, StreamEnd<PublishRpc::Out>& end) : broker_(broker), end_(end) {}
-
-  LogBroker& broker_;
-  StreamEnd<PublishRpc::Out>& end_;
-  LogBroker::PublisherId id_ = 0;
-  std::unique_ptr<NodePublisher> self_;
 };
 
 class LogPublisherService final : public v1::LogPublisher::CallbackService {
