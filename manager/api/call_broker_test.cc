@@ -386,6 +386,42 @@ TEST_F(CallBrokerTest, StatsLookAtSoManyTasksOfAServiceAndAtTheNamedOnesAlways) 
   Dial(node);
   ASSERT_THAT(server.written, SizeIs(1));
   EXPECT_THAT(server.written[0].stats().task_ids(), ElementsAre(named.ToString()));
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  ASSERT_THAT(reader.written, SizeIs(1));
+  EXPECT_THAT(reader.written[0].notices(),
+              ElementsAre("too many tasks: statistics are of 1 of them, others are missing"));
+  events->OnClosed();
+}
+
+TEST_F(CallBrokerTest, StatsSayThatTasksAboveTheMostAreLeftOut) {
+  const Id first = AddTask(*web, 1, TaskState::kRunning, node);
+  Id last;
+  ASSERT_OK(store->Update([&](WriteTx& tx) {
+    for (uint32_t i = 1; i <= StatsBroker::kMaxTasks; ++i) {
+      Task more = *store->view().GetTask(first);
+      more.id = last = Id::Make(*random);
+      more.slot = i + 1;
+      tx.Put(std::move(more));
+    }
+    return absl::OkStatus();
+  }));
+  FakeEnd<v1::StatsResponse> reader;
+  auto* events = stats.OnOpened(reader);
+  v1::StatsRequest request;
+  request.add_refs("web");
+  events->OnMessage(request);
+  auto* dialled = Dial(node);
+  ASSERT_THAT(server.written, SizeIs(1));
+  EXPECT_THAT(server.written[0].stats().task_ids(), SizeIs(StatsBroker::kMaxTasks));
+  dialled->OnMessage(Look(first));
+  ASSERT_THAT(reader.written, SizeIs(1));
+  EXPECT_THAT(reader.written[0].notices(),
+              ElementsAre("too many tasks: statistics are of 2000 of them, others are missing"));
+  Taken(reader, events);
+  SetState(last, TaskState::kFailed);  // the most are left, and all are looked at
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  loop.Advance(StatsBroker::kDefaultPeriod);
+  EXPECT_THAT(reader.written.back().notices(), IsEmpty());
   events->OnClosed();
 }
 
@@ -405,6 +441,9 @@ TEST_F(CallBrokerTest, ANodeIsReadAsOftenAsItIsAskedAndNoHugeLookIsKept) {
   dialled->OnMessage(look);
   ASSERT_THAT(reader.written, SizeIs(1));
   EXPECT_THAT(reader.written[0].tasks(), IsEmpty());
+  EXPECT_THAT(reader.written[0].notices(),
+              ElementsAre("what nodes say is above 16384 bytes a task: statistics of 1 task are "
+                          "missing"));
   EXPECT_EQ(server.reads, 2) << "one that is early does not wait";
   dialled->OnMessage(look);
   EXPECT_EQ(server.reads, 2) << "but no more in this period";

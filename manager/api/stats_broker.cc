@@ -113,10 +113,14 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
       const Ref<Task> task = view.GetTask(id);
       // S2: of its own tasks that were asked for.
       if (task == nullptr || task->node_id != node || !wanted_.contains(id)) continue;
-      if (of.ByteSizeLong() > kMaxLookBytes) continue;
+      if (of.ByteSizeLong() > kMaxLookBytes) {
+        too_large_.insert(id);
+        continue;
+      }
       of.set_task_name(TaskNameOf(*task));
       of.set_node_hostname(HostnameOf(view, node));
       looks_[id] = std::move(of);
+      too_large_.erase(id);
     }
     const bool all = std::all_of(legs_.begin(), legs_.end(),
                                  [](const auto& leg) { return leg.second->answered(); });
@@ -196,11 +200,17 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
     std::map<Id, std::set<Id>> by_node;
     wanted_.clear();
     walked_ = 0;
+    too_many_ = false;
     const auto add = [&](const Ref<Task>& task) {
-      if (wanted_.size() >= kMaxTasks || ++walked_ > kMaxWalked) return false;
-      if (MayHaveContainer(*task) && wanted_.emplace(task->id, task->node_id).second) {
-        by_node[task->node_id].insert(task->id);
+      const bool one_more = MayHaveContainer(*task) && !wanted_.contains(task->id);
+      if (walked_ == kMaxWalked || (one_more && wanted_.size() == kMaxTasks)) {
+        too_many_ = true;
+        return false;
       }
+      ++walked_;
+      if (!one_more) return true;
+      wanted_.emplace(task->id, task->node_id);
+      by_node[task->node_id].insert(task->id);
       return true;
     };
     std::erase_if(services_, [&](Id id) { return view.GetService(id) == nullptr; });
@@ -211,6 +221,7 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
     for (Id id : tasks_) add(view.GetTask(id));
     for (Id id : services_) view.EachTaskOfService(id, add);
     std::erase_if(looks_, [&](const auto& look) { return !wanted_.contains(look.first); });
+    std::erase_if(too_large_, [&](Id task) { return !wanted_.contains(task); });
     return by_node;
   }
 
@@ -218,6 +229,7 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
     if (writing_) return;
     v1::StatsResponse response;
     AddNotices(response);
+    too_large_.clear();
     for (auto& [id, look] : std::exchange(looks_, {})) *response.add_tasks() = std::move(look);
     sent_ = writing_ = true;
     caller_.Write(std::move(response));
@@ -232,9 +244,19 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
       const auto tasks = missing.find(node);
       if (tasks == missing.end()) continue;
       if (silence.why.empty() && silence.periods < kPatiencePeriods) continue;
-      response.add_notices(StrCat(Words(node, silence.why), ": statistics of ", tasks->second,
-                                  tasks->second == 1 ? " task" : " tasks", " are missing"));
+      response.add_notices(StrCat(Words(node, silence.why), ": ", Missing(tasks->second)));
     }
+    if (!too_large_.empty()) {
+      response.add_notices(StrCat("what nodes say is above ", kMaxLookBytes,
+                                  " bytes a task: ", Missing(too_large_.size())));
+    }
+    if (too_many_) {
+      response.add_notices(StrCat("too many tasks: statistics are of ", wanted_.size(),
+                                  " of them, others are missing"));
+    }
+  }
+  static std::string Missing(size_t tasks) {
+    return StrCat("statistics of ", tasks, tasks == 1 ? " task" : " tasks", " are missing");
   }
   // Most reasons name the node already.
   std::string Words(Id node, const std::string& why) const {
@@ -257,7 +279,9 @@ class StatsBroker::Reader : public StreamEvents<v1::StatsRequest> {
   std::map<Id, Id> wanted_;                  // of now, by whatever way, and their nodes
   size_t walked_ = 0;                        // tasks that wanted_ was picked from
   std::map<Id, std::unique_ptr<Leg>> legs_;  // by node
+  bool too_many_ = false;                    // others were left out of it
   std::map<Id, v1::TaskStats> looks_;        // not sent yet, by task
+  std::set<Id> too_large_;                   // tasks whose looks were left out of those
   std::map<Id, Silence> silences_;           // since the last answer, by node
   TimerId timer_ = 0;
   bool first_turn_ = true;

@@ -9,7 +9,8 @@
 //
 // Whose looks are missing because their node is silent is a notice in the message, one for each
 // node: at once when the node cannot be reached or has ended its stream, after kPatiencePeriods
-// when it just gives no answer, and until it gives one.
+// when it just gives no answer, and until it gives one. Looks that were left out for their size,
+// and tasks for their number, are one each.
 //
 // Loop thread only.
 #ifndef SWARM_MANAGER_API_STATS_BROKER_H_
