@@ -151,9 +151,8 @@ class GrpcManager final : public Manager {
     RETURN_IF_ERROR(CheckKeyOpensWhatIsSealed());
     rooms_->keys =
         std::make_unique<KeyKeeper>(env_, KeyPath(), *rooms_->vault, std::move(keys.unlock));
-    if (rooms_->store->view().GetCluster() != nullptr || options_.initialise) {
-      return absl::OkStatus();
-    }
+    if (rooms_->store->view().GetCluster() != nullptr) return rooms_->ca->SealWhatIsClear();
+    if (options_.initialise) return absl::OkStatus();
     return absl::FailedPreconditionError(
         StrCat("there is no cluster in ", options_.state_dir, ": make one with --init"));
   }
@@ -264,7 +263,6 @@ class GrpcManager final : public Manager {
   }
 
   absl::Status StartRooms() {
-    RETURN_IF_ERROR(rooms_->ca->SealWhatIsClear());
     RETURN_IF_ERROR(AdoptFlags());
     RETURN_IF_ERROR(RenewCertificate());
     edge::HealthService& health = doors_->health();

@@ -43,7 +43,8 @@ class ClusterCa {
   // Makes the ClusterRecord with its authority and both tokens. FailedPrecondition when there is
   // one.
   void Bootstrap(BootstrapOptions options, Done done);
-  // What an earlier version left in the clear.
+  // What an earlier version left in the clear. Before any other change: the journal leaves nothing
+  // on the disk of what the first one over an earlier version's takes the place of.
   absl::Status SealWhatIsClear();
   // DataLoss when the vault's key is not the one that the authority's key was sealed with.
   absl::Status CheckKey() const;

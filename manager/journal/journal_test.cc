@@ -19,16 +19,19 @@
 #include "common/strings.h"
 #include "common/unique_fd.h"
 #include "gtest/gtest.h"
+#include "tests/support/killed_journal.h"
 #include "tests/support/status_matchers.h"
 
 namespace swarm::manager {
 namespace {
 
 using ::swarm::testing::IsOkAndHolds;
+using ::swarm::testing::KilledJournal;
 using ::swarm::testing::StatusIs;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::Pair;
 
 using Key = std::pair<JournalTable, std::string>;
@@ -327,13 +330,75 @@ TEST_F(SqliteJournalTest, ANewerFormatIsRefusedAndLeftAlone) {
   {
     auto database = SqliteDatabase::Open(path_, {});
     ASSERT_OK(database);
-    // 2 with its own checksum, as the next format's program would write it.
-    ASSERT_OK(database->Exec("UPDATE meta SET value = 2, crc = 240749709 WHERE key = 'format'"));
+    // 3 with its own checksum, as the next format's program would write it.
+    ASSERT_OK(database->Exec("UPDATE meta SET value = 3, crc = 3270741011 WHERE key = 'format'"));
   }
   const std::string before = Read(path_);
   const absl::Status status = Reload().status();
-  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("format 2")));
+  EXPECT_THAT(status, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("format 3")));
   EXPECT_EQ(Read(path_), before);
+}
+
+// S10. Larger than what of a record is in its own page.
+std::string Canary() { return std::string(1'500, 'x') + "canary" + std::string(5'000, 'y'); }
+
+TEST_F(SqliteJournalTest, TheFirstCommitOverFormat1LeavesNothingOfWhatItReplaced) {
+  const auto format = [this] {
+    auto database = SqliteDatabase::Open(path_, {});
+    EXPECT_OK(database);
+    return *database->QueryInt64("SELECT value FROM meta WHERE key = 'format'");
+  };
+  auto loop = MakeAsioLoop();
+  auto old = Open(*loop);
+  ASSERT_OK(old);
+  ASSERT_OK(LoadAll(**old));
+  ASSERT_OK(CommitAndWait(**old, *loop, {1, {Put(JournalTable::kCluster, "c", Canary())}}));
+  const KilledJournal killed(path_);
+  old->reset();
+  killed.PutBack();
+  ::swarm::testing::MakeJournalOfFormat1(path_);
+  ASSERT_THAT(Read(path_ + "-wal"), HasSubstr("canary"));
+  const auto read = Reload();
+  ASSERT_OK(read);
+  EXPECT_THAT(read->records, ElementsAre(Pair(Key(JournalTable::kCluster, "c"), Canary())));
+  EXPECT_EQ(format(), 1) << "until it is changed";
+
+  loop = MakeAsioLoop();
+  auto journal = Open(*loop);
+  ASSERT_OK(journal);
+  ASSERT_OK(LoadAll(**journal));
+  ASSERT_THAT(Read(path_), HasSubstr("canary"));
+  ASSERT_OK(CommitAndWait(**journal, *loop, {2, {Put(JournalTable::kCluster, "c", "sealed")}}));
+  EXPECT_THAT(Read(path_), Not(HasSubstr("canary")));
+  EXPECT_THAT(Read(path_ + "-wal"), Not(HasSubstr("canary")));
+  journal->reset();
+  EXPECT_EQ(format(), 2);
+  EXPECT_THAT(Reload()->records, ElementsAre(Pair(Key(JournalTable::kCluster, "c"), "sealed")));
+}
+
+TEST_F(SqliteJournalTest, AStartCutsTheLogOfOneThatWasKilled) {
+  auto loop = MakeAsioLoop();
+  auto first = Open(*loop);
+  ASSERT_OK(first);
+  ASSERT_OK(LoadAll(**first));
+  ASSERT_OK(CommitAndWait(**first, *loop, {1, {Put(JournalTable::kCluster, "c", Canary())}}));
+  first->reset();
+  loop = MakeAsioLoop();
+  auto second = Open(*loop);
+  ASSERT_OK(second);
+  ASSERT_OK(LoadAll(**second));
+  ASSERT_OK(CommitAndWait(**second, *loop, {2, {Put(JournalTable::kCluster, "c", "sealed")}}));
+  const KilledJournal killed(path_);
+  second->reset();
+  killed.PutBack();
+  ASSERT_THAT(Read(path_), HasSubstr("canary"));
+
+  loop = MakeAsioLoop();
+  auto third = Open(*loop);
+  ASSERT_OK(third);
+  ASSERT_OK(LoadAll(**third));
+  EXPECT_THAT(Read(path_), Not(HasSubstr("canary")));
+  EXPECT_EQ(Read(path_ + "-wal"), "");
 }
 
 TEST_F(SqliteJournalTest, AFlippedByteInARecordIsRefusedWithTheRepair) {

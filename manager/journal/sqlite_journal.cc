@@ -1,10 +1,14 @@
-// On disk (format 1), in one SQLite database:
+// On disk (format 2), in one SQLite database:
 //   meta(key, value, crc)            'format' and 'version'; crc over key and value
 //   records(tbl, key, value, crc)    one row per record; crc over table, key and value
 // beside it, "<path>-tip": the last acknowledged version, 8 bytes, and its crc, 4 bytes,
 // little-endian, written after each commit without a sync. SQLite takes a damaged write-ahead log
 // for one that ends early; the tip is what tells an unfinished tail (cut) from acknowledged commits
 // that are gone (refused). It may be old or missing, it is never ahead.
+//
+// Format 1 is laid out the same, but versions that know no other do not know of keys that are
+// sealed. The first commit over one makes it format 2, and cuts the log: nothing stays on the disk
+// of what it took the place of.
 #include <fcntl.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -15,6 +19,7 @@
 #include <optional>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "common/check.h"
@@ -29,7 +34,8 @@
 namespace swarm::manager {
 namespace {
 
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;
+constexpr int64_t kOldestFormat = 1;  // that is read
 constexpr size_t kMaxKeyBytes = 512;
 constexpr int64_t kCacheBytes = 64 << 20;
 constexpr size_t kTipBytes = 12;
@@ -160,13 +166,13 @@ class SqliteJournal : public Journal {
     if (!whole.ok()) return Damaged(path_, ToStd(whole.message()));
     ASSIGN_OR_RETURN(int64_t tables, database_.QueryInt64("SELECT count(*) FROM sqlite_schema"));
     if (tables == 0) RETURN_IF_ERROR(Annotate(Create(), path_));
-    ASSIGN_OR_RETURN(int64_t format, ReadMeta("format"));
-    if (format > kFormat) {
-      return absl::FailedPreconditionError(StrCat(path_, " has format ", format,
+    ASSIGN_OR_RETURN(format_, ReadMeta("format"));
+    if (format_ > kFormat) {
+      return absl::FailedPreconditionError(StrCat(path_, " has format ", format_,
                                                   " and this program knows ", kFormat,
                                                   ": start the version that wrote it"));
     }
-    if (format < kFormat) return Damaged(path_, StrCat("there is no format ", format));
+    if (format_ < kOldestFormat) return Damaged(path_, StrCat("there is no format ", format_));
     ASSIGN_OR_RETURN(int64_t version, ReadMeta("version"));
     return static_cast<uint64_t>(version);
   }
@@ -222,11 +228,23 @@ class SqliteJournal : public Journal {
   absl::Status PrepareWriter() {
     // A log that one large commit stretched is cut again, so that it does not stay large for ever.
     RETURN_IF_ERROR(database_.Exec("PRAGMA journal_size_limit=67108864"));
+    // What is removed or replaced is overwritten in the database, and gone from a log that is cut.
+    RETURN_IF_ERROR(database_.Exec("PRAGMA secure_delete=ON"));
+    CutLog();  // of a process that was killed
     ASSIGN_OR_RETURN(put_meta_, database_.Prepare(kPutMeta));
     ASSIGN_OR_RETURN(put_,
                      database_.Prepare("INSERT OR REPLACE INTO records VALUES (?1,?2,?3,?4)"));
     ASSIGN_OR_RETURN(remove_, database_.Prepare("DELETE FROM records WHERE tbl = ?1 AND key = ?2"));
     return absl::OkStatus();
+  }
+
+  // Takes everything in the log over into the database. What fails is tried at the next start.
+  void CutLog() {
+    absl::StatusOr<int64_t> busy = database_.QueryInt64("PRAGMA wal_checkpoint(TRUNCATE)");
+    if (busy.ok() && *busy != 0) busy = absl::UnavailableError("somebody reads it");
+    if (busy.ok()) return;
+    LogWarning("journal", StrCat(path_, ": cannot cut its log, where what was replaced still is: ",
+                                 busy.status().message()));
   }
 
   // ------------------------------------------------------------------------- the writer's thread
@@ -289,10 +307,12 @@ class SqliteJournal : public Journal {
     const std::vector<const Mutation*> mutations = InKeyOrder(group);
     RETURN_IF_ERROR(Annotate(database_.Transaction([&]() -> absl::Status {
       for (const Mutation* mutation : mutations) RETURN_IF_ERROR(WriteOne(*mutation));
+      if (format_ < kFormat) RETURN_IF_ERROR(PutMeta("format", kFormat));
       return PutMeta("version", static_cast<int64_t>(version));
     }),
                              path_));
     tip_.Write(version);
+    if (std::exchange(format_, kFormat) < kFormat) CutLog();
     return absl::OkStatus();
   }
 
@@ -354,6 +374,7 @@ class SqliteJournal : public Journal {
   const std::string path_;
   // Load's thread until Load returns, then the writer's.
   SqliteDatabase database_;
+  int64_t format_ = kFormat;
   std::optional<SqliteStatement> put_meta_, put_, remove_;
   Tip tip_;
   absl::Status failure_;

@@ -1,18 +1,26 @@
 // Secrets of a manager over its ends and starts: sealed, locked, and with a key file that is wrong.
 #include <unistd.h>
 
-#include <map>
+#include <memory>
 #include <string>
+#include <utility>
 
+#include "absl/functional/function_ref.h"
 #include "common/event_loop.h"
 #include "common/file_system.h"
-#include "common/strings.h"
+#include "common/random.h"
+#include "common/secret_bytes.h"
+#include "common/tls/join_token.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "manager/journal/journal.h"
+#include "manager/key_file.h"
+#include "manager/secret_vault.h"
 #include "manager/store/objects.h"
 #include "swarm/v1/unlock.grpc.pb.h"
 #include "tests/integration/manager_harness.h"
+#include "tests/support/fake_agent.h"
+#include "tests/support/killed_journal.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_folder.h"
 
@@ -109,38 +117,100 @@ class ManagerSecretsTest : public ::testing::Test {
   }
   std::string KeyPath() const { return dir_ / "state/data.key"; }
 
-  // Bytes of the disk: what was sealed of every secret, changed.
-  void DamageSecret(const std::string& id) {
+  // What a manager that was killed just then left: the record that `edit` takes, changed. One that
+  // it does not take it leaves alone.
+  template <typename Record>
+  void Rewrite(manager::JournalTable table, absl::FunctionRef<bool(Record&)> edit) {
+    const std::string path = dir_ / "state/journal.db";
     const auto loop = MakeAsioLoop();
-    auto journal = manager::OpenSqliteJournal({dir_ / "state/journal.db"}, *loop);
+    auto journal = manager::OpenSqliteJournal({path}, *loop);
     ASSERT_OK(journal);
-    manager::Secret record;
+    manager::Batch batch;
     const auto version = (*journal)->Load([&](const manager::Mutation& mutation) {
-      manager::Secret secret;
-      if (mutation.table != manager::JournalTable::kSecret) return absl::OkStatus();
-      EXPECT_TRUE(secret.ParseFromString(*mutation.value));
-      if (secret.id() == id) {
-        record = secret;
-        key_ = mutation.key;
-      }
+      Record record;
+      if (mutation.table != table) return absl::OkStatus();
+      EXPECT_TRUE(record.ParseFromString(*mutation.value));
+      if (edit(record))
+        batch.mutations.push_back({table, mutation.key, record.SerializeAsString()});
       return absl::OkStatus();
     });
     ASSERT_OK(version);
-    record.mutable_sealed_data()->back() ^= 1;
+    ASSERT_EQ(batch.mutations.size(), 1u);
+    batch.version = *version + 1;
     loop->Post([&] {
-      manager::Batch batch;
-      batch.version = *version + 1;
-      batch.mutations.push_back({manager::JournalTable::kSecret, key_, record.SerializeAsString()});
       (*journal)->Commit(std::move(batch), 0, [&](const absl::Status& done) {
         EXPECT_OK(done);
         loop->Stop();
       });
     });
     loop->Run();
+    const KilledJournal killed(path);
+    journal->reset();
+    killed.PutBack();
+  }
+  void DamageSecret(const std::string& id) {
+    Rewrite<manager::Secret>(manager::JournalTable::kSecret, [&](manager::Secret& secret) {
+      if (secret.id() != id) return false;
+      secret.mutable_sealed_data()->back() ^= 1;
+      return true;
+    });
+  }
+  // As the version that knew of no sealing had it.
+  void LeaveInTheClear(const manager::ManagerKeys& keys) {
+    const manager::SecretVault vault(SecretBytes::Copy(keys.data.Reveal()));
+    const auto open = [&](std::string_view about, std::string& sealed) {
+      const auto text = vault.OpenText(about, sealed);
+      EXPECT_OK(text);
+      sealed.clear();
+      return std::string(text->Reveal());
+    };
+    Rewrite<manager::Cluster>(manager::JournalTable::kCluster, [&](manager::Cluster& cluster) {
+      cluster.set_root_ca_key_pem(open("authority", *cluster.mutable_sealed_root_ca_key()));
+      auto& worker = *cluster.mutable_worker_token();
+      worker.set_secret(open("worker token", *worker.mutable_sealed_secret()));
+      auto& manager = *cluster.mutable_manager_token();
+      manager.set_secret(open("manager token", *manager.mutable_sealed_secret()));
+      return true;
+    });
+    MakeJournalOfFormat1(dir_ / "state/journal.db");
+  }
+  absl::StatusOr<manager::KeyFile> ReadKeyFile() {
+    return manager::KeyFile::ReadOrMake(KeyPath(), *MakeSystemRandom());
+  }
+  // Of all files of the state folder.
+  std::string Disk() {
+    const auto names = ListDirectory(dir_ / "state");
+    EXPECT_OK(names);
+    std::string all;
+    for (const std::string& name : *names) all += ReadFile(dir_ / "state/" + name).value_or("");
+    return all;
+  }
+  // After a start over what LeaveInTheClear left.
+  void ExpectSealedAndTheSame(const v1::JoinTokens& before) {
+    const auto tokens = Client().Tokens();
+    ASSERT_OK(tokens);
+    EXPECT_EQ(tokens->worker(), before.worker());
+    EXPECT_EQ(tokens->manager(), before.manager());
+    // The new node is durable, and so is what came before it.
+    const auto joined = FakeAgent::Join(manager_->addresses().join, before.worker());
+    ASSERT_OK(joined);
+    EXPECT_THAT(Disk(), ShowsNeitherKeyNorTokens(before));
+    auto agent = FakeAgent::Start(*joined, {.control_addr = manager_->addresses().control});
+    EXPECT_TRUE(agent->WaitUntil([](const FakeAgent::State& state) { return state.connected; }));
+    agent->Stop();
+    manager_.reset();
+    EXPECT_THAT(Disk(), ShowsNeitherKeyNorTokens(before));
+  }
+  static std::string SecretOf(const std::string& token) {
+    return tls::JoinToken::Parse(token)->secret;
+  }
+  static ::testing::Matcher<const std::string&> ShowsNeitherKeyNorTokens(
+      const v1::JoinTokens& tokens) {
+    return AllOf(Not(HasSubstr("PRIVATE KEY")), Not(HasSubstr(SecretOf(tokens.worker()))),
+                 Not(HasSubstr(SecretOf(tokens.manager()))));
   }
 
   TempFolder dir_;
-  std::string key_;  // in the journal
   std::string probe_;
   std::unique_ptr<RunningManager> manager_;
 };
@@ -199,14 +269,7 @@ TEST_F(ManagerSecretsTest, WithAnotherKeyOrNoneOrHalfOfItItDoesNotStart) {
   EXPECT_TRUE(KeyIsTheSame());
   const auto text = ReadFile(KeyPath());
   ASSERT_OK(text);
-  const auto names = ListDirectory(dir_ / "state");
-  ASSERT_OK(names);
-  for (const std::string& name : *names) {
-    const auto content = ReadFile(dir_ / "state/" + name);
-    if (!content.ok()) continue;
-    EXPECT_THAT(*content, Not(HasSubstr("swordfish-canary"))) << name;
-    EXPECT_THAT(*content, Not(HasSubstr("PRIVATE KEY"))) << name;
-  }
+  EXPECT_THAT(Disk(), AllOf(Not(HasSubstr("swordfish-canary")), Not(HasSubstr("PRIVATE KEY"))));
   std::string other = *text;
   other[other.size() - 10] = other[other.size() - 10] == 'A' ? 'B' : 'A';
   ASSERT_OK(WriteFileDurably(KeyPath(), other, 0600));
@@ -221,6 +284,40 @@ TEST_F(ManagerSecretsTest, WithAnotherKeyOrNoneOrHalfOfItItDoesNotStart) {
   ASSERT_OK(WriteFileDurably(KeyPath(), *text, 0600));
   ASSERT_OK(Start());
   EXPECT_TRUE(KeyIsTheSame());
+}
+
+TEST_F(ManagerSecretsTest, WhatTheVersionBeforeLeftInTheClearIsSealedAndGoneFromTheDisk) {
+  const auto tokens = Client().Tokens();
+  ASSERT_OK(tokens);
+  manager_.reset();
+  auto file = ReadKeyFile();
+  ASSERT_OK(file);
+  LeaveInTheClear(file->Take());
+  ASSERT_THAT(Disk(), AllOf(HasSubstr("PRIVATE KEY"), HasSubstr(SecretOf(tokens->worker())),
+                            HasSubstr(SecretOf(tokens->manager()))));
+  ASSERT_OK(Start());
+  ExpectSealedAndTheSame(*tokens);
+  EXPECT_OK(Start());
+}
+
+TEST_F(ManagerSecretsTest, ALockedOneSealsWhatIsInTheClearOnceItIsUnlocked) {
+  const auto tokens = Client().Tokens();
+  ASSERT_OK(tokens);
+  ASSERT_OK(SetAutoLock(true));
+  const auto key = Key();
+  ASSERT_OK(key);
+  ASSERT_OK(Confirm(*key));
+  manager_.reset();
+  const auto file = ReadKeyFile();
+  ASSERT_OK(file);
+  const auto keys = file->Unlock(key->key());
+  ASSERT_OK(keys);
+  LeaveInTheClear(*keys);
+  ASSERT_OK(Start());
+  ASSERT_EQ(manager_->addresses().control, "") << "it is locked";
+  ASSERT_OK(Unlock(key->key()));
+  ASSERT_OK(WaitUntilItServes());
+  ExpectSealedAndTheSame(*tokens);
 }
 
 // F20.
