@@ -95,10 +95,10 @@ void ReadRestart(const Fields& from, v1::RestartPolicy& to) {
 
 void ReadPlacement(const Fields& from, v1::ServiceSpec& spec) {
   v1::Placement& to = *spec.mutable_task()->mutable_placement();
-  for (const std::string& text : from.List("constraints")) {
-    const absl::StatusOr<Constraint> constraint = Constraint::Parse(text);
-    if (!constraint.ok()) from.Refuse("constraints", ToStd(constraint.status().message()));
-    to.add_constraints(text);
+  for (const Value* item : from.Texts("constraints")) {
+    const absl::Status status = Constraint::Parse(item->text).status();
+    if (!status.ok()) from.RefuseAt("constraints", *item, ToStd(status.message()));
+    to.add_constraints(item->text);
   }
   for (const Fields& item : from.Items("preferences")) {
     const std::string spread = item.Text("spread").value_or("");

@@ -34,6 +34,10 @@ void Fields::Refuse(std::string_view key, std::string_view why) const {
   problems_.Invalid(at == nullptr ? "" : at->Where(), Path(key), why);
 }
 
+void Fields::RefuseAt(std::string_view key, const Value& item, std::string_view why) const {
+  problems_.Invalid(item.Where(), Path(key), why);
+}
+
 void Fields::RefuseAt(const Entry& entry, std::string_view why) const {
   problems_.Invalid(entry.Where(), Path(entry.key), why);
 }
@@ -94,19 +98,25 @@ std::optional<int64_t> Fields::NanoCpus(std::string_view key) const {
   return ValueOrRefuse(*this, key, ParseNanoCpus(*text));
 }
 
-std::vector<std::string> Fields::List(std::string_view key) const {
+std::vector<const Value*> Fields::Texts(std::string_view key) const {
   const Value* value = Get(key);
-  std::vector<std::string> words;
-  if (value == nullptr) return words;
-  if (value->IsScalar()) return {value->text};
+  std::vector<const Value*> texts;
+  if (value == nullptr) return texts;
+  if (value->IsScalar()) return {value};
   if (value->IsMap()) Refuse(key, "must be a list");
   for (const Value& item : value->items) {
     if (item.IsScalar()) {
-      words.push_back(item.text);
+      texts.push_back(&item);
     } else {
-      problems_.Invalid(item.Where(), Path(key), "must be a list of texts");
+      RefuseAt(key, item, "must be a list of texts");
     }
   }
+  return texts;
+}
+
+std::vector<std::string> Fields::List(std::string_view key) const {
+  std::vector<std::string> words;
+  for (const Value* text : Texts(key)) words.push_back(text->text);
   return words;
 }
 

@@ -33,6 +33,8 @@ class Fields {
   const Value* value() const { return map_; }
   // "file:line: path: why" about the key's value.
   void Refuse(std::string_view key, std::string_view why) const;
+  // About one item of the key's value.
+  void RefuseAt(std::string_view key, const Value& item, std::string_view why) const;
   // About one entry of this map.
   void RefuseAt(const Entry& entry, std::string_view why) const;
 
@@ -69,7 +71,9 @@ class Fields {
   }
   // One for each item of a list, with "key[0]" as its path.
   std::vector<Fields> Items(std::string_view key) const;
-  // A list of words, or one word.
+  // The items of a list of texts, or one text: where each stands.
+  std::vector<const Value*> Texts(std::string_view key) const;
+  // What they say.
   std::vector<std::string> List(std::string_view key) const;
   // A list taken as it is, or one text split as a shell would.
   std::optional<std::vector<std::string>> CommandLine(std::string_view key) const;

@@ -115,11 +115,7 @@ void FileReader::ReadData(const Fields& fields, bool is_config, StackContent& co
     }
   }
   if (file) {
-    absl::StatusOr<std::string> read = absl::FailedPreconditionError("files cannot be read here");
-    if (options_.read_file) {
-      const std::string folder = FolderOfFile(files_, *fields.Get("file")->file);
-      read = options_.read_file(PathFrom(folder, *file));
-    }
+    absl::StatusOr<std::string> read = ReadFileFrom(*fields.Get("file"), *file, files_, options_);
     if (read.ok()) {
       content.data = *std::move(read);
     } else {

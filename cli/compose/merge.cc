@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "cli/compose/model.h"
 #include "common/strings.h"
 
 namespace swarm::cli::compose {
@@ -82,6 +83,9 @@ std::string IdentityOf(std::string_view key, const Value& item) {
   std::string place = PlaceOf(key, item);
   if (!place.empty()) return StrCat("at ", place);
   std::string all;
+  // The same path in another folder is another file.
+  const bool is_path = key == "env_file" || key == "label_file";
+  if (is_path && item.file != nullptr) StrAppend(&all, FolderOfPath(*item.file), " ");
   AppendIdentity(item, &all);
   return all;
 }

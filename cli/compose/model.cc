@@ -24,6 +24,13 @@ constexpr size_t kMostBytes = 32 << 20;
 constexpr size_t kDeepest = 8;
 constexpr std::string_view kSections[] = {"services", "networks", "volumes", "secrets", "configs"};
 
+// `path` as it is found from `folder`, unless it is absolute.
+std::string PathFrom(const std::string& folder, const std::string& path) {
+  if (path.starts_with("/") || folder == "." || folder.empty()) return path;
+  const std::string_view plain = path.starts_with("./") ? std::string_view(path).substr(2) : path;
+  return StrCat(folder == "/" ? "" : folder, "/", plain);
+}
+
 // Sections where variables mean something; x- fields count where an alias uses them.
 bool IsInterpolated(std::string_view key) { return key != "version" && !key.starts_with("x-"); }
 
@@ -321,17 +328,14 @@ void EscapeVariables(Value& root) {
   });
 }
 
-std::string PathFrom(const std::string& folder, const std::string& path) {
-  if (path.starts_with("/") || folder == "." || folder.empty()) return path;
-  const std::string_view plain = path.starts_with("./") ? std::string_view(path).substr(2) : path;
-  return StrCat(folder == "/" ? "" : folder, "/", plain);
-}
-
-std::string FolderOfFile(const std::vector<SourceFile>& files, const std::string& name) {
-  for (const SourceFile& file : files) {
-    if (file.name == name) return file.folder;
-  }
-  return ".";
+absl::StatusOr<std::string> ReadFileFrom(const Value& at, const std::string& path,
+                                         const std::vector<SourceFile>& files,
+                                         const StackOptions& options) {
+  if (!options.read_file) return absl::FailedPreconditionError("files cannot be read here");
+  const auto file = std::find_if(files.begin(), files.end(), [&](const SourceFile& source) {
+    return at.file != nullptr && source.name == *at.file;
+  });
+  return options.read_file(file == files.end() ? path : PathFrom(file->folder, path));
 }
 
 std::string FolderOfPath(const std::string& path) {

@@ -36,10 +36,10 @@ absl::StatusOr<Model> ReadModel(const std::vector<SourceFile>& files, const Stac
 // be written and read again.
 void EscapeVariables(Value& root);
 
-// `path` as it is found from `folder`, unless it is absolute.
-std::string PathFrom(const std::string& folder, const std::string& path);
-// The folder that relative paths in the file called `name` start from; "." when there is none.
-std::string FolderOfFile(const std::vector<SourceFile>& files, const std::string& name);
+// What the file holds that `path` means where `at` stands; `files` are those of the model.
+absl::StatusOr<std::string> ReadFileFrom(const Value& at, const std::string& path,
+                                         const std::vector<SourceFile>& files,
+                                         const StackOptions& options);
 // What a path's last slash ends; "." when it has none.
 std::string FolderOfPath(const std::string& path);
 

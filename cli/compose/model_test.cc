@@ -137,6 +137,61 @@ TEST_F(ModelTest, AServiceExtendsOneOfAnotherFileWithItsBasesAndPaths) {
   EXPECT_THAT(web.env(), ElementsAre("R=1"));
 }
 
+TEST_F(ModelTest, APathOfAMergedListIsOfTheFileThatItStandsIn) {
+  files_["/a/p.json"] = R"({"defaultAction": "SCMP_ACT_LOG"})";
+  files_["/b/p.json"] = R"({"defaultAction": "SCMP_ACT_KILL"})";
+  files_["/a/vars"] = "A=a\nBOTH=a\n";
+  files_["/b/vars"] = "B=b\nBOTH=b\n";
+  files_["/a/base.yml"] =
+      "services: {web: {image: x, security_opt: [no-new-privileges], env_file: [vars],\n"
+      "                 label_file: [vars]}}\n";
+  const auto over = [](const std::string& more) {
+    return StrCat("services: {web: {", more, "security_opt: ['seccomp:./p.json'],\n",
+                  "                 env_file: [vars], label_file: [{path: vars}]}}\n");
+  };
+  const auto merged = LoadStack(
+      {{"a/base.yml", "/a", files_["/a/base.yml"]}, {"b/over.yml", "/b", over("")}}, Options());
+  const auto extended = LoadStack(
+      {{"b/over.yml", "/b", over("extends: {file: /a/base.yml, service: web}, ")}}, Options());
+  for (const auto& stack : {merged, extended}) {
+    ASSERT_OK(stack);
+    const v1::ContainerSpec& web = stack->services.at(0).spec.task().container();
+    EXPECT_THAT(web.security_opt(),
+                ElementsAre("no-new-privileges", R"(seccomp={"defaultAction":"SCMP_ACT_KILL"})"));
+    EXPECT_THAT(web.env(), ElementsAre("A=a", "B=b", "BOTH=b"));
+    EXPECT_EQ(web.labels().at("A"), "a");
+    EXPECT_EQ(web.labels().at("BOTH"), "b");
+  }
+}
+
+TEST_F(ModelTest, AFileThatSeveralFilesOfOneFolderNameIsReadOnceInItsPlace) {
+  files_["/srv/one"] = "V=one\n";
+  files_["/srv/two"] = "V=two\n";
+  const auto stack =
+      LoadStack({{"/srv/web.yml", "/srv", "services: {web: {image: x, env_file: [one, two]}}\n"},
+                 {"/srv/over.yml", "/srv", "services: {web: {env_file: [one]}}\n"}},
+                Options());
+  ASSERT_OK(stack);
+  EXPECT_THAT(stack->services.at(0).spec.task().container().env(), ElementsAre("V=two"));
+}
+
+TEST_F(ModelTest, AWrongItemOfAMergedListIsToldWhereItStands) {
+  files_["/a/vars"] = "A=a\n";
+  const std::string base =
+      "services: {web: {image: x, security_opt: [no-new-privileges], env_file: [vars],\n"
+      "  tmpfs: [/run], dns: [10.0.0.1], extra_hosts: ['a:10.0.0.1'],\n"
+      "  deploy: {placement: {constraints: [node.role==worker]}}}}\n";
+  for (const char* wrong :
+       {"security_opt: ['seccomp:gone.json']", "security_opt: [what]", "env_file: [gone]",
+        "env_file: [{path: gone}]", "env_file: [[gone]]", "tmpfs: ['/x:size=what']", "dns: [what]",
+        "extra_hosts: [what]", "deploy: {placement: {constraints: [what]}}"}) {
+    const auto stack = LoadStack({{"a/base.yml", "/a", base},
+                                  {"b/over.yml", "/b", StrCat("services: {web: {", wrong, "}}\n")}},
+                                 Options());
+    EXPECT_THAT(stack, StatusIs(kInvalid, StartsWith("b/over.yml:1:"))) << wrong;
+  }
+}
+
 TEST_F(ModelTest, AnExtensionThatCannotBeSaysWhere) {
   EXPECT_THAT(Load("services: {a: {extends: b}, b: {extends: a}}\n"),
               StatusIs(kInvalid, AllOf(StartsWith("web.yml:1:"), HasSubstr("extends: goes in"))));

@@ -256,9 +256,7 @@ void ReadHosts(const Fields& service, Problems& problems, v1::ContainerSpec& con
   };
   const std::string path = service.Path("extra_hosts");
   if (!hosts->IsMap()) {
-    for (const std::string& text : service.List("extra_hosts")) {
-      add(*hosts, path, ParseHost(text));
-    }
+    for (const Value* text : service.Texts("extra_hosts")) add(*text, path, ParseHost(text->text));
     return;
   }
   const Fields all = service.Section("extra_hosts");
@@ -266,8 +264,8 @@ void ReadHosts(const Fields& service, Problems& problems, v1::ContainerSpec& con
   for (const Entry& entry : hosts->entries) names.push_back(entry.key);
   std::sort(names.begin(), names.end());
   for (const std::string& name : names) {
-    for (const std::string& address : all.List(name)) {
-      add(*hosts->Find(name), all.Path(name), MakeHost(name, address));
+    for (const Value* address : all.Texts(name)) {
+      add(*address, all.Path(name), MakeHost(name, address->text));
     }
   }
 }
@@ -277,12 +275,12 @@ void ReadHosts(const Fields& service, Problems& problems, v1::ContainerSpec& con
 void ReadLookups(const Fields& service, Problems& problems, v1::ContainerSpec& container) {
   ReadHosts(service, problems, container);
   const auto read = [&](std::string_view key, auto parse, auto add) {
-    for (const std::string& text : service.List(key)) {
-      const absl::StatusOr<std::string> word = parse(text);
+    for (const Value* text : service.Texts(key)) {
+      const absl::StatusOr<std::string> word = parse(text->text);
       if (word.ok()) {
         add(*container.mutable_dns(), *word);
       } else {
-        service.Refuse(key, ToStd(word.status().message()));
+        service.RefuseAt(key, *text, ToStd(word.status().message()));
       }
     }
   };

@@ -105,10 +105,8 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   ReadProcess(service, container);
   ReadLimitsOfProcess(service, container);
   volumes_.ReadMounts(service, container);
-  const auto read_file = [&](const std::string& path) -> absl::StatusOr<std::string> {
-    if (!options_.read_file) return absl::FailedPreconditionError("files cannot be read here");
-    const std::string& file = *service.Get("security_opt")->file;
-    return options_.read_file(PathFrom(FolderOfFile(files_, file), path));
+  const auto read_file = [this](const Value& at, const std::string& path) {
+    return ReadFileFrom(at, path, files_, options_);
   };
   ReadRights(service, read_file, problems_, container);
   networks_.ReadJoins(entry.key, service, *spec.mutable_task());
@@ -171,31 +169,30 @@ std::vector<std::string> ServiceReader::ReadLines(const Fields& service, std::st
   const Value* value = service.Get(key);
   if (value == nullptr) return {};
   std::vector<std::string> all;
-  const std::string folder = FolderOfFile(files_, *value->file);
-  const auto read = [&](const std::string& file) -> absl::StatusOr<std::vector<std::string>> {
-    if (!options_.read_file) return absl::FailedPreconditionError("files cannot be read here");
-    ASSIGN_OR_RETURN(const std::string text, options_.read_file(PathFrom(folder, file)));
+  const auto read = [&](const Value& path) -> absl::StatusOr<std::vector<std::string>> {
+    ASSIGN_OR_RETURN(const std::string text, ReadFileFrom(path, path.text, files_, options_));
     return ParseEnvFile(text);
   };
-  const auto append = [&](const std::string& file, bool required) {
-    absl::StatusOr<std::vector<std::string>> lines = read(file);
+  const auto append = [&](const Value& path, bool required) {
+    absl::StatusOr<std::vector<std::string>> lines = read(path);
     if (!lines.ok() && !required && absl::IsNotFound(lines.status())) return;
-    if (!lines.ok())
-      return service.Refuse(key, StrCat(file, ": ", ToStd(lines.status().message())));
+    if (!lines.ok()) {
+      return service.RefuseAt(key, path, StrCat(path.text, ": ", ToStd(lines.status().message())));
+    }
     std::move(lines->begin(), lines->end(), std::back_inserter(all));
   };
-  if (value->IsScalar()) append(value->text, true);
+  if (value->IsScalar()) append(*value, true);
   if (value->IsScalar()) return all;
   for (const Fields& item : service.Items(key)) {
     if (item.value()->IsScalar()) {
-      append(item.value()->text, true);
-    } else if (const auto path = item.Text("path")) {
-      append(*path, item.Switch("required").value_or(true));
+      append(*item.value(), true);
+    } else if (item.Text("path")) {
+      append(*item.Get("path"), item.Switch("required").value_or(true));
       if (item.Text("format").value_or("raw") != "raw") {
         item.Refuse("format", "lines are taken as they are, which is raw; leave it out");
       }
     } else {
-      service.Refuse(key, "must be a list of paths, or of maps with a path");
+      service.RefuseAt(key, *item.value(), "must be a list of paths, or of maps with a path");
     }
   }
   return all;

@@ -183,8 +183,8 @@ void VolumeReader::ReadMounts(const Fields& service, v1::ContainerSpec& containe
     const std::string path = StrCat(service.Path("volumes"), "[", i, "]");
     add(value, path, ReadMount(items[i], path));
   }
-  for (const std::string& text : service.List("tmpfs")) {
-    add(*service.Get("tmpfs"), service.Path("tmpfs"), ParseTmpfs(text));
+  for (const Value* text : service.Texts("tmpfs")) {
+    add(*text, service.Path("tmpfs"), ParseTmpfs(text->text));
   }
 }
 
@@ -250,9 +250,10 @@ void VolumeReader::Finish(Stack& stack) {
 
 // --------------------------------------------------------------------------- devices and rights
 
-void ReadRights(const Fields& service,
-                const std::function<absl::StatusOr<std::string>(const std::string&)>& read_file,
-                Problems& problems, v1::ContainerSpec& container) {
+void ReadRights(
+    const Fields& service,
+    const std::function<absl::StatusOr<std::string>(const Value&, const std::string&)>& read_file,
+    Problems& problems, v1::ContainerSpec& container) {
   const std::vector<Fields> devices = service.Items("devices");
   for (size_t i = 0; i < devices.size(); ++i) {
     const Value& value = *devices[i].value();
@@ -266,12 +267,13 @@ void ReadRights(const Fields& service,
     }
   }
   container.set_privileged(service.Switch("privileged").value_or(false));
-  for (const std::string& text : service.List("security_opt")) {
-    absl::StatusOr<std::string> option = ReadSecurityOption(text, read_file);
+  for (const Value* text : service.Texts("security_opt")) {
+    absl::StatusOr<std::string> option = ReadSecurityOption(
+        text->text, [&](const std::string& path) { return read_file(*text, path); });
     if (option.ok()) {
       container.add_security_opt(*std::move(option));
     } else {
-      service.Refuse("security_opt", ToStd(option.status().message()));
+      service.RefuseAt("security_opt", *text, ToStd(option.status().message()));
     }
   }
   container.set_shm_size_bytes(service.Bytes("shm_size").value_or(0));

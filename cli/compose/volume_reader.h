@@ -44,11 +44,12 @@ class VolumeReader {
   std::set<std::string> mounted_;  // keys
 };
 
-// `devices`, `privileged`, `security_opt` and `shm_size`. `read_file` gives what a relative path of
-// the service's `security_opt` means.
-void ReadRights(const Fields& service,
-                const std::function<absl::StatusOr<std::string>(const std::string&)>& read_file,
-                Problems& problems, v1::ContainerSpec& container);
+// `devices`, `privileged`, `security_opt` and `shm_size`. `read_file` gives what the file holds
+// that a path means where a value stands.
+void ReadRights(
+    const Fields& service,
+    const std::function<absl::StatusOr<std::string>(const Value&, const std::string&)>& read_file,
+    Problems& problems, v1::ContainerSpec& container);
 
 }  // namespace swarm::cli::compose
 
