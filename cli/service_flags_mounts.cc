@@ -40,7 +40,7 @@ constexpr FlagRule kUpdate[] = {
     {"device-rm", 0, kList, "PATH", "remove the device that is there in the container"},
     {"security-opt-add", 0, kList, "OPTION", "add a security option"},
     {"security-opt-rm", 0, kList, "OPTION",
-     "remove a security option: as it was given, or seccomp"},
+     "remove a security option: as it was given, or seccomp for a profile"},
     {"mount", 0, kList, "", "changes nothing here: use --mount-add and --mount-rm",
      FlagState::kNotBuilt},
     {"device", 0, kList, "", "changes nothing here: use --device-add and --device-rm",
@@ -116,6 +116,10 @@ class MountsWriter {
   absl::Status Security() {
     auto& options = *container_.mutable_security_opt();
     for (const std::string& text : flags_.List("security-opt-rm")) {
+      if (!SeccompFile(text).empty()) {
+        return UsageError(StrCat("--security-opt-rm: ", text, ": what is kept is the profile and ",
+                                 "not its file; remove it with --security-opt-rm seccomp"));
+      }
       RemoveWhere(options, [&](const std::string& old) {
         return old == text || SecurityOptionKey(old) == text;
       });

@@ -8,6 +8,7 @@
 namespace swarm::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -70,6 +71,13 @@ TEST(MountFlagsTest, ASeccompProfileIsReadAndReplacesTheOneBefore) {
               HasSubstr("--security-opt-add: seccomp: bad.json: defaultAction: \"no\""));
   EXPECT_THAT(change({"--security-opt-add", "seccomp=gone.json"}, spec).message(),
               HasSubstr("seccomp: gone.json: no such file"));
+  // Its file is not known any more.
+  const absl::Status by_file = change({"--security-opt-rm", "seccomp=p.json"}, spec);
+  EXPECT_EQ(ExitCodeOf(by_file), kExitUsage);
+  EXPECT_THAT(std::string(by_file.message()),
+              AllOf(StartsWith("--security-opt-rm: seccomp=p.json: "),
+                    HasSubstr("remove it with --security-opt-rm seccomp")));
+  EXPECT_EQ(options.size(), 2);
   ASSERT_OK(change({"--security-opt-rm", "seccomp"}, spec));
   EXPECT_EQ(options.size(), 1);
 }
