@@ -29,6 +29,10 @@ class Notes {
   // `what`: "network shop_front".
   void Make(std::string_view what) { Add(StrCat("+ ", what)); }
   void Remove(std::string_view what) { Add(StrCat("- ", what)); }
+  // No difference: it may be in use for long, and then no deploy removes it.
+  void RemoveOnceUnused(std::string_view what) {
+    StrAppend(&diff_.text, "- ", what, ", when nothing uses it any more\n");
+  }
   void Refuse(const std::vector<Refusal>& refusals) {
     for (const Refusal& refusal : refusals) {
       Add(StrCat("! ", refusal.kind, " ", refusal.name, ": ", refusal.why,
@@ -82,10 +86,12 @@ absl::Status DiffContents(ManagerClient& manager, const std::string& stack, comp
   ASSIGN_OR_RETURN(
       const StackContents old,
       OldContents(manager, stack, file, prune ? ThoseOfTheFile(existing, file) : existing, prune));
-  for (const v1::Secret& secret : old.secrets)
-    notes.Remove(StrCat("secret ", secret.spec().name()));
-  for (const v1::Config& config : old.configs)
-    notes.Remove(StrCat("config ", config.spec().name()));
+  const auto remove = [&](std::string_view kind, const auto& content) {
+    const std::string what = StrCat(kind, " ", content.spec().name());
+    IsSuperseded(content, file) ? notes.RemoveOnceUnused(what) : notes.Remove(what);
+  };
+  for (const v1::Secret& secret : old.secrets) remove("secret", secret);
+  for (const v1::Config& config : old.configs) remove("config", config);
   return absl::OkStatus();
 }
 

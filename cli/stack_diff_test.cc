@@ -156,15 +156,20 @@ TEST_F(StackDiffTest, NamesTheContentsThatADeployRemoves) {
   EXPECT_THAT(console_.out, HasSubstr("+ config " + two + "\n"));
   EXPECT_THAT(console_.out, Not(HasSubstr("- config")));
   ASSERT_EQ(Run("deploy", text("two"), {"--resolve-image=changed"}), 0) << console_.err;
+  // Which services elsewhere still use it, only a deploy finds out, and then leaves it.
+  cluster_.configs.users[one] = "other";
+  ASSERT_EQ(Run("deploy", text("two"), {"--resolve-image=changed"}), 0) << console_.err;
   cluster_.history.clear();
-  // Another deploy of the same file would change nothing but that.
-  EXPECT_EQ(Run("diff", text("two"), {"--exit-code"}), 1);
-  EXPECT_THAT(console_.out, HasSubstr("- config " + one + "\nservices: "));
+  EXPECT_EQ(Run("diff", text("two"), {"--exit-code"}), 0) << console_.out;
+  EXPECT_THAT(console_.out,
+              HasSubstr("- config " + one + ", when nothing uses it any more\nservices: "));
   EXPECT_THAT(console_.out, Not(HasSubstr(two)));
   // What left the file goes with --prune alone.
-  EXPECT_EQ(Run("diff", bare), 0);
+  ASSERT_EQ(Run("deploy", bare, {"--resolve-image=changed"}), 0) << console_.err;
+  cluster_.history.clear();
+  EXPECT_EQ(Run("diff", bare, {"--exit-code"}), 0) << console_.out;
   EXPECT_THAT(console_.out, Not(HasSubstr("- config")));
-  EXPECT_EQ(Run("diff", bare, {"--prune"}), 0);
+  EXPECT_EQ(Run("diff", bare, {"--prune", "--exit-code"}), 1);
   EXPECT_THAT(console_.out, HasSubstr("- config " + one + "\n"));
   EXPECT_THAT(console_.out, HasSubstr("- config " + two + "\n"));
   EXPECT_EQ(cluster_.configs.objects.size(), 2u);

@@ -360,6 +360,14 @@ absl::StatusOr<StackContents> OldContents(ManagerClient& manager, const std::str
   return old;
 }
 
+bool IsSuperseded(const v1::Secret& secret, const compose::Stack& file) {
+  return IsOf(file.secrets, secret);
+}
+
+bool IsSuperseded(const v1::Config& config, const compose::Stack& file) {
+  return IsOf(file.configs, config);
+}
+
 absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const compose::Stack& file,
                                const StackContents& old) {
   RETURN_IF_ERROR(RemoveOldKind<SecretCalls>(in, manager, file.secrets, old.secrets));

@@ -49,6 +49,10 @@ absl::StatusOr<StackContents> OldContents(ManagerClient& manager, const std::str
                                           const compose::Stack& file,
                                           const std::vector<v1::Service>& services, bool prune);
 
+// Whether `file` has another content under its name.
+bool IsSuperseded(const v1::Secret& secret, const compose::Stack& file);
+bool IsSuperseded(const v1::Config& config, const compose::Stack& file);
+
 // `old` as OldContents found it for all services that the stack has now. What is in use stays: with
 // a warning when its name left the file, else without a word, since the next deploy looks again.
 absl::Status RemoveOldContents(Invocation& in, ManagerClient& manager, const compose::Stack& file,
