@@ -213,6 +213,17 @@ TEST_F(CommandLineTest, ABadTemplateIsOneLineWithThePositionAndChangesNothing) {
   EXPECT_THAT(console_.err, HasSubstr("position 3: function \"rnge\" is not known; there are "));
 }
 
+TEST_F(CommandLineTest, OnlyListsThatCutTakeNoTrunc) {
+  AddShop();
+  for (const char* object : {"service", "network", "image"}) {
+    EXPECT_EQ(world_.Run({object, "ls", "--no-trunc"}), 0) << object << console_.err;
+  }
+  for (const char* object : {"node", "stack", "secret", "config"}) {
+    EXPECT_EQ(world_.Run({object, "ls", "--no-trunc"}), 2) << object;
+    EXPECT_THAT(console_.err, HasSubstr("--no-trunc")) << object;
+  }
+}
+
 // ------------------------------------------------------------------------------------- filters
 
 TEST_F(CommandLineTest, OfOneKeyAnyValueWillDoAndEveryKeyMustFit) {
@@ -249,6 +260,18 @@ TEST_F(CommandLineTest, EventsBeginAtATimeOrAfterAVersion) {
   EXPECT_THAT(console_.err, HasSubstr("--since=yesterday: must be an age (10m), a time"));
   EXPECT_EQ(world_.Run({"events", "--since", "1m", "--until", "2m"}), 2);
   EXPECT_THAT(console_.err, HasSubstr("is not before --until=2m"));
+}
+
+TEST_F(CommandLineTest, EventsOfBeforeThePointThatIsKeptAreMissedOnlyIfThereWereAny) {
+  const auto run = [this](const std::string& since, uint64_t version) {
+    cluster_.watch_resyncs = true;
+    cluster_.version = version;
+    EXPECT_EQ(world_.Run({"events", "--since", since}), 0);
+    return console_.err;
+  };
+  EXPECT_EQ(run("1h", 0), "");  // the cluster is younger
+  EXPECT_THAT(run("1h", 7), HasSubstr("events before this point are no longer kept"));
+  EXPECT_THAT(run("4711", 0), HasSubstr("events before this point are no longer kept"));
 }
 
 TEST_F(CommandLineTest, EventsEndAtTheTimeThatWasAskedFor) {

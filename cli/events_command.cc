@@ -87,6 +87,7 @@ class EventPrinter {
       if (!is_marker && ToTime((*event)->timestamp()) > until_) return absl::OkStatus();
       if (!is_marker) reopens = 0;
       has_begun_ = true;
+      WarnOfGap(**event);
       request_.clear_resume_from_time();
       request_.set_resume_from_version((*event)->version());
       RETURN_IF_ERROR(Print(**event));
@@ -201,10 +202,14 @@ class EventPrinter {
     return absl::OkStatus();
   }
 
+  void WarnOfGap(const v1::WatchEvent& event) {
+    if (event.action() != v1::WatchEvent::ACTION_RESYNC) return;
+    // Of a time before the cluster was made all is told: nothing was before version 0.
+    const bool is_all = request_.has_resume_from_time() && event.version() == 0;
+    if (!is_all) in_.Warn("events before this point are no longer kept");
+  }
+
   absl::Status Print(const v1::WatchEvent& event) {
-    if (event.action() == v1::WatchEvent::ACTION_RESYNC) {
-      in_.Warn("events before this point are no longer kept");
-    }
     if (event.object_case() == v1::WatchEvent::OBJECT_NOT_SET) return absl::OkStatus();
     const News news = teller_.Tell(event);
     if (!filter_.Fits(event)) return absl::OkStatus();

@@ -103,7 +103,8 @@ struct FakeCluster {
   bool removal_takes_time = false;  // a deleted service stays until a test removes it
   bool manager_is_down = false;
   bool agent_is_down = false;
-  bool watch_breaks = false;  // once: the next read of a watch
+  bool watch_resyncs = false;  // once: the next watch begins with what is still kept
+  bool watch_breaks = false;   // once: the next read of a watch
 
   v1::Service& AddService(const std::string& name, uint64_t replicas) {
     v1::ServiceSpec spec;
@@ -259,9 +260,8 @@ class FakeWatch : public Stream<v1::WatchEvent> {
  public:
   explicit FakeWatch(FakeCluster& cluster) : cluster_(cluster) {
     cluster.events.clear();
-    v1::WatchEvent started;
-    started.set_action(v1::WatchEvent::ACTION_STARTED);
-    cluster.Publish(started);
+    if (std::exchange(cluster.watch_resyncs, false)) Mark(v1::WatchEvent::ACTION_RESYNC);
+    Mark(v1::WatchEvent::ACTION_STARTED);
   }
   absl::StatusOr<std::optional<v1::WatchEvent>> Next(absl::Duration timeout) override {
     if (cluster_.events.empty() && timeout > absl::ZeroDuration() && !cluster_.script.empty()) {
@@ -285,6 +285,12 @@ class FakeWatch : public Stream<v1::WatchEvent> {
   }
 
  private:
+  void Mark(v1::WatchEvent::Action action) {
+    v1::WatchEvent marker;
+    marker.set_action(action);
+    cluster_.Publish(marker);
+  }
+
   FakeCluster& cluster_;
 };
 

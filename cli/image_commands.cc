@@ -167,7 +167,7 @@ std::vector<Command> ImageCommands() {
         {"platform", 0, FlagKind::kText, "", "", FlagState::kNotBuilt}},
        Pull},
       {"image ls", "", "list the images of this node", 0, 0, false,
-       ListFlags("reference or dangling"), List},
+       CuttingListFlags("reference or dangling"), List},
       {"image rm",
        "IMAGE [IMAGE...]",
        "remove images from this node",

@@ -256,7 +256,7 @@ std::vector<Command> NetworkCommands() {
   return {
       {"network create", "NETWORK", "make a network", 1, 1, false, CreateFlags(), Create},
       {"network ls", "", "list the networks", 0, 0, false,
-       ListFlags("driver, id, label, name or scope"), List},
+       CuttingListFlags("driver, id, label, name or scope"), List},
       {"network inspect", "NETWORK [NETWORK...]", "show everything about networks", 1, 1000, false,
        NetworkInspectFlags(), Inspect},
       {"network rm",

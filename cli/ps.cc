@@ -129,9 +129,14 @@ absl::StatusOr<std::string> NodeRef(Invocation& in, const std::string& argument)
 std::vector<FlagRule> ListFlags(std::string_view keys, std::string_view quiet) {
   return {
       {"quiet", 'q', FlagKind::kSwitch, "", quiet},
-      {"no-trunc", 0, FlagKind::kSwitch, "", "whole ids"},
       {"filter", 'f', FlagKind::kList, "KEY=VALUE", keys},
   };
+}
+
+std::vector<FlagRule> CuttingListFlags(std::string_view keys) {
+  std::vector<FlagRule> flags = ListFlags(keys);
+  flags.push_back({"no-trunc", 0, FlagKind::kSwitch, "", "whole ids"});
+  return flags;
 }
 
 absl::Status PrintListing(Invocation& in, const std::vector<std::string>& ids,
@@ -172,7 +177,7 @@ absl::Status PrintTasks(Invocation& in, std::vector<v1::Task> tasks) {
   return absl::OkStatus();
 }
 
-std::vector<FlagRule> ServiceListFlags() { return ListFlags("id, name, label or mode"); }
+std::vector<FlagRule> ServiceListFlags() { return CuttingListFlags("id, name, label or mode"); }
 
 absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services) {
   RETURN_IF_ERROR(in.OutputFormat().status());

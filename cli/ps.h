@@ -25,8 +25,10 @@ std::vector<FlagRule> ServiceListFlags();
 // Prints the services as the flags say.
 absl::Status PrintServices(Invocation& in, std::vector<v1::Service> services);
 
-// Of an `ls`: --quiet --no-trunc --filter, whose keys are in `keys`: "id, name or label".
+// Of an `ls`: --quiet --filter, whose keys are in `keys`: "id, name or label".
 std::vector<FlagRule> ListFlags(std::string_view keys, std::string_view quiet = "ids alone");
+// Of one whose table cuts what is long: --no-trunc too.
+std::vector<FlagRule> CuttingListFlags(std::string_view keys);
 // One a line for --quiet; else `listing` as --format says.
 absl::Status PrintListing(Invocation& in, const std::vector<std::string>& ids,
                           const Listing& listing);
