@@ -320,6 +320,24 @@ TEST(SeccompProfileTest, IsCompiledOncePerContent) {
   EXPECT_LT(first->size() / sizeof(sock_filter), 4096u);
 }
 
+// What is kept belongs to a whole node: a name that looks like two must not stand for them.
+TEST(SeccompProfileTest, IsNotAnothersWhoseNamesLookAlike) {
+  OciSeccomp one = DefaultSeccomp(0);
+  one.rules.push_back({{"mount", "kexec_load"}, SECCOMP_RET_LOG, {}});
+  OciSeccomp other = one;
+  other.rules.back().names = {"mount,kexec_load"};
+  OciSeccomp third = one;
+  third.rules.back().names = {"mount10:kexec_load"};
+  const auto others = CompileSeccomp(other);
+  const auto thirds = CompileSeccomp(third);
+  const auto program = CompileSeccomp(one);
+  ASSERT_OK(others);
+  ASSERT_OK(thirds);
+  ASSERT_OK(program);
+  EXPECT_NE(*program, *others);
+  EXPECT_NE(*program, *thirds);
+}
+
 TEST(ShimErrorsTest, AreTheWordsThatUsersKnow) {
   shim::Failure failure;
   failure.step = shim::Step::kExec;

@@ -19,7 +19,6 @@
 #include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "agent/runtime/json_reader.h"
 #include "common/status_macros.h"
 #include "common/unique_fd.h"
@@ -195,13 +194,21 @@ absl::StatusOr<std::string> Compile(const OciSeccomp& profile) {
   return bytes;
 }
 
+// Lengths stand in front, so that no name can look like two.
+void AppendTexts(const std::vector<std::string>& texts, std::string* key) {
+  absl::StrAppend(key, texts.size(), "[");
+  for (const std::string& text : texts) absl::StrAppend(key, text.size(), ":", text);
+}
+
 std::string CacheKey(const OciSeccomp& profile) {
-  std::string key = absl::StrCat(profile.default_action, "|", profile.flags, "|",
-                                 absl::StrJoin(profile.architectures, ","));
+  std::string key = absl::StrCat(profile.default_action, " ", profile.flags, " ");
+  AppendTexts(profile.architectures, &key);
   for (const OciSyscallRule& rule : profile.rules) {
-    absl::StrAppend(&key, "|", rule.action, ":", absl::StrJoin(rule.names, ","));
+    absl::StrAppend(&key, rule.action, " ");
+    AppendTexts(rule.names, &key);
+    absl::StrAppend(&key, rule.args.size(), "[");
     for (const auto& a : rule.args) {
-      absl::StrAppend(&key, ";", a.index, " ", a.op, " ", a.value, " ", a.value_two);
+      absl::StrAppend(&key, a.index, " ", a.op, " ", a.value, " ", a.value_two, " ");
     }
   }
   return key;

@@ -60,6 +60,7 @@ absl::StatusOr<std::optional<int64_t>> Number(const JsonField& field, int64_t mo
 
 absl::Status ReadError(const JsonField& field, std::optional<uint32_t>* out) {
   ASSIGN_OR_RETURN(const std::optional<int64_t> number, Number(field, kMostErrno));
+  if (number == 0) return field.Error("is 0: a call that did nothing would look done");
   if (number) *out = static_cast<uint32_t>(*number);
   return absl::OkStatus();
 }
@@ -90,6 +91,12 @@ absl::StatusOr<SeccompArgument> ReadArgument(const JsonField& field) {
   return argument;
 }
 
+bool IsCallName(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
 absl::StatusOr<SeccompRule> ReadRule(const JsonField& field) {
   RETURN_IF_ERROR(field.RequireObject());
   SeccompRule rule;
@@ -98,6 +105,12 @@ absl::StatusOr<SeccompRule> ReadRule(const JsonField& field) {
   if (!name.empty() && !rule.names.empty()) return field.Error("has both name and names");
   if (!name.empty()) rule.names.push_back(name);
   if (rule.names.empty()) return field.At("names").Error("missing");
+  for (const std::string& call : rule.names) {
+    if (IsCallName(call)) continue;
+    return field.At("names").Error(StrCat("\"", OneLine(call.substr(0, 64)),
+                                          "\" is no name of a system call: these have a-z, 0-9 "
+                                          "and _"));
+  }
   ASSIGN_OR_RETURN(rule.action, OneOf(field.At("action"), kActions));
   RETURN_IF_ERROR(ReadError(field.At("errnoRet"), &rule.error));
   ASSIGN_OR_RETURN(const std::vector<JsonField> items, field.At("args").Items(kMostArguments));

@@ -52,9 +52,9 @@ struct SeccompProfile {
   std::vector<SeccompRule> rules;
 };
 
-// InvalidArgument begins with the field: "syscalls[2].action: …". Names of system calls are not
-// looked at: a node may know fewer or more of them than we do. What Docker does not know is passed
-// over.
+// InvalidArgument begins with the field: "syscalls[2].action: …". Which system calls
+// there are is not looked at: a node may know fewer or more of them than we do. What Docker does
+// not know is passed over.
 absl::StatusOr<SeccompProfile> ParseSeccompProfile(std::string_view json);
 
 // The same profile without white space, if it is one and then short enough.

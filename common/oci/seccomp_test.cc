@@ -96,6 +96,14 @@ TEST(SeccompProfileTextTest, SaysWhereAProfileIsWrong) {
   ExpectRefused(with(R"("args":[{"index":0,"op":"=="}])"), "syscalls[0].args[0].op: \"==\"");
   ExpectRefused(with(R"("args":[{"index":6,"op":"SCMP_CMP_EQ"}])"), "args[0].index: is above 5");
   ExpectRefused(with(R"("args":[{"index":0,"value":-1,"op":"SCMP_CMP_EQ"}])"), "value: negative");
+  for (const char* name : {"", "mkdir,mount", "Read", "read ", "a|b", "\xc3\xa9"}) {
+    ExpectRefused(WithRule(StrCat(R"({"names":["read",")", name, R"("],"action":"SCMP_ACT_LOG"})")),
+                  StrCat("syscalls[0].names: \"", name, "\" is no name of a system call"));
+  }
+  // The shim's own setresuid or capset would have done nothing.
+  ExpectRefused(with(R"("errnoRet":0)"), "syscalls[0].errnoRet: is 0: a call that did nothing");
+  ExpectRefused(R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":0})",
+                "defaultErrnoRet: is 0: a call that did nothing would look done");
   ExpectRefused(with(R"("errnoRet":5000)"), "errnoRet: is above 4095");
   ExpectRefused(with(R"("includes":{"caps":["SYS_ADMIN"]})"), "includes.caps: \"SYS_ADMIN\"");
   ExpectRefused(with(R"("excludes":{"minKernel":"new"})"), "excludes.minKernel");
