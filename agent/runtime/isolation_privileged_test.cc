@@ -58,6 +58,19 @@ TEST_F(IsolationTest, AProfileOfItsOwnDeniesWhatItSays) {
   EXPECT_THAT(result.out, HasSubstr("Permission denied\nthere\nNoNewPrivs:\t1\nSeccomp:\t2\n"));
 }
 
+// The shim's own last steps run under the profile when no-new-privileges is off. EINVAL is also how
+// the kernel says that there are no more capabilities to drop.
+TEST_F(IsolationTest, AProfileAgainstPrctlKeepsNoCapability) {
+  v1::TaskSpec task;
+  task.mutable_container()->set_allow_new_privileges(true);
+  task.mutable_container()->add_security_opt(
+      R"(seccomp={"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["prctl"],)"
+      R"("action":"SCMP_ACT_ERRNO","errnoRet":22,)"
+      R"("args":[{"index":0,"value":24,"op":"SCMP_CMP_EQ"}]}]})");  // PR_CAPBSET_DROP
+  const Result result = Run(ConfigText(Shell("grep -E 'CapBnd|NoNew' /proc/self/status"), task));
+  EXPECT_EQ(result.out, "CapBnd:\t00000000a80405fb\nNoNewPrivs:\t0\n");
+}
+
 TEST_F(IsolationTest, SeesNeitherTheHostsMountsNorItsLayers) {
   const Result result = RunShell("cat /proc/self/mountinfo");
   EXPECT_THAT(result.out, Not(HasSubstr(layer_)));

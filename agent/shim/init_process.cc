@@ -252,8 +252,9 @@ bool TakeIdentity(const plan::Plan& plan, const Identity& identity, uint32_t* wa
                   Failure* failure) {
   const CapabilitySets sets = ReadCapabilities(plan);
   const bool no_new_privs = plan.Has(plan::Tag::kNoNewPrivs);
-  if (!no_new_privs && !LoadSeccomp(plan, failure)) return false;
+  // The filter comes after it: one that answers EINVAL to prctl would end this too early.
   if (!DropBounding(sets.bounding, failure)) return false;
+  if (!no_new_privs && !LoadSeccomp(plan, failure)) return false;
   long error = sys::Prctl(PR_SET_KEEPCAPS, 1);
   if (error >= 0) {
     error = sys::Call(SYS_setgroups, identity.group_count, sys::Arg(identity.groups));
