@@ -27,7 +27,9 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     return Add({.kind = Json::Kind::kInteger, .integer = value}) != nullptr;
   }
   bool number_unsigned(uint64_t value) override {
-    if (value > INT64_MAX) return Add({.kind = Json::Kind::kNumber}) != nullptr;
+    if (value > INT64_MAX) {
+      return Add({.kind = Json::Kind::kUnsigned, .large = value}) != nullptr;
+    }
     return number_integer(static_cast<int64_t>(value));
   }
   bool number_float(double, const std::string&) override {
@@ -148,6 +150,13 @@ absl::StatusOr<int64_t> JsonField::RequiredSize() const {
   RETURN_IF_ERROR(Expect(Json::Kind::kInteger, "an integer of 64 bits"));
   if (value_->integer < 0) return Error("negative");
   return value_->integer;
+}
+
+absl::StatusOr<uint64_t> JsonField::Unsigned() const {
+  if (!Exists()) return uint64_t{0};
+  if (value_->kind == Json::Kind::kUnsigned) return value_->large;
+  ASSIGN_OR_RETURN(const int64_t integer, RequiredSize());
+  return static_cast<uint64_t>(integer);
 }
 
 absl::StatusOr<std::vector<std::string>> JsonField::Texts() const {

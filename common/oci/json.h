@@ -18,10 +18,11 @@
 namespace swarm::oci {
 
 struct Json {
-  enum class Kind { kNull, kBool, kNumber, kInteger, kString, kArray, kObject };
+  enum class Kind { kNull, kBool, kNumber, kInteger, kUnsigned, kString, kArray, kObject };
   Kind kind = Kind::kNull;
   bool truth = false;
   int64_t integer = 0;
+  uint64_t large = 0;  // kUnsigned: an integer above INT64_MAX
   std::string text;
   std::vector<Json> items;
   std::map<std::string, Json> fields;
@@ -45,6 +46,7 @@ class JsonField {
   absl::StatusOr<std::string> Text() const;
   absl::StatusOr<std::string> RequiredText() const;
   absl::StatusOr<int64_t> RequiredSize() const;  // an integer, not negative
+  absl::StatusOr<uint64_t> Unsigned() const;
   absl::StatusOr<std::vector<std::string>> Texts() const;
   absl::StatusOr<std::map<std::string, std::string>> TextMap() const;
   absl::StatusOr<std::vector<JsonField>> Items(size_t limit) const;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 #include <iterator>
+#include <map>
+#include <set>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_join.h"
@@ -16,6 +18,8 @@ namespace {
 
 constexpr size_t kMostRules = 4096;
 constexpr size_t kMostArguments = 64;  // of one call; two for one place are alternatives
+// Names times arguments, over all rules: what the node's compiler of filters does in half a second.
+constexpr size_t kMostComparisons = 2048;
 constexpr int64_t kMostErrno = 4095;
 constexpr int64_t kMostIndex = 5;
 
@@ -82,11 +86,9 @@ absl::StatusOr<SeccompArgument> ReadArgument(const JsonField& field) {
   RETURN_IF_ERROR(field.RequireObject());
   SeccompArgument argument;
   ASSIGN_OR_RETURN(const std::optional<int64_t> index, Number(field.At("index"), kMostIndex));
-  ASSIGN_OR_RETURN(const std::optional<int64_t> value, Number(field.At("value"), INT64_MAX));
-  ASSIGN_OR_RETURN(const std::optional<int64_t> two, Number(field.At("valueTwo"), INT64_MAX));
+  ASSIGN_OR_RETURN(argument.value, field.At("value").Unsigned());
+  ASSIGN_OR_RETURN(argument.value_two, field.At("valueTwo").Unsigned());
   argument.index = static_cast<uint32_t>(index.value_or(0));
-  argument.value = static_cast<uint64_t>(value.value_or(0));
-  argument.value_two = static_cast<uint64_t>(two.value_or(0));
   ASSIGN_OR_RETURN(argument.op, OneOf(field.At("op"), kComparisons));
   return argument;
 }
@@ -136,6 +138,49 @@ absl::Status ReadArchitectures(const JsonField& root, SeccompProfile* profile) {
   return root.At("archMap").Error("stands beside architectures: leave one of them out");
 }
 
+// Two for one place are alternatives, each like a rule of its own.
+bool HasSeveralPlaces(const SeccompRule& rule) {
+  std::set<uint32_t> places;
+  for (const SeccompArgument& argument : rule.arguments) places.insert(argument.index);
+  return places.size() > 1 && places.size() == rule.arguments.size();
+}
+
+// The node's compiler of filters, libseccomp, makes a tree of all the rules of a call. It grows out
+// of all bounds, or is never done, with two rules for one call that look at several arguments each,
+// or with any rule beside one that looks at more than two.
+absl::Status CheckSize(const SeccompProfile& profile) {
+  struct Call {
+    size_t rules = 0;  // with arguments
+    size_t several = 0;
+    size_t most = 0;  // arguments of one of those
+  };
+  std::map<std::string_view, Call> calls;
+  size_t comparisons = 0;
+  for (size_t i = 0; i < profile.rules.size(); ++i) {
+    const SeccompRule& rule = profile.rules[i];
+    comparisons += rule.names.size() * std::max<size_t>(rule.arguments.size(), 1);
+    if (comparisons > kMostComparisons) {
+      return absl::InvalidArgumentError(StrCat("syscalls[", i, "]: names times args are more than ",
+                                               kMostComparisons, " up to here: leave out some"));
+    }
+    if (rule.arguments.empty()) continue;
+    const bool several = HasSeveralPlaces(rule);
+    for (const std::string& name : rule.names) {
+      Call& call = calls[name];
+      ++call.rules;
+      if (several) {
+        ++call.several;
+        call.most = std::max(call.most, rule.arguments.size());
+      }
+      if (call.several < 2 && (call.most <= 2 || call.rules < 2)) continue;
+      return absl::InvalidArgumentError(
+          StrCat("syscalls[", i, "].args: too many for ", name,
+                 ": of a call's rules one may look at two arguments, or the only one at more"));
+    }
+  }
+  return absl::OkStatus();
+}
+
 // What is between two quotes stays.
 std::string WithoutWhiteSpace(std::string_view json) {
   std::string out;
@@ -152,8 +197,8 @@ std::string WithoutWhiteSpace(std::string_view json) {
 
 }  // namespace
 
-absl::StatusOr<SeccompProfile> ParseSeccompProfile(std::string_view json) {
-  ASSIGN_OR_RETURN(const Json document, ParseJson(json, kMaxSeccompBytes));
+absl::StatusOr<SeccompProfile> ParseSeccompProfile(std::string_view json, size_t limit) {
+  ASSIGN_OR_RETURN(const Json document, ParseJson(json, limit));
   const JsonField root(document);
   RETURN_IF_ERROR(root.RequireObject());
   SeccompProfile profile;
@@ -174,10 +219,13 @@ absl::StatusOr<SeccompProfile> ParseSeccompProfile(std::string_view json) {
     ASSIGN_OR_RETURN(SeccompRule rule, ReadRule(item));
     profile.rules.push_back(std::move(rule));
   }
+  RETURN_IF_ERROR(CheckSize(profile));
   return profile;
 }
 
 absl::StatusOr<std::string> CompactSeccompProfile(std::string_view json) {
+  // As it is given first: without white space "1 3" would be a number.
+  RETURN_IF_ERROR(ParseSeccompProfile(json, kMaxSeccompFileBytes).status());
   std::string compact = WithoutWhiteSpace(json);
   RETURN_IF_ERROR(ParseSeccompProfile(compact).status());
   return compact;

@@ -17,6 +17,7 @@
 namespace swarm::oci {
 
 inline constexpr size_t kMaxSeccompBytes = 64 << 10;
+inline constexpr size_t kMaxSeccompFileBytes = 1 << 20;  // with its white space
 
 using KernelVersion = std::pair<int64_t, int64_t>;  // 6.1
 
@@ -55,7 +56,8 @@ struct SeccompProfile {
 // InvalidArgument begins with the field: "syscalls[2].action: …". Which system calls
 // there are is not looked at: a node may know fewer or more of them than we do. What Docker does
 // not know is passed over.
-absl::StatusOr<SeccompProfile> ParseSeccompProfile(std::string_view json);
+absl::StatusOr<SeccompProfile> ParseSeccompProfile(std::string_view json,
+                                                   size_t limit = kMaxSeccompBytes);
 
 // The same profile without white space, if it is one and then short enough.
 absl::StatusOr<std::string> CompactSeccompProfile(std::string_view json);

@@ -1,7 +1,11 @@
 #include "common/oci/seccomp.h"
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "absl/strings/str_join.h"
 #include "common/strings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -68,6 +72,13 @@ TEST(SeccompProfileTextTest, CompactKeepsWhatIsQuoted) {
   EXPECT_THAT(*compact, StartsWith(R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,)"));
   EXPECT_THAT(*compact, HasSubstr(R"("comment":"a \"b\"  c")"));
   EXPECT_EQ(CompactSeccompProfile(*compact).value(), *compact);
+  // What would be another number without it is none with it.
+  EXPECT_THAT(
+      CompactSeccompProfile(R"({"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1 3})").status(),
+      StatusIs(kInvalid, HasSubstr("not JSON at byte")));
+  EXPECT_THAT(
+      CompactSeccompProfile(StrCat(kProfile, std::string(kMaxSeccompFileBytes, ' '))).status(),
+      StatusIs(kInvalid, HasSubstr("at most 1048576")));
   // White space does not count.
   EXPECT_OK(CompactSeccompProfile(StrCat(kProfile, std::string(kMaxSeccompBytes, ' '))));
 }
@@ -109,6 +120,53 @@ TEST(SeccompProfileTextTest, SaysWhereAProfileIsWrong) {
   ExpectRefused(with(R"("excludes":{"minKernel":"new"})"), "excludes.minKernel");
   ExpectRefused(WithRule(StrCat("\"", std::string(kMaxSeccompBytes, 'x'), "\"")), "at most 65536");
   ExpectRefused(with("\"includes\":\"\x1b[31m\""), "not JSON");
+}
+
+TEST(SeccompProfileTextTest, AnArgumentHasAll64Bits) {
+  const auto profile = ParseSeccompProfile(
+      WithRule(R"({"names":["read"],"action":"SCMP_ACT_LOG","args":[{"index":0,"op":"SCMP_CMP_EQ",)"
+               R"("value":18446744073709551615,"valueTwo":9223372036854775807}]})"));
+  ASSERT_OK(profile);
+  EXPECT_EQ(profile->rules[0].arguments[0].value, UINT64_MAX);
+  EXPECT_EQ(profile->rules[0].arguments[0].value_two, uint64_t{INT64_MAX});
+  for (const char* bad : {"18446744073709551616", "1.5"}) {
+    ExpectRefused(
+        WithRule(StrCat(R"({"names":["read"],"action":"SCMP_ACT_LOG","args":[{"index":0,)",
+                        R"("op":"SCMP_CMP_EQ","value":)", bad, "}]}")),
+        "args[0].value: not an integer of 64 bits");
+  }
+}
+
+// A rule for read that looks at these arguments.
+std::string Rule(const std::vector<int>& places) {
+  std::vector<std::string> arguments;
+  for (const int place : places) {
+    arguments.push_back(StrCat(R"({"op":"SCMP_CMP_NE","index":)", place, "}"));
+  }
+  return StrCat(R"({"names":["read"],"action":"SCMP_ACT_LOG","args":[)",
+                absl::StrJoin(arguments, ","), "]}");
+}
+
+// Each of these takes libseccomp from seconds to for ever.
+TEST(SeccompProfileTextTest, WhatANodeCannotCompileIsRefused) {
+  const auto all = [](const std::vector<std::string>& rules) {
+    return WithRule(absl::StrJoin(rules, ","));
+  };
+  constexpr char kWords[] = "syscalls[1].args: too many for read";
+  ExpectRefused(all({Rule({0, 1}), Rule({2, 3})}), kWords);
+  ExpectRefused(all({Rule({0}), Rule({0, 1, 2})}), kWords);
+  ExpectRefused(all({Rule({0, 1, 2}), Rule({0})}), kWords);
+  EXPECT_OK(ParseSeccompProfile(all({Rule({0, 1, 2, 3, 4, 5})})));
+  EXPECT_OK(ParseSeccompProfile(all({Rule({0}), Rule({0, 2}), Rule({2}), Rule({1, 1, 1})})));
+  std::vector<std::string> names(64, R"("read")");
+  const auto with = [](const std::vector<std::string>& calls, int arguments) {
+    std::vector<std::string> items(static_cast<size_t>(arguments), R"({"op":"SCMP_CMP_EQ"})");
+    return WithRule(StrCat(R"({"action":"SCMP_ACT_LOG","names":[)", absl::StrJoin(calls, ","),
+                           R"(],"args":[)", absl::StrJoin(items, ","), "]}"));
+  };
+  EXPECT_OK(ParseSeccompProfile(with(names, 32)));
+  ExpectRefused(with(names, 33), "syscalls[0]: names times args are more than 2048 up to here");
+  ExpectRefused(with(std::vector<std::string>(2049, R"("brk")"), 0), "more than 2048");
 }
 
 TEST(SeccompProfileTextTest, KernelVersions) {
