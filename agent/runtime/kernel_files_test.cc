@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -250,7 +251,8 @@ TEST(SeccompProfileTest, DecidesAsDockersDefaultDoes) {
 TEST(SeccompProfileTest, DeniesLateCallsWhateverTheDefaultIs) {
   OciSeccomp profile;
   profile.default_action = SECCOMP_RET_ALLOW;
-  profile.rules.push_back({{"mkdir", "mseal", "no_such_call"}, Refuse(EPERM), {}});
+  profile.architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"};
+  profile.rules.push_back({{"mkdir", "mseal", "uretprobe", "no_such_call"}, Refuse(EPERM), {}});
   const auto program = CompileSeccomp(profile);
   ASSERT_OK(program);
   EXPECT_EQ(Decide(*program, SYS_mkdir), Refuse(EPERM));
@@ -261,12 +263,52 @@ TEST(SeccompProfileTest, DeniesLateCallsWhateverTheDefaultIs) {
   constexpr uint32_t kI386Mkdir = 39;
   EXPECT_EQ(Decide(*program, kI386Mkdir, {}, AUDIT_ARCH_I386), Refuse(EPERM));
   EXPECT_EQ(Decide(*program, 3, {}, AUDIT_ARCH_I386), kAllow);
-  // One that names its architectures has no other.
-  profile.architectures = {"SCMP_ARCH_X86_64"};
-  const auto narrow = CompileSeccomp(profile);
-  ASSERT_OK(narrow);
-  EXPECT_EQ(Decide(*narrow, SYS_read), kAllow);
-  EXPECT_NE(Decide(*narrow, 3, {}, AUDIT_ARCH_I386), kAllow);
+  EXPECT_EQ(Decide(*program, 462, {}, AUDIT_ARCH_I386), Refuse(EPERM));
+  EXPECT_EQ(Decide(*program, 335), Refuse(EPERM));                // uretprobe
+  EXPECT_EQ(Decide(*program, 335, {}, AUDIT_ARCH_I386), kAllow);  // another call there
+  // There is no architecture that it does not name.
+  for (const std::vector<std::string>& named : {std::vector<std::string>{"SCMP_ARCH_X86_64"}, {}}) {
+    profile.architectures = named;
+    const auto narrow = CompileSeccomp(profile);
+    ASSERT_OK(narrow);
+    EXPECT_EQ(Decide(*narrow, SYS_read), kAllow);
+    EXPECT_NE(Decide(*narrow, 3, {}, AUDIT_ARCH_I386), kAllow);
+    EXPECT_NE(Decide(*narrow, 462, {}, AUDIT_ARCH_I386), kAllow);
+  }
+  profile.rules.push_back({{"mseal"}, Refuse(EPERM), {{0, 5, 0, SCMP_CMP_EQ}}});
+  EXPECT_THAT(CompileSeccomp(profile).status(),
+              StatusIs(absl::StatusCode::kInvalidArgument,
+                       ::testing::HasSubstr("mseal cannot be denied by its arguments")));
+}
+
+TEST(SeccompProfileTest, SocketcallDoesNotGoRoundRulesAboutSockets) {
+  constexpr uint32_t kI386Socketcall = 102;
+  OciSeccomp profile;
+  profile.architectures = {"SCMP_ARCH_X86"};
+  const auto decide = [&] {
+    const auto program = CompileSeccomp(profile);
+    EXPECT_OK(program);
+    return program.ok() ? Decide(*program, kI386Socketcall, {1}, AUDIT_ARCH_I386) : 0;
+  };
+  for (const uint32_t denial :
+       {Refuse(EPERM), uint32_t{SECCOMP_RET_KILL_PROCESS}, uint32_t{SECCOMP_RET_TRAP}}) {
+    profile.default_action = denial;
+    profile.rules = {{{"socket"}, kAllow, {{0, AF_UNIX, 0, SCMP_CMP_EQ}}}, {{"bind"}, kAllow, {}}};
+    EXPECT_EQ(decide(), denial);
+    profile.rules.push_back({{"socketcall"}, kAllow, {}});
+    EXPECT_EQ(decide(), kAllow);
+  }
+  for (const uint32_t permission : {kAllow, uint32_t{SECCOMP_RET_LOG}}) {
+    profile.default_action = permission;
+    profile.rules = {{{"mkdir"}, Refuse(EACCES), {}}};
+    EXPECT_EQ(decide(), permission);
+    for (const char* call : {"socket", "connect"}) {
+      for (const uint32_t place : {0u, 1u}) {
+        profile.rules = {{{call}, Refuse(EACCES), {{place, 3, 0, SCMP_CMP_EQ}}}};
+        EXPECT_EQ(decide(), Refuse(EACCES)) << call << place;
+      }
+    }
+  }
 }
 
 TEST(SeccompProfileTest, RefusesAlgAndVsockSocketsInEverySpelling) {

@@ -120,6 +120,7 @@ void AllowIf(absl::string_view name, OciSyscallRule::Argument argument, OciSecco
 OciSeccomp DefaultSeccomp(CapabilitySet bounding) {
   OciSeccomp out;
   out.default_action = SCMP_ACT_ERRNO(EPERM);
+  out.architectures = {"SCMP_ARCH_X86", "SCMP_ARCH_ARM"};  // what there is of them here
   Allow(kAlways, &out);
   Allow(kArchitecture, &out);
   for (const CapabilityCalls& entry : kWithCapability) {

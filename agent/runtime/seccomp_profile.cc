@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -52,52 +53,88 @@ constexpr uint32_t kNativeArchitecture = AUDIT_ARCH_X86_64;
 // filter.
 constexpr std::pair<absl::string_view, uint32_t> kExtraArchitectures[] = {
     {"SCMP_ARCH_X86", SCMP_ARCH_X86}};
-constexpr uint32_t kSocketcallArchitecture = AUDIT_ARCH_I386;
+constexpr uint32_t kOtherArchitecture = AUDIT_ARCH_I386;
 #elif defined(__aarch64__)
 constexpr uint32_t kNativeArchitecture = AUDIT_ARCH_AARCH64;
 constexpr std::pair<absl::string_view, uint32_t> kExtraArchitectures[] = {
     {"SCMP_ARCH_ARM", SCMP_ARCH_ARM}};
-constexpr uint32_t kSocketcallArchitecture = 0;  // 32-bit ARM programs have no socketcall
+constexpr uint32_t kOtherArchitecture = AUDIT_ARCH_ARM;
+#endif
+#if defined(__x86_64__)
+constexpr bool kHasSocketcall = true;
+#else
+constexpr bool kHasSocketcall = false;  // 32-bit ARM programs
 #endif
 constexpr uint32_t kSocketcall = 102;
+constexpr uint32_t kFirstCommonCall = 424;
+// What socketcall does as well.
+constexpr absl::string_view kSocketCalls[] = {
+    "socket",     "bind",    "connect", "listen",  "accept",   "getsockname", "getpeername",
+    "socketpair", "send",    "recv",    "sendto",  "recvfrom", "shutdown",    "setsockopt",
+    "getsockopt", "sendmsg", "recvmsg", "accept4", "recvmmsg", "sendmmsg"};
 
 sock_filter Statement(uint16_t code, uint32_t k) { return {code, 0, 0, k}; }
 sock_filter Jump(uint16_t code, uint32_t k, uint8_t yes, uint8_t no) { return {code, yes, no, k}; }
 
 using LateActions = std::map<uint32_t, uint32_t>;  // call number to action
 
-// In front of libseccomp's program: what it cannot express for calls that it does not know, and
-// socketcall. That one it allows by itself wherever a profile allows socket or bind, without a look
-// at the family, which lies behind a pointer; a profile that wants this has to name it.
-// `newer`: for calls that nobody had thought of; unset: libseccomp's default action is for them.
-std::vector<sock_filter> Prologue(const LateActions& late, std::optional<uint32_t> newer,
-                                  std::optional<uint32_t> socketcall_action) {
+// What stands in front of libseccomp's program, which cannot express it.
+struct Additions {
+  LateActions late;               // for calls that it does not know
+  std::optional<uint32_t> newer;  // for calls that nobody had thought of; unset: the default action
+  // libseccomp allows it by itself wherever a profile allows socket or bind, without a look at the
+  // family, which lies behind a pointer; a profile that wants this has to name it.
+  std::optional<uint32_t> socketcall;
+  bool other_architecture = false;
+};
+
+void AddReturn(uint32_t number, uint32_t action, std::vector<sock_filter>* out) {
+  out->push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
+  out->push_back(Statement(BPF_RET | BPF_K, action));
+}
+
+std::vector<sock_filter> NativePart(const Additions& additions) {
   std::vector<sock_filter> out;
-  out.push_back(Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, arch)));
-  out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, kNativeArchitecture, 0, 0));
-  out.push_back(Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
-  for (const auto& [number, action] : late) {
-    out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1));
-    out.push_back(Statement(BPF_RET | BPF_K, action));
-  }
-  if (newer.has_value()) {
+  for (const auto& [number, action] : additions.late) AddReturn(number, action, &out);
+  if (additions.newer.has_value()) {
     // Not-yet-invented calls, and those of x32, which begin at 2^30.
     out.push_back(Jump(BPF_JMP | BPF_JGT | BPF_K, kLastKnownCall, 0, 1));
-    out.push_back(Statement(BPF_RET | BPF_K, *newer));
+    out.push_back(Statement(BPF_RET | BPF_K, *additions.newer));
   }
-  if (!socketcall_action.has_value()) {
-    // Another architecture: past all of this.
-    out[1].jf = static_cast<uint8_t>(out.size() - 2);
-    return out;
-  }
-  out.push_back(Statement(BPF_JMP | BPF_JA, 4));
-  out[1].jf = static_cast<uint8_t>(out.size() - 2);
-  out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, kSocketcallArchitecture, 0, 3));
-  out.push_back(Statement(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)));
-  out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, kSocketcall, 0, 1));
-  out.push_back(Statement(BPF_RET | BPF_K, *socketcall_action));
   return out;
 }
+
+std::vector<sock_filter> OtherPart(const Additions& additions) {
+  std::vector<sock_filter> out;
+  if (!additions.other_architecture) return out;
+  for (const auto& [number, action] : additions.late) {
+    if (number >= kFirstCommonCall) AddReturn(number, action, &out);
+  }
+  if (additions.socketcall.has_value()) AddReturn(kSocketcall, *additions.socketcall, &out);
+  return out;
+}
+
+std::vector<sock_filter> Prologue(const Additions& additions) {
+  const auto load = [](size_t field) {
+    return Statement(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(field));
+  };
+  std::vector<sock_filter> out = {load(offsetof(seccomp_data, arch))};
+  const auto append = [&](uint32_t architecture, const std::vector<sock_filter>& part) {
+    if (part.empty()) return;
+    // The part loads the number over the architecture: it ends with that again.
+    const auto size = static_cast<uint8_t>(part.size() + 2);
+    out.push_back(Jump(BPF_JMP | BPF_JEQ | BPF_K, architecture, 0, size));
+    out.push_back(load(offsetof(seccomp_data, nr)));
+    out.insert(out.end(), part.begin(), part.end());
+    out.push_back(load(offsetof(seccomp_data, arch)));
+  };
+  append(kNativeArchitecture, NativePart(additions));
+  append(kOtherArchitecture, OtherPart(additions));
+  if (out.size() == 1) out.clear();
+  return out;
+}
+
+bool Permits(uint32_t action) { return action == SCMP_ACT_ALLOW || action == SCMP_ACT_LOG; }
 
 absl::Status AddRule(scmp_filter_ctx context, const OciSyscallRule& rule, int number,
                      absl::string_view name) {
@@ -132,7 +169,15 @@ absl::Status AddRules(scmp_filter_ctx context, const OciSeccomp& profile, LateAc
         continue;
       }
       for (const LateCall& call : kLateCalls) {
-        if (call.name == name && rule.args.empty()) (*late)[call.number] = rule.action;
+        if (call.name != name) continue;
+        if (rule.args.empty()) {
+          (*late)[call.number] = rule.action;
+        } else if (!Permits(rule.action)) {
+          return absl::InvalidArgumentError(
+              absl::StrCat("seccomp: ", name,
+                           " cannot be denied by its arguments on this node, "
+                           "which does not know it: deny it without args"));
+        }
       }
     }
   }
@@ -151,11 +196,21 @@ absl::StatusOr<std::string> Export(scmp_filter_ctx context) {
   return bytes;
 }
 
-bool Names(const OciSeccomp& profile, absl::string_view call) {
+// For a call that could go round rules about sockets; unset: what libseccomp makes of it.
+std::optional<uint32_t> SocketcallAction(const OciSeccomp& profile) {
+  if (!kHasSocketcall) return std::nullopt;
+  std::optional<uint32_t> action;
+  if (!Permits(profile.default_action)) action = profile.default_action;
   for (const OciSyscallRule& rule : profile.rules) {
-    if (std::find(rule.names.begin(), rule.names.end(), call) != rule.names.end()) return true;
+    for (const std::string& name : rule.names) {
+      if (name == "socketcall") return std::nullopt;
+      const bool of_sockets = std::find(std::begin(kSocketCalls), std::end(kSocketCalls), name) !=
+                              std::end(kSocketCalls);
+      const bool denies = of_sockets && !rule.args.empty() && !Permits(rule.action);
+      if (denies && !action.has_value()) action = rule.action;
+    }
   }
-  return false;
+  return action;
 }
 
 absl::StatusOr<std::string> Compile(const OciSeccomp& profile) {
@@ -166,27 +221,22 @@ absl::StatusOr<std::string> Compile(const OciSeccomp& profile) {
   // precomputation at load time is shorter by the same factor.
   seccomp_attr_set(context, SCMP_FLTATR_CTL_OPTIMIZE, 2);
   seccomp_attr_set(context, SCMP_FLTATR_CTL_NNP, 0);
+  Additions additions;
   for (const auto& [name, architecture] : kExtraArchitectures) {
     const auto& named = profile.architectures;
-    const bool wanted = named.empty() || std::find(named.begin(), named.end(), name) != named.end();
-    if (wanted) seccomp_arch_add(context, architecture);
+    if (std::find(named.begin(), named.end(), name) == named.end()) continue;
+    seccomp_arch_add(context, architecture);
+    additions.other_architecture = true;
   }
-  LateActions late;
-  RETURN_IF_ERROR(AddRules(context, profile, &late));
+  RETURN_IF_ERROR(AddRules(context, profile, &additions.late));
   ASSIGN_OR_RETURN(const std::string body, Export(context));
-  std::string bytes;
-  const bool refuses = (profile.default_action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO;
-  if (refuses || !late.empty()) {
-    std::optional<uint32_t> newer;
-    if (refuses) newer = SECCOMP_RET_ERRNO | ENOSYS;
-    std::optional<uint32_t> socketcall_action;
-    if (refuses && kSocketcallArchitecture != 0 && !Names(profile, "socketcall")) {
-      socketcall_action = profile.default_action;
-    }
-    const std::vector<sock_filter> prologue = Prologue(late, newer, socketcall_action);
-    bytes.assign(reinterpret_cast<const char*>(prologue.data()),
-                 prologue.size() * sizeof(sock_filter));
+  if ((profile.default_action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO) {
+    additions.newer = SECCOMP_RET_ERRNO | ENOSYS;
   }
+  additions.socketcall = SocketcallAction(profile);
+  const std::vector<sock_filter> prologue = Prologue(additions);
+  std::string bytes(reinterpret_cast<const char*>(prologue.data()),
+                    prologue.size() * sizeof(sock_filter));
   bytes += body;
   if (bytes.size() / sizeof(sock_filter) > BPF_MAXINSNS) {
     return absl::InvalidArgumentError("seccomp: the profile is longer than the kernel takes");

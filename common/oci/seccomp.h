@@ -46,7 +46,7 @@ struct SeccompRule {
 struct SeccompProfile {
   std::string default_action;
   std::optional<uint32_t> default_error;
-  // Without a list of their own those that belong to the node's are meant.
+  // Beside the node's own; without such a list there is no other.
   std::vector<std::string> architectures;  // "SCMP_ARCH_X86_64"
   std::vector<std::pair<std::string, std::vector<std::string>>> sub_architectures;  // archMap
   std::vector<std::string> flags;
