@@ -240,11 +240,14 @@ class LogCompressorKilledTest : public LogCompressorTest {
       ASSERT_EQ(::waitid(P_PID, static_cast<id_t>(child), &ended, WEXITED | WNOHANG | WNOWAIT), 0);
     }
     ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ++killed_;
   }
   std::vector<std::string> Names() { return ListDirectory(dir_).value(); }
 
   std::string plain_, compressed_;
+  int killed_ = 0;  // others had ended before
 };
 
 TEST_F(LogCompressorKilledTest, AFileThatIsHalfReplacedIsReadWhole) {
@@ -301,6 +304,7 @@ TEST_F(LogCompressorKilledTest, AMemberWithoutASourceIsNobodys) {
     CompressAndKillAt(kCompressSource);
     ASSERT_EQ(Times(), Range(0, 5003)) << i;
   }
+  EXPECT_GT(killed_, 0);
   ASSERT_OK(CompressLogs(dir_, 1 << 30));
   EXPECT_EQ(Times(), Range(0, 5003));
   EXPECT_THAT(Names(), ElementsAre("log", "log.1"));
@@ -315,6 +319,7 @@ TEST_F(LogCompressorKilledTest, NoLineIsLostWheneverThatIs) {
       ASSERT_THAT(Names(), ElementsAre("log", "log.1")) << made;
     }
   }
+  EXPECT_GT(killed_, 0);
 }
 
 // A lock says that who compresses lives.

@@ -229,7 +229,11 @@ TEST_F(HostNamespacesTest, TheRestEndsWithInitAlsoWhereOnlyCgroupV1Is) {
   std::thread exec([&] { ExecShell("echo $$ > /tmp/pid; exec sleep 1002"); });
   const std::string file = absl::StrCat("/proc/", init, "/root/tmp/pid");
   int in_exec = 0;
-  while (!absl::SimpleAtoi(ReadFile(file).value_or(""), &in_exec)) std::this_thread::yield();
+  const Deadline begun(absl::Seconds(30));
+  while (!absl::SimpleAtoi(ReadFile(file).value_or(""), &in_exec) && !begun.IsOver()) {
+    std::this_thread::yield();
+  }
+  EXPECT_GT(in_exec, 0);
   const Deadline deadline(absl::Seconds(4));  // the shim waits for five when it cannot kill
   ASSERT_OK(runtime_->Signal("c", SIGTERM));
   EXPECT_EQ(Wait("c").exit.exit_code, 3);
