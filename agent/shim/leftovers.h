@@ -18,7 +18,8 @@ class Leftovers {
   // Those that have ended, but not `init`.
   void Reap(int init);
   // Kills all that is in the container's cgroup and waits until it has ended, but not for ever.
-  // After init has been reaped.
+  // After init has been reaped. Programs of exec are in cgroups below; with v1 those end when the
+  // agent releases the container.
   void End();
 
  private:
