@@ -74,6 +74,7 @@ struct FakeCluster {
   std::deque<absl::Status> next_write_fails;
   absl::Status create_fails;
   std::map<std::string, absl::Status> service_fails;    // by name, when made or changed
+  std::map<std::string, absl::Status> wrong_specs;      // by name, whatever is asked
   std::map<std::string, std::string> service_warnings;  // by name
   size_t under_way = 1;  // of several services, before the first answer is looked at
   std::vector<v1::LogMessage> logs;

@@ -101,6 +101,11 @@ class FakeManager : public ManagerClient {
   }
   absl::StatusOr<v1::CreateServiceResponse> CreateService(
       const v1::CreateServiceRequest& r) override {
+    if (r.dry_run()) {
+      const auto wrong = cluster_.wrong_specs.find(r.spec().name());
+      if (wrong != cluster_.wrong_specs.end()) return wrong->second;
+      return v1::CreateServiceResponse();
+    }
     if (!cluster_.create_fails.ok()) return cluster_.create_fails;
     if (absl::Status failure = FailureOf(r.spec()); !failure.ok()) return failure;
     cluster_.writes.push_back(StrCat("create ", r.spec().name()));

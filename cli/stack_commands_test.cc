@@ -11,6 +11,7 @@ using ::testing::ElementsAre;
 using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 
 constexpr auto kRunning = v1::TaskStatus::STATE_RUNNING;
 
@@ -105,6 +106,25 @@ TEST_F(StackCommandsTest, AnErrorInTheFileChangesNothing) {
               HasSubstr(":4:9: services.bad.imagee: unknown key; did you mean image?"));
   EXPECT_THAT(cluster_.writes, IsEmpty());
   EXPECT_EQ(world_.Run({"stack", "deploy", "shop"}), 2);
+}
+
+TEST_F(StackCommandsTest, ASpecThatTheManagerDoesNotTakeChangesNothing) {
+  const std::string path = WriteFile("shop.yaml", kShop);
+  cluster_.wrong_specs["shop_api"] =
+      absl::InvalidArgumentError("task.container.stop_signal: \"SIGFOO\" is no signal");
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("service shop_api: task.container.stop_signal: \"SIGFOO\" is "
+                                      "no signal\n"));
+  EXPECT_THAT(cluster_.writes, IsEmpty());
+  EXPECT_EQ(console_.out, "");
+  EXPECT_EQ(world_.Run({"stack", "diff", "--exit-code", "-c", path, "shop"}), 1);
+  EXPECT_THAT(console_.out, HasSubstr("! service shop_api: task.container.stop_signal: \"SIGFOO\" "
+                                      "is no signal; a deploy is refused for it\n"));
+  // A manager that is gone is no mistake of the file.
+  cluster_.wrong_specs["shop_api"] = absl::UnavailableError("gone");
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);
+  EXPECT_THAT(console_.err, Not(HasSubstr("service shop_api")));
+  EXPECT_THAT(cluster_.writes, IsEmpty());
 }
 
 TEST_F(StackCommandsTest, DeployWithWaitShowsEveryService) {

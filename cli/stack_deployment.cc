@@ -11,6 +11,7 @@
 #include "cli/stack_diff.h"
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
+#include "cli/stack_services.h"
 #include "cli/stack_volumes.h"
 #include "cli/stack_words.h"
 #include "common/ids.h"
@@ -59,6 +60,8 @@ class Deployment {
   // References of the file's services to secrets and configs get their ids.
   absl::Status Run(compose::Stack& file) {
     // Before anything is made.
+    ASSIGN_OR_RETURN(const std::vector<Refusal> refused, RefusedServices(manager_, file));
+    RETURN_IF_ERROR(FirstOf(refused));
     ASSIGN_OR_RETURN(const VolumePlan volumes, PlanVolumes(manager_, file));
     RETURN_IF_ERROR(FirstOf(volumes.refusals));
     RETURN_IF_ERROR(CheckContents(manager_, file));

@@ -10,6 +10,7 @@
 #include "absl/strings/str_split.h"
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
+#include "cli/stack_services.h"
 #include "cli/stack_volumes.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
@@ -132,6 +133,8 @@ absl::StatusOr<StackDiff> DiffStack(ManagerClient& manager, const std::string& s
   StackDiff diff;
   Counts counts;
   Notes notes(diff);
+  ASSIGN_OR_RETURN(const std::vector<Refusal> refused, RefusedServices(manager, file));
+  notes.Refuse(refused);
   RETURN_IF_ERROR(DiffNetworks(manager, stack, file, prune, notes));
   RETURN_IF_ERROR(DiffVolumes(manager, file, notes));
   RETURN_IF_ERROR(DiffContents(manager, stack, file, existing, prune, notes));

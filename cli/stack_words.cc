@@ -7,8 +7,8 @@ namespace swarm::cli {
 absl::Status FirstOf(const std::vector<Refusal>& refusals) {
   if (refusals.empty()) return absl::OkStatus();
   const Refusal& first = refusals.front();
-  return absl::Status(first.code,
-                      StrCat(first.kind, " ", first.name, ": ", first.why, "; ", first.remedy));
+  return absl::Status(first.code, StrCat(first.kind, " ", first.name, ": ", first.why,
+                                         first.remedy.empty() ? "" : "; ", first.remedy));
 }
 
 Refusal NoneOutside(std::string_view kind, std::string_view name, std::string_view more) {

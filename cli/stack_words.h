@@ -19,7 +19,7 @@ struct Refusal {
   std::string kind;
   std::string name;
   std::string why;
-  std::string remedy;
+  std::string remedy;  // empty: `why` says it
 };
 
 // The first of them, "network front: why; remedy"; OK without any.

@@ -196,6 +196,7 @@ absl::StatusOr<Response> Services::Answer(Id id, std::vector<std::string> warnin
 void Services::Create(v1::CreateServiceRequest request, Reply<v1::CreateServiceResponse> reply) {
   DCHECK(env_.loop.InLoop());
   if (absl::Status s = CheckCreate(request); !s.ok()) return reply(s);
+  if (request.dry_run()) return reply(v1::CreateServiceResponse());
   if (JoinUnderWay(request, reply)) return;
   if (under_way_ >= kMaxUnderWay) {
     joined_.erase(request.request_id());

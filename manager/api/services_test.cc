@@ -138,6 +138,24 @@ TEST_F(ServicesTest, RepliesOnlyWhenTheServiceIsDurable) {
   EXPECT_TRUE(answered);
 }
 
+TEST_F(ServicesTest, ADryRunSaysWhatIsWrongAndMakesNothing) {
+  v1::CreateServiceRequest request;
+  *request.mutable_spec() = SpecOf("web", "nowhere:9");
+  request.mutable_spec()->mutable_task()->add_networks()->set_target("not-made-yet");
+  request.set_dry_run(true);
+  const auto ask = [&] {
+    absl::StatusOr<v1::CreateServiceResponse> answer = absl::UnknownError("not called");
+    services.Create(request, [&](auto reply) { answer = std::move(reply); });
+    loop.RunUntilIdle();
+    return answer.status();
+  };
+  const uint64_t version = store->version();
+  EXPECT_OK(ask());
+  request.mutable_spec()->mutable_task()->mutable_container()->set_stop_signal("SIGFOO");
+  EXPECT_THAT(ask(), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("SIGFOO")));
+  EXPECT_EQ(store->version(), version);
+}
+
 TEST_F(ServicesTest, RefusesATakenName) {
   MustCreate(SpecOf("web", "nginx"));
   EXPECT_THAT(Create(SpecOf("web", "nginx")),
