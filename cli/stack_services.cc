@@ -9,7 +9,7 @@ namespace {
 
 bool IsAboutTheSpec(const absl::Status& status) {
   return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
-         absl::IsUnimplemented(status) || absl::IsOutOfRange(status);
+         absl::IsOutOfRange(status) || status.code() == absl::StatusCode::kUnimplemented;
 }
 
 }  // namespace
