@@ -362,6 +362,12 @@ class Program {
     EXPECT_EQ(::posix_spawn(&pid, bytes == 0 ? "/bin/sleep" : "/bin/sh", nullptr, nullptr,
                             bytes == 0 ? argv : shell, envp),
               0);
+    // posix_spawn returns in the middle of execve, when the process has no arguments yet.
+    const absl::Time begun = absl::Now();
+    while (ReadFile(StrCat("/proc/", pid, "/cmdline")).value_or("").empty() &&
+           absl::Now() - begun < absl::Seconds(20)) {
+      std::this_thread::yield();
+    }
   }
   ~Program() {
     ::kill(pid, SIGKILL);

@@ -564,7 +564,7 @@ TEST_F(ExecTest, AnInitThatItsProfileWouldBreakStaysWithoutAFilter) {
   v1::TaskSpec task;
   task.mutable_container()->set_init(true);
   auto config = nlohmann::json::parse(
-      ConfigText(Shell("grep Seccomp: /proc/self/status; echo up; trap 'exit 3' TERM; "
+      ConfigText(Shell("trap 'exit 3' TERM; grep Seccomp: /proc/self/status; echo up; "
                        "while :; do sleep 0.01; done"),
                  task));
   config["annotations"].erase("swarm.seccomp");

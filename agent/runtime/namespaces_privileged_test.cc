@@ -101,7 +101,7 @@ TEST_F(HostNamespacesTest, KillLeavesNoProcessWithoutAPidNamespace) {
 TEST_F(HostNamespacesTest, TheRestEndsWithInitAsInAPidNamespace) {
   container().set_host_pid(true);
   Begin(
-      "sleep 1000 & echo $!; sh -c 'sleep 1001 & echo $!'; echo up; trap 'exit 3' TERM; "
+      "trap 'exit 3' TERM; sleep 1000 & echo $!; sh -c 'sleep 1001 & echo $!'; echo up; "
       "while :; do sleep 0.01; done");
   const std::vector<pid_t> children = Pids();
   ASSERT_THAT(children, SizeIs(2));
@@ -221,7 +221,7 @@ TEST_F(HostNamespacesTest, TheRestEndsWithInitAlsoWhereOnlyCgroupV1Is) {
   ASSERT_EQ(runtime_->CgroupMode(), "v1");
   container().set_host_pid(true);
   Begin(
-      "sleep 1000 & echo $!; sh -c 'sleep 1001 & echo $!'; echo up; trap 'exit 3' TERM; "
+      "trap 'exit 3' TERM; sleep 1000 & echo $!; sh -c 'sleep 1001 & echo $!'; echo up; "
       "while :; do sleep 0.01; done");
   const std::vector<pid_t> children = Pids();
   ASSERT_THAT(children, SizeIs(2));
