@@ -211,7 +211,24 @@ void NetworkReader::Finish(Stack& stack) {
 
 // ------------------------------------------------------------------------- ports and look-ups
 
-void ReadEndpoint(const Fields& service, Problems& problems, v1::ServiceSpec& spec) {
+// In ingress mode a port is every node's, so it is one service's alone; in host mode several may
+// have it, on different nodes. What a service publishes twice itself the manager says.
+void NetworkReader::TakePort(const std::string& service, const Value& at, const std::string& path,
+                             const v1::PortConfig& port) {
+  if (port.published_port() == 0) return;
+  const bool on_host = port.publish_mode() == v1::PortConfig::PUBLISH_MODE_HOST;
+  const auto [it, first] = published_.try_emplace({port.protocol(), port.published_port()},
+                                                  Publisher{service, at.Where(), on_host});
+  const Publisher& other = it->second;
+  if (first || other.service == service || (other.on_host && on_host)) return;
+  problems_.Invalid(
+      at.Where(), path,
+      StrCat("port ", port.published_port(), " is published by services.", other.service, " too (",
+             other.where, "); give one of them another port, or both mode: host"));
+}
+
+void NetworkReader::ReadEndpoint(const std::string& name, const Fields& service,
+                                 v1::ServiceSpec& spec) {
   const auto mode = service.Section("deploy").With("endpoint_mode", ParseEndpointMode);
   if (mode) spec.mutable_endpoint()->set_mode(*mode);
   const std::vector<Fields> items = service.Items("ports");
@@ -222,15 +239,16 @@ void ReadEndpoint(const Fields& service, Problems& problems, v1::ServiceSpec& sp
     const std::string path = StrCat(service.Path("ports"), "[", i, "]");
     const absl::StatusOr<std::vector<v1::PortConfig>> ports = ReadPort(items[i]);
     if (!ports.ok()) {
-      problems.Invalid(value.Where(), path, ToStd(ports.status().message()));
+      problems_.Invalid(value.Where(), path, ToStd(ports.status().message()));
       continue;
     }
+    for (const v1::PortConfig& port : *ports) TakePort(name, value, path, port);
     const std::string address =
         value.IsScalar() ? HostAddressOf(value.text) : items[i].Text("host_ip").value_or("");
     if (!address.empty()) {
-      problems.Warn(value.Where(), path,
-                    StrCat("is published on all addresses of a node: ", address,
-                           " is left out, as Docker does"));
+      problems_.Warn(value.Where(), path,
+                     StrCat("is published on all addresses of a node: ", address,
+                            " is left out, as Docker does"));
     }
     all.insert(all.end(), ports->begin(), ports->end());
   }

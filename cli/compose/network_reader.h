@@ -3,8 +3,11 @@
 #ifndef SWARM_CLI_COMPOSE_NETWORK_READER_H_
 #define SWARM_CLI_COMPOSE_NETWORK_READER_H_
 
+#include <cstdint>
+#include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "cli/compose/fields.h"
 #include "cli/compose/problems.h"
@@ -26,15 +29,27 @@ class NetworkReader {
 
   // `networks` and `network_mode` of the service whose key is `name`.
   void ReadJoins(const std::string& name, const Fields& service, v1::TaskSpec& task);
+  // `ports`, and `endpoint_mode` of `deploy`, of the service whose key is `name`.
+  void ReadEndpoint(const std::string& name, const Fields& service, v1::ServiceSpec& spec);
   // Checks every network of the file; those that a service joins go to the stack.
   void Finish(Stack& stack);
 
  private:
+  // Who was the first to publish a port.
+  struct Publisher {
+    std::string service;  // key
+    std::string where;
+    bool on_host = false;
+  };
+
   const Value* Declared(std::string_view key) const;
   std::string NameOf(const std::string& key) const;
   bool IsHostOrNone(const std::string& key) const;
   void Join(const std::string& service, const std::string& key, const Fields& options,
             v1::TaskSpec& task);
+  // Another service of the file may have it already.
+  void TakePort(const std::string& service, const Value& at, const std::string& path,
+                const v1::PortConfig& port);
   void CheckExternal(const Entry& entry);
   v1::NetworkSpec ReadNetwork(const std::string& key, const Value* value);
   void ReadIpam(const Fields& ipam, v1::NetworkSpec& spec);
@@ -43,10 +58,9 @@ class NetworkReader {
   const StackOptions& options_;
   Problems& problems_;
   std::set<std::string> joined_;  // keys
+  std::map<std::pair<v1::PortConfig::Protocol, uint32_t>, Publisher> published_;
 };
 
-// `ports`, and `endpoint_mode` of `deploy`.
-void ReadEndpoint(const Fields& service, Problems& problems, v1::ServiceSpec& spec);
 // `extra_hosts`, `dns`, `dns_search` and `dns_opt`.
 void ReadLookups(const Fields& service, Problems& problems, v1::ContainerSpec& container);
 

@@ -286,6 +286,24 @@ TEST(StackNetworksTest, BadValuesNameTheirPlace) {
   EXPECT_THAT(Load(one("{ipam: {options: {a: b}}}")), StatusIs(kNotBuilt));
 }
 
+TEST(StackNetworksTest, APortIsOneServicesAloneUnlessBothHaveItInHostMode) {
+  const auto two = [](const std::string& web, const std::string& api) {
+    return Load("services:\n  web: {image: busybox, ports: [" + web + "]}\n" +
+                "  api: {image: busybox, ports: [" + api + "]}\n");
+  };
+  const std::string host = "{target: 80, published: 8080, mode: host}";
+  EXPECT_THAT(two("'8080:80'", "81, '8079-8081:8079-8081'"),
+              StatusIs(kInvalid,
+                       "web.yml:3:37: services.api.ports[1]: port 8080 is published by "
+                       "services.web too (web.yml:2:33); give one of them another port, or both "
+                       "mode: host"));
+  EXPECT_THAT(two(host, "'8080:80'"), StatusIs(kInvalid, HasSubstr("services.api.ports[0]")));
+  EXPECT_THAT(two("'8080:80'", host), StatusIs(kInvalid, HasSubstr("services.api.ports[0]")));
+  EXPECT_OK(two(host, host));
+  EXPECT_OK(two("'53:53/udp'", "'53:53/tcp'"));
+  EXPECT_OK(two("80", "80")) << "the manager picks two";
+}
+
 TEST(StackNetworksTest, ConfigPrintsTheNetworksToo) {
   const StackOptions options = {
       .name = "shop", .env = [](std::string_view) { return std::nullopt; }, .read_file = {}};

@@ -110,7 +110,7 @@ v1::ServiceSpec ServiceReader::Read(const Entry& entry) {
   };
   ReadRights(service, read_file, problems_, container);
   networks_.ReadJoins(entry.key, service, *spec.mutable_task());
-  ReadEndpoint(service, problems_, spec);
+  networks_.ReadEndpoint(entry.key, service, spec);
   ReadLookups(service, problems_, container);
   contents_.ReadMounts(service, container);
   ReadHealthCheck(service.Section("healthcheck"), container);

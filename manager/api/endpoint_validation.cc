@@ -225,29 +225,6 @@ const v1::PortConfig* FindConflict(const Service& other, const v1::PortConfig& p
   return nullptr;
 }
 
-absl::Status CheckPorts(const View& view, const v1::EndpointSpec& endpoint, Id self) {
-  if (endpoint.ports_size() == 0) return absl::OkStatus();
-  absl::Status status;
-  view.EachService([&](const Ref<Service>& other) {
-    const bool has_none =
-        other->spec().endpoint().ports_size() == 0 && other->endpoint().ports_size() == 0;
-    // The ports of one that is being removed are waited for (the allocator says so meanwhile).
-    if (has_none || other->removing() || Id::ParseOrZero(other->id()) == self) return true;
-    for (int i = 0; i < endpoint.ports_size() && status.ok(); ++i) {
-      const v1::PortConfig& port = endpoint.ports(i);
-      if (port.published_port() == 0) continue;
-      const v1::PortConfig* theirs = FindConflict(*other, port);
-      if (theirs == nullptr) continue;
-      status = FieldError(StrCat("endpoint.ports[", i, "]"),
-                          StrCat("port ", PortName(PublishedOf(port)),
-                                 " is published by service \"", other->spec().name(), "\" in ",
-                                 IsHostPort(*theirs) ? "host" : "ingress", " mode"));
-    }
-    return status.ok();
-  });
-  return status;
-}
-
 }  // namespace
 
 absl::Status ValidateReach(const v1::ServiceSpec& spec) {
@@ -291,7 +268,33 @@ absl::Status CheckWayIn(const View& view, const v1::ServiceSpec& spec) {
 absl::Status CheckReach(const View& view, const v1::ServiceSpec& spec, Id self) {
   RETURN_IF_ERROR(CheckNetworks(view, spec.task()));
   RETURN_IF_ERROR(CheckWayIn(view, spec));
-  return CheckPorts(view, spec.endpoint(), self);
+  return CheckPublishedPorts(view, spec.endpoint(), [self](const Service& other) {
+    return Id::ParseOrZero(other.id()) == self;
+  });
+}
+
+absl::Status CheckPublishedPorts(const View& view, const v1::EndpointSpec& endpoint,
+                                 absl::FunctionRef<bool(const Service&)> gives_way) {
+  if (endpoint.ports_size() == 0) return absl::OkStatus();
+  absl::Status status;
+  view.EachService([&](const Ref<Service>& other) {
+    const bool has_none =
+        other->spec().endpoint().ports_size() == 0 && other->endpoint().ports_size() == 0;
+    // The ports of one that is being removed are waited for (the allocator says so meanwhile).
+    if (has_none || other->removing() || gives_way(*other)) return true;
+    for (int i = 0; i < endpoint.ports_size() && status.ok(); ++i) {
+      const v1::PortConfig& port = endpoint.ports(i);
+      if (port.published_port() == 0) continue;
+      const v1::PortConfig* theirs = FindConflict(*other, port);
+      if (theirs == nullptr) continue;
+      status = FieldError(StrCat("endpoint.ports[", i, "]"),
+                          StrCat("port ", PortName(PublishedOf(port)),
+                                 " is published by service \"", other->spec().name(), "\" in ",
+                                 IsHostPort(*theirs) ? "host" : "ingress", " mode"));
+    }
+    return status.ok();
+  });
+  return status;
 }
 
 }  // namespace swarm::manager

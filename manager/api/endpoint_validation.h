@@ -4,6 +4,7 @@
 #ifndef SWARM_MANAGER_API_ENDPOINT_VALIDATION_H_
 #define SWARM_MANAGER_API_ENDPOINT_VALIDATION_H_
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "manager/store/store.h"
 #include "swarm/v1/types.pb.h"
@@ -18,6 +19,10 @@ absl::Status ValidateNames(const v1::ContainerSpec& spec);
 // What needs the store, loop thread: networks that exist, ports that no other service than `self`
 // (zero: a new one) publishes. InvalidArgument with the path; it names the other service.
 absl::Status CheckReach(const View& view, const v1::ServiceSpec& spec, Id self);
+// Its part about ports, for a service that is only planned: one that `gives_way` is none in the
+// way. Loop thread.
+absl::Status CheckPublishedPorts(const View& view, const v1::EndpointSpec& endpoint,
+                                 absl::FunctionRef<bool(const Service&)> gives_way);
 
 }  // namespace swarm::manager
 

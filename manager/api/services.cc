@@ -27,6 +27,8 @@ using google::protobuf::util::MessageDifferencer;
 
 constexpr std::string_view kCreate = "CreateService";
 constexpr std::string_view kUpdate = "UpdateService";
+// What `stack deploy` marks the services of a stack with.
+constexpr char kStackLabel[] = "com.docker.stack.namespace";
 
 absl::Status NameTaken(std::string_view name) {
   return absl::AlreadyExistsError(StrCat("service name \"", name, "\" is already in use"));
@@ -63,6 +65,19 @@ absl::Status Busy() {
 absl::Status CheckCreate(const v1::CreateServiceRequest& request) {
   RETURN_IF_ERROR(ValidateRequestId(request.request_id()));
   return ValidateServiceSpec(request.spec());
+}
+
+// What of the cluster stands in the way of a service that is planned, and will still do so when its
+// turn comes: not the service itself, as it is now, nor others of its stack, which the same deploy
+// may change or remove first.
+absl::Status CheckPlanned(const View& view, const v1::ServiceSpec& spec) {
+  const auto stack = spec.labels().find(kStackLabel);
+  return CheckPublishedPorts(view, spec.endpoint(), [&](const Service& other) {
+    if (other.spec().name() == spec.name()) return true;
+    if (stack == spec.labels().end()) return false;
+    const auto theirs = other.spec().labels().find(kStackLabel);
+    return theirs != other.spec().labels().end() && theirs->second == stack->second;
+  });
 }
 
 absl::Status CheckUpdate(const v1::UpdateServiceRequest& request) {
@@ -196,7 +211,11 @@ absl::StatusOr<Response> Services::Answer(Id id, std::vector<std::string> warnin
 void Services::Create(v1::CreateServiceRequest request, Reply<v1::CreateServiceResponse> reply) {
   DCHECK(env_.loop.InLoop());
   if (absl::Status s = CheckCreate(request); !s.ok()) return reply(s);
-  if (request.dry_run()) return reply(v1::CreateServiceResponse());
+  if (request.dry_run()) {
+    absl::StatusOr<v1::CreateServiceResponse> answer = v1::CreateServiceResponse();
+    if (absl::Status s = CheckPlanned(store_.view(), request.spec()); !s.ok()) answer = s;
+    return ReplyRead(store_, std::move(answer), std::move(reply));
+  }
   if (JoinUnderWay(request, reply)) return;
   if (under_way_ >= kMaxUnderWay) {
     joined_.erase(request.request_id());

@@ -156,6 +156,46 @@ TEST_F(ServicesTest, ADryRunSaysWhatIsWrongAndMakesNothing) {
   EXPECT_EQ(store->version(), version);
 }
 
+TEST_F(ServicesTest, ADryRunSaysWhichPortAServiceOutsideTheStackHas) {
+  const auto planned = [](const std::string& name, const std::string& stack, uint32_t port) {
+    v1::CreateServiceRequest request;
+    *request.mutable_spec() = SpecOf(name, "nginx");
+    if (!stack.empty()) {
+      (*request.mutable_spec()->mutable_labels())["com.docker.stack.namespace"] = stack;
+    }
+    v1::PortConfig& published = *request.mutable_spec()->mutable_endpoint()->add_ports();
+    published.set_target_port(80);
+    published.set_published_port(port);
+    return request;
+  };
+  const auto ask = [&](v1::CreateServiceRequest request) {
+    request.set_dry_run(true);
+    return Await<v1::CreateServiceResponse>(
+               [&](auto reply) { services.Create(request, std::move(reply)); })
+        .status();
+  };
+  MustCreate(planned("shop_web", "shop", 8080).spec());
+  MustCreate(planned("alone", "", 9090).spec());
+  const auto has = [](const std::string& what) {
+    return StatusIs(absl::StatusCode::kInvalidArgument, "endpoint.ports[0]: port " + what);
+  };
+  EXPECT_OK(ask(planned("shop_web", "shop", 8080))) << "its own";
+  EXPECT_OK(ask(planned("shop_new", "shop", 8080))) << "shop_web may give it up in this deploy";
+  EXPECT_THAT(ask(planned("blog_web", "blog", 8080)),
+              has("8080/tcp is published by service \"shop_web\" in ingress mode"));
+  EXPECT_THAT(ask(planned("shop_new", "shop", 9090)),
+              has("9090/tcp is published by service \"alone\" in ingress mode"));
+  EXPECT_THAT(ask(planned("other", "", 9090)),
+              has("9090/tcp is published by service \"alone\" in ingress mode"))
+      << "no label is no stack";
+  EXPECT_OK(ask(planned("blog_web", "blog", 8081)));
+  // Host mode as far as the real one looks: a port of every node is nobody else's.
+  v1::CreateServiceRequest host = planned("blog_web", "blog", 8080);
+  host.mutable_spec()->mutable_endpoint()->mutable_ports(0)->set_publish_mode(
+      v1::PortConfig::PUBLISH_MODE_HOST);
+  EXPECT_THAT(ask(host), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(ServicesTest, RefusesATakenName) {
   MustCreate(SpecOf("web", "nginx"));
   EXPECT_THAT(Create(SpecOf("web", "nginx")),

@@ -73,7 +73,18 @@ class BadInputTest(ClusterTest):
         stack("services:\n  web:\n    image: localhost/test:1\n    ports: ['80:http']\n", [":4", "services.web.ports", "http"])
         stack("services:\n  a:\n    image: localhost/test:1\n  b:\n    image: localhost/test:1\n    deploy:\n      replicas: x\n",
               [":7", "services.b.deploy.replicas"])
+        stack("services:\n  a:\n    image: localhost/test:1\n    ports: ['80:80']\n  b:\n    image: localhost/test:1\n    ports: ['80:81']\n",
+              [":7", "services.b.ports[0]", "services.a", ":4"])
         self.assertEqual(cluster.rows("service", "ls"), [])
+        # A port that another service has is found before anything is made, the networks too.
+        cluster.ctl("service", "create", "--detach", "--name", "web", "--publish", "8080:80", TEST_IMAGE)
+        networks = [n["Name"] for n in cluster.rows("network", "ls")]
+        path = os.path.join(cluster.dir, "stack.yaml")
+        with open(path, "w") as f:
+            f.write("services:\n  a: {image: localhost/test:1}\n  b: {image: localhost/test:1, ports: ['8080:80']}\n")
+        self.refused(cluster, "stack", "deploy", "-c", path, "s", says=["s_b", "8080/tcp", 'service "web"'])
+        self.assertEqual([n["Name"] for n in cluster.rows("network", "ls")], networks)
+        self.assertEqual([s["Name"] for s in cluster.rows("service", "ls")], ["web"])
 
     def test_joining_with_the_wrong_words_is_refused_and_leaves_nothing(self):
         cluster = self.cluster(workers=0)
