@@ -418,6 +418,16 @@ TEST_F(CommandsTest, VersionAndInfoAnswerWithAndWithoutAManager) {
   EXPECT_EQ(console_.out, "false\n");
 }
 
+TEST_F(CommandsTest, InfoSaysThatTheManagerIsLockedAndWhatHelps) {
+  cluster_.manager_is_locked = true;
+  EXPECT_EQ(world_.Run({"info"}), 0);
+  EXPECT_THAT(console_.out, AllOf(HasSubstr("Swarm:              locked\n"),
+                                  HasSubstr("unlock it with: swarmctl swarm unlock\n"),
+                                  HasSubstr("Is Manager:        true\n")));
+  EXPECT_EQ(world_.Run({"info", "-f", "{{.Swarm.LocalNodeState}} {{.Swarm.Error}}"}), 0);
+  EXPECT_EQ(console_.out, "locked this manager is locked; unlock it with: swarmctl swarm unlock\n");
+}
+
 TEST_F(CommandsTest, InfoOfAClusterElsewhereNeedsNoDaemonHere) {
   cluster_.agent_is_down = true;
   EXPECT_EQ(world_.Run({"--host", "unix:///x.sock", "info"}), 0);

@@ -103,6 +103,7 @@ struct FakeCluster {
   bool tag_moved = false;           // the registry has another image by now
   bool removal_takes_time = false;  // a deleted service stays until a test removes it
   bool manager_is_down = false;
+  bool manager_is_locked = false;
   bool agent_is_down = false;
   bool watch_resyncs = false;  // once: the next watch begins with what is still kept
   bool watch_breaks = false;   // once: the next read of a watch

@@ -17,6 +17,10 @@ class FakeManager : public ManagerClient {
   explicit FakeManager(FakeCluster& cluster) : cluster_(cluster) {}
 
   absl::StatusOr<v1::Cluster> GetCluster(const v1::GetClusterRequest&) override {
+    if (cluster_.manager_is_locked) {
+      return absl::UnavailableError(
+          "this manager is locked; unlock it with: swarmctl swarm unlock");
+    }
     v1::Cluster cluster = cluster_.cluster;
     cluster.set_id("cluster-id");
     return cluster;

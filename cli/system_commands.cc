@@ -2,6 +2,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "cli/app.h"
 #include "cli/events_command.h"
 #include "cli/output/inspect.h"
@@ -18,6 +19,12 @@ absl::StatusOr<v1::Cluster> FetchCluster(Invocation& in) {
   return manager->GetCluster({});
 }
 
+// By what it answers to everything (unlock.proto); the node knows only that it has no session.
+bool IsLocked(const absl::Status& of_manager) {
+  return absl::IsUnavailable(of_manager) &&
+         absl::StartsWith(of_manager.message(), "this manager is locked");
+}
+
 absl::Status Info(Invocation& in) {
   ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
   std::optional<v1::NodeInfo> info;
@@ -28,6 +35,10 @@ absl::Status Info(Invocation& in) {
     // A manager that is down is none of the node's failures.
     absl::StatusOr<v1::Cluster> own = absl::NotFoundError("");
     if (!info->manager_socket().empty()) own = FetchCluster(in);
+    if (IsLocked(own.status())) {
+      info->set_state(v1::NodeInfo::CLUSTER_STATE_LOCKED);
+      info->set_error(std::string(own.status().message()));
+    }
     if (own.ok()) cluster = *std::move(own);
   } else {
     // Of another place: this machine may be in no cluster, or in another one.

@@ -52,6 +52,8 @@ std::string ClusterStateKey(v1::NodeInfo::ClusterState state) {
       return "fenced";
     case v1::NodeInfo::CLUSTER_STATE_REMOVED:
       return "removed";
+    case v1::NodeInfo::CLUSTER_STATE_LOCKED:
+      return "locked";
     default:
       return "inactive";
   }

@@ -345,6 +345,7 @@ networks: {default: {external: true, name: none}}
         os.kill(old, signal.SIGTERM)
         wait_for(lambda: "locked" in cluster.ctl("service", "ls", check=False).stderr, "the manager to be locked")
         self.refused(cluster, "service", "ls", says=["this manager is locked", "swarmctl swarm unlock"])
+        self.assertRegex(cluster.manager.info().stdout, "Swarm: *locked\n(.*\n)*.*swarmctl swarm unlock")
         self.refused(cluster, "swarm", "unlock", stdin=key + "\n", says=["does not unlock"])
         self.refused(cluster, "swarm", "unlock", stdin="nonsense\n", says=["SWMKEY-1-"])
         self.assertEqual(self.read(cluster, task, "/run/secrets/pw"), "swordfish")
