@@ -137,7 +137,7 @@ absl::Status ClusterMembership::CheckFree() const {
 }
 
 std::string ClusterMembership::manager_socket() const {
-  return supervisor_.running() ? supervisor_.socket() : "";
+  return supervisor_.wanted() ? supervisor_.socket() : "";
 }
 
 void ClusterMembership::Enter(const NodeIdentity& identity) {

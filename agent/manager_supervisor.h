@@ -57,6 +57,8 @@ class ManagerSupervisor {
   void AdoptAndStop(absl::AnyInvocable<void()> done);
 
   bool running() const { return process_.pid != 0; }
+  // Started and not stopped: one that does not run is about to be started again.
+  bool wanted() const { return wanted_; }
   std::string socket() const { return options_.run_dir + "/manager.sock"; }
   const ManagerProcessOptions& options() const { return options_; }
 

@@ -312,7 +312,9 @@ TEST_F(ManagerSupervisorTest, StartsItAgainWhenItDies) {
   const pid_t pid = RecordedPid();
   ::kill(pid, SIGKILL);
   // The record changes hands; the test's own time limit ends what never happens.
-  while (RecordedPid() == pid || RecordedPid() == 0) OnLoop([] {});
+  while (RecordedPid() == pid || RecordedPid() == 0) {
+    OnLoop([&] { EXPECT_TRUE(supervisor_->wanted()) << "also while none runs"; });
+  }
   EXPECT_TRUE(Running());
 }
 

@@ -30,6 +30,8 @@ absl::StatusOr<std::vector<Object>> AllPages(Request request, const List& list,
 }
 
 constexpr std::string_view kManagerSocket = "/run/swarm/manager/manager.sock";
+constexpr absl::Duration kStartPatience = absl::Seconds(10);  // for this node's manager to listen
+constexpr char kNoManager[] = "this node is no manager: name one with --host or --context";
 constexpr std::string_view kAgentSocket = "/run/swarm/agent.sock";
 constexpr size_t kContextLimit = 256 << 10;
 
@@ -125,8 +127,7 @@ absl::StatusOr<ManagerTarget> Invocation::Target() {
     ASSIGN_OR_RETURN(NodeClient * node, Node());
     ASSIGN_OR_RETURN(const v1::NodeInfo info, node->GetNodeInfo({}));
     if (info.manager_socket().empty()) {
-      return absl::FailedPreconditionError(
-          "this node is no manager: name one with --host or --context");
+      return absl::FailedPreconditionError(kNoManager);
     }
     target.address = StrCat("unix:", info.manager_socket());
   } else if (target.key_pem.empty()) {
@@ -139,9 +140,35 @@ absl::StatusOr<ManagerTarget> Invocation::Target() {
 absl::StatusOr<ManagerClient*> Invocation::Manager() {
   if (manager_ == nullptr) {
     ASSIGN_OR_RETURN(const ManagerTarget target, Target());
-    ASSIGN_OR_RETURN(manager_, env.connector.Manager(target));
+    auto manager = env.connector.Manager(target, /*patience=*/absl::ZeroDuration());
+    if (absl::IsUnavailable(manager.status()) && IsLocal()) {
+      manager = AwaitManager(target, manager.status());
+    }
+    ASSIGN_OR_RETURN(manager_, std::move(manager));
   }
   return manager_.get();
+}
+
+absl::StatusOr<std::unique_ptr<ManagerClient>> Invocation::AwaitManager(
+    const ManagerTarget& target, const absl::Status& missing) {
+  const auto node = Node();
+  auto info = node.ok() ? (*node)->GetNodeInfo({}) : absl::StatusOr<v1::NodeInfo>(node.status());
+  if (absl::IsUnavailable(info.status())) {
+    return Annotate(info.status(),
+                    "no manager runs on this node (one elsewhere is named with "
+                    "--host or --context), nor does what would start it");
+  }
+  if (!info.ok()) return missing;  // root alone may ask the daemon
+  if (info->node_id().empty()) {
+    return absl::FailedPreconditionError(
+        "this node is in no swarm; try: swarmctl swarm init, or name a manager of another one with "
+        "--host or --context");
+  }
+  if (info->manager_socket().empty()) return absl::FailedPreconditionError(kNoManager);
+  auto manager = env.connector.Manager(target, kStartPatience);
+  if (!absl::IsUnavailable(manager.status())) return manager;
+  return absl::UnavailableError(
+      "this node's manager is starting or cannot start; its log tells: journalctl -u swarm-agent");
 }
 
 absl::StatusOr<NodeClient*> Invocation::Node() {

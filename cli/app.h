@@ -101,6 +101,10 @@ class Invocation {
 
  private:
   absl::StatusOr<ManagerTarget> Target();
+  // Nobody listens where this node's manager would, as `missing` says. Its daemon knows whether
+  // there is to be one: that one is waited for, else the error tells what would help.
+  absl::StatusOr<std::unique_ptr<ManagerClient>> AwaitManager(const ManagerTarget& target,
+                                                              const absl::Status& missing);
   std::string Setting(std::string_view flag, std::string_view variable) const;
 
   std::unique_ptr<ManagerClient> manager_;

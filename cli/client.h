@@ -157,7 +157,9 @@ struct ManagerTarget {
 class Connector {
  public:
   virtual ~Connector() = default;
-  virtual absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target) = 0;
+  // Unavailable when nobody listens at a socket, also not within `patience`.
+  virtual absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target,
+                                                                 absl::Duration patience) = 0;
   virtual absl::StatusOr<std::unique_ptr<NodeClient>> Node(const std::string& socket) = 0;
 };
 

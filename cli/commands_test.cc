@@ -440,6 +440,32 @@ TEST_F(CommandsTest, InfoOfAClusterElsewhereNeedsNoDaemonHere) {
   EXPECT_EQ(console_.err, "error: cannot reach the manager\n");
 }
 
+TEST_F(CommandsTest, AManagerThatIsStartingIsWaitedFor) {
+  cluster_.manager_is_down = cluster_.manager_is_starting = true;
+  EXPECT_EQ(world_.Run({"service", "ls"}), 0) << console_.err;
+  cluster_.manager_is_down = true;
+  EXPECT_EQ(world_.Run({"--host", "unix:///x.sock", "service", "ls"}), 1) << "not this node's";
+}
+
+TEST_F(CommandsTest, WhyThisNodesManagerIsNotThereIsAskedOfItsDaemon) {
+  cluster_.manager_is_down = true;
+  EXPECT_EQ(world_.Run({"service", "ls"}), 1);
+  EXPECT_EQ(console_.err,
+            "error: this node's manager is starting or cannot start; its log tells: journalctl -u "
+            "swarm-agent\n");
+  cluster_.node_is_manager = false;
+  EXPECT_EQ(world_.Run({"service", "ls"}), 1);
+  EXPECT_EQ(console_.err, "error: this node is no manager: name one with --host or --context\n");
+  cluster_.node_is_in_a_swarm = false;
+  EXPECT_EQ(world_.Run({"service", "ls"}), 1);
+  EXPECT_THAT(console_.err,
+              StartsWith("error: this node is in no swarm; try: swarmctl swarm init"));
+  cluster_.agent_is_down = true;
+  EXPECT_EQ(world_.Run({"service", "ls"}), 1);
+  EXPECT_THAT(console_.err, AllOf(HasSubstr("no manager runs on this node"),
+                                  HasSubstr("cannot reach the daemon")));
+}
+
 TEST_F(CommandsTest, AnotherAgentSocketKnowsItsManager) {
   EXPECT_EQ(world_.Run({"service", "ls"}), 0);
   EXPECT_EQ(world_.connector.target.address, "unix:/run/swarm/manager/manager.sock");

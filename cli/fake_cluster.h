@@ -103,7 +103,10 @@ struct FakeCluster {
   bool tag_moved = false;           // the registry has another image by now
   bool removal_takes_time = false;  // a deleted service stays until a test removes it
   bool manager_is_down = false;
+  bool manager_is_starting = false;  // one that is down is there for who waits
   bool manager_is_locked = false;
+  bool node_is_in_a_swarm = true;
+  bool node_is_manager = true;
   bool agent_is_down = false;
   bool watch_resyncs = false;  // once: the next watch begins with what is still kept
   bool watch_breaks = false;   // once: the next read of a watch

@@ -35,8 +35,9 @@ class FakeNode : public NodeClient {
   }
   absl::StatusOr<v1::NodeInfo> GetNodeInfo(const v1::GetNodeInfoRequest&) override {
     v1::NodeInfo info;
+    if (!cluster_.node_is_in_a_swarm) return info;
     info.set_node_id("node-1-id");
-    info.set_manager_socket("/run/elsewhere/manager.sock");
+    if (cluster_.node_is_manager) info.set_manager_socket("/run/elsewhere/manager.sock");
     return info;
   }
   absl::StatusOr<v1::LoadImageResponse> LoadImage(const std::string&, const Reader& read) override {
@@ -79,8 +80,12 @@ class FakeNode : public NodeClient {
 class FakeConnector : public Connector {
  public:
   explicit FakeConnector(FakeCluster& cluster) : cluster_(cluster) {}
-  absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target) override {
+  absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target,
+                                                         absl::Duration patience) override {
     this->target = target;
+    if (patience > absl::ZeroDuration() && cluster_.manager_is_starting) {
+      cluster_.manager_is_down = false;
+    }
     if (cluster_.manager_is_down) return absl::UnavailableError("cannot reach the manager");
     return std::make_unique<FakeManager>(cluster_);
   }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "cli/grpc_call.h"
 #include "common/grpc/credentials.h"
 #include "common/grpc/endpoints.h"
@@ -50,6 +51,19 @@ absl::Status CheckSocket(const std::string& path, const Callee& callee) {
   }
   return absl::UnavailableError(
       StrCat("cannot reach ", callee.who, ": ", std::strerror(errno), "; ", callee.hint));
+}
+
+// As CheckSocket, until somebody listens or `patience` has passed.
+absl::Status AwaitSocket(const std::string& path, const Callee& callee, absl::Duration patience,
+                         const Interrupt& interrupt) {
+  constexpr absl::Duration kBetween = absl::Milliseconds(50);
+  absl::Status status = CheckSocket(path, callee);
+  for (; absl::IsUnavailable(status) && patience > absl::ZeroDuration(); patience -= kBetween) {
+    absl::SleepFor(kBetween);
+    if (interrupt.triggered()) return InterruptedError();
+    status = CheckSocket(path, callee);
+  }
+  return status;
 }
 
 class GrpcDialogue : public Dialogue {
@@ -362,15 +376,16 @@ class GrpcConnector : public Connector {
  public:
   explicit GrpcConnector(Interrupt& interrupt) : interrupt_(interrupt) {}
 
-  absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target) override {
+  absl::StatusOr<std::unique_ptr<ManagerClient>> Manager(const ManagerTarget& target,
+                                                         absl::Duration patience) override {
     const bool local = target.address.starts_with(kUnix);
     const std::string path = local ? target.address.substr(kUnix.size()) : "";
     const Callee callee = {
         StrCat("the manager at ", local ? path : target.address),
-        local ? "does this node run a manager? try: swarmctl swarm init, or name one with --host "
-                "or --context"
+        local ? "does this node run a manager? swarmctl info tells; or name one with --host or "
+                "--context"
               : "is the address right and the manager running?"};
-    if (local) RETURN_IF_ERROR(CheckSocket(path, callee));
+    if (local) RETURN_IF_ERROR(AwaitSocket(path, callee, patience, interrupt_));
     auto credentials =
         local ? edge::LocalCredentials()
               : edge::MutualTlsCredentials({target.ca_pem, target.certificate_pem, target.key_pem});

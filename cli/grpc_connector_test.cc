@@ -113,7 +113,7 @@ class GrpcConnectorTest : public ::testing::Test {
   }
 
   std::unique_ptr<ManagerClient> Manager() {
-    auto manager = connector_->Manager({"unix:" + socket_, "", "", ""});
+    auto manager = connector_->Manager({"unix:" + socket_, "", "", ""}, absl::ZeroDuration());
     EXPECT_THAT(manager, IsOk());
     return *std::move(manager);
   }
@@ -254,10 +254,23 @@ TEST_F(GrpcConnectorTest, DaemonsThatAreNotThereAreNamedWithWhatHelps) {
               StatusIs(absl::StatusCode::kUnavailable,
                        StrCat("cannot reach the node daemon at ", folder_,
                               "/none: is swarm-agent running? try: systemctl start swarm-agent")));
-  EXPECT_THAT(connector_->Manager({"unix:" + folder_ + "/none", "", "", ""}),
-              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("swarmctl swarm init")));
+  EXPECT_THAT(connector_->Manager({"unix:" + folder_ + "/none", "", "", ""}, absl::ZeroDuration()),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("swarmctl info tells")));
   EXPECT_THAT(connector_->Node(std::string(200, 'x')),
               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("too long")));
+}
+
+TEST_F(GrpcConnectorTest, AManagerThatIsAboutToListenIsWaitedForUntilCtrlC) {
+  const ManagerTarget later{"unix:" + folder_ + "/later", "", "", ""};
+  std::thread starts([&] { std::filesystem::create_symlink(socket_, folder_ + "/later"); });
+  EXPECT_THAT(connector_->Manager(later, absl::InfiniteDuration()), IsOk());
+  starts.join();
+  interrupt_.Trigger();
+  EXPECT_EQ(
+      ExitCodeOf(
+          connector_->Manager({"unix:" + folder_ + "/none", "", "", ""}, absl::InfiniteDuration())
+              .status()),
+      kExitInterrupted);
 }
 
 }  // namespace

@@ -64,8 +64,9 @@ class SurviveTest(ClusterTest):
         old = cluster.manager.manager_pid()
         kill(old)
         cluster.close_feed()
-        wait_for(lambda: cluster.ctl("service", "ls", check=False).returncode == 0 and cluster.manager.manager_pid() != old,
-                 "the manager to be back by itself")
+        wait_for(lambda: not os.path.exists(f"/proc/{old}"), "the manager to be dead")
+        # Whoever asks this very moment waits until it is back by itself.
+        run(os.path.join(BIN, "swarmctl"), "--agent-socket", cluster.manager.agent_socket, "service", "ls")
         self.assertEqual(cluster.rows("service", "ls"), services)
         cluster.until(lambda: [n["Status"] for n in cluster.rows("node", "ls")] == ["Ready"] * 4, "all agents to reconnect")
         cluster.wait_running("web", 6)
