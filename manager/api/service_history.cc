@@ -70,6 +70,31 @@ absl::Status TakePorts(const v1::Revision& revision, v1::ServiceSpec& spec) {
   return absl::OkStatus();
 }
 
+// What a kept revision names may be removed. Made anew it would be another one (its id is another),
+// so that the revision has lost it for good.
+absl::Status CheckObjects(const View& view, const Service& service, const v1::Revision& revision) {
+  std::string_view kind;
+  std::string name;
+  const v1::ContainerSpec& container = revision.task().container();
+  for (const v1::SecretReference& secret : container.secrets()) {
+    if (view.GetSecret(Id::ParseOrZero(secret.secret_id())) != nullptr) continue;
+    kind = "secret";
+    name = secret.secret_name();
+  }
+  for (const v1::ConfigReference& config : container.configs()) {
+    if (view.GetConfig(Id::ParseOrZero(config.config_id())) != nullptr) continue;
+    kind = "config";
+    name = config.config_name();
+  }
+  if (!kind.empty()) {
+    return absl::FailedPreconditionError(StrCat(
+        "revision ", revision.number(), " of service \"", service.spec().name(), "\" needs the ",
+        kind, " \"", name, "\", which was removed: go back to another revision, or make one like ",
+        "it and give it to the service with service update --", kind, "-add"));
+  }
+  return Annotate(PinReferences(view, revision.task()).status(), "what it would go back to");
+}
+
 absl::StatusOr<Service> BackTo(const View& view, const Service& service, uint64_t number) {
   const std::vector<Ref<Revision>> revisions = RevisionsOf(view, service);
   auto it = std::find_if(revisions.begin(), revisions.end(), [&](const Ref<Revision>& revision) {
@@ -145,8 +170,7 @@ absl::Status ServiceHistory::WriteRollBack(WriteTx& tx, const v1::RollbackServic
   }
   RETURN_IF_ERROR(CheckReach(tx.view(), back.spec(), Id::ParseOrZero(back.id())));
   if (const auto revision = tx.view().GetRevision(Id::ParseOrZero(back.revision_id()))) {
-    RETURN_IF_ERROR(Annotate(PinReferences(tx.view(), revision->revision().task()).status(),
-                             "what it would go back to"));
+    RETURN_IF_ERROR(CheckObjects(tx.view(), back, revision->revision()));
   }
   back.clear_quarantine();
   return tx.Put(std::move(back));

@@ -3,8 +3,8 @@
 //
 // Loop thread only. Every reply runs once, on the loop, and only when what it says is durable.
 // NotFound, InvalidArgument, Aborted (stale version), FailedPrecondition (nothing to go back to, a
-// revision that is not kept, a service that cannot be rebalanced). After an error nothing was
-// changed.
+// revision that is not kept or needs what was removed, a service that cannot be rebalanced). After
+// an error nothing was changed.
 #ifndef SWARM_MANAGER_API_SERVICE_HISTORY_H_
 #define SWARM_MANAGER_API_SERVICE_HISTORY_H_
 

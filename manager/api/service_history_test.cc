@@ -94,6 +94,50 @@ TEST_F(ServiceHistoryTest, SaysWhichRevisionsAreKept) {
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("at revision 2 already")));
 }
 
+TEST_F(ServiceHistoryTest, ARevisionWhoseConfigWasRemovedIsRefusedWithItsName) {
+  const auto put = [&](Id id) {
+    Config config;
+    config.set_id(id.ToString());
+    config.mutable_spec()->set_name("app.conf");
+    EXPECT_OK(store->Update([&](WriteTx& tx) { return tx.Put(config); }));
+  };
+  const auto name_it = [&](const std::string& id) {
+    EXPECT_OK(store->Update([&](WriteTx& tx) {
+      Service service = *tx.view().GetServiceByName("web");
+      v1::ContainerSpec& container = *service.mutable_spec()->mutable_task()->mutable_container();
+      container.clear_configs();
+      if (!id.empty()) {
+        container.add_configs()->set_config_id(id);
+        container.mutable_configs(0)->set_config_name("app.conf");
+      }
+      return tx.Put(std::move(service));
+    }));
+  };
+  const Id config = Id::Make(*random);
+  put(config);
+  name_it(config.ToString());
+  AddRevision(2, "app:2");
+  name_it("");
+  AddRevision(3, "app:3");
+  ASSERT_OK(store->Update([&](WriteTx& tx) {
+    tx.RemoveConfig(config);
+    return absl::OkStatus();
+  }));
+  const uint64_t version = store->version();
+  const auto names_it = StatusIs(
+      absl::StatusCode::kFailedPrecondition,
+      "revision 2 of service \"web\" needs the config \"app.conf\", which was removed: go back to "
+      "another revision, or make one like it and give it to the service with service update "
+      "--config-add");
+  EXPECT_THAT(RollBack(2), names_it);
+  EXPECT_THAT(RollBack(), names_it);
+  EXPECT_EQ(store->version(), version);
+  // One of the same name is not the one that it had.
+  put(Id::Make(*random));
+  EXPECT_THAT(RollBack(2), names_it);
+  EXPECT_THAT(RollBack(1), IsOk());
+}
+
 TEST_F(ServiceHistoryTest, ANewServiceHasNothingToGoBackTo) {
   EXPECT_THAT(RollBack(),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("never updated")));
