@@ -104,14 +104,19 @@ configs:
 TEST_F(FileObjectCommandsTest, AStacksContentsAreMadeBeforeItsServicesWhichNameThemByContent) {
   world_.variables["PW"] = "one";
   EXPECT_EQ(RunWith(kStack, {"stack", "deploy", "-c", "-", "shop"}), 1);
-  EXPECT_THAT(console_.err, HasSubstr("secret legacy: the file says it is external, and there is "
-                                      "none; make it with swarmctl secret create legacy FILE"));
+  EXPECT_THAT(console_.err, HasSubstr("stdin:9:3: secrets.old: secret legacy: the file says it is "
+                                      "external, and there is none; make it with swarmctl secret "
+                                      "create legacy FILE\n"));
   EXPECT_TRUE(cluster_.services.empty());
   ASSERT_EQ(RunWith("x", {"secret", "create", "legacy", "-"}), 0);
   // One that the manager refuses: the others are not made either.
   cluster_.configs.refuses = "hello";
   EXPECT_EQ(RunWith(kStack, {"stack", "deploy", "-c", "-", "shop"}), 1);
-  EXPECT_THAT(console_.err, HasSubstr("config shop_page: data: is refused"));
+  EXPECT_THAT(console_.err,
+              HasSubstr("stdin:12:3: configs.page: config shop_page: data: is refused\n"));
+  EXPECT_EQ(RunWith(kStack, {"stack", "diff", "-c", "-", "shop"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("! stdin:12:3: configs.page: config shop_page: data: is "
+                                      "refused; a deploy is refused for it\n"));
   EXPECT_EQ(cluster_.secrets.objects.size(), 1u);
   EXPECT_TRUE(cluster_.networks.empty());
   cluster_.configs.refuses.clear();

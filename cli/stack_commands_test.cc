@@ -111,19 +111,24 @@ TEST_F(StackCommandsTest, AnErrorInTheFileChangesNothing) {
 TEST_F(StackCommandsTest, ASpecThatTheManagerDoesNotTakeChangesNothing) {
   const std::string path = WriteFile("shop.yaml", kShop);
   cluster_.wrong_specs["shop_api"] =
-      absl::InvalidArgumentError("task.container.stop_signal: \"SIGFOO\" is no signal");
+      absl::InvalidArgumentError("task.container.args[1]: has no end");
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);
-  EXPECT_THAT(console_.err, HasSubstr("service shop_api: task.container.stop_signal: \"SIGFOO\" is "
-                                      "no signal\n"));
+  EXPECT_THAT(console_.err, HasSubstr("/shop.yaml:3:34: services.api.command: "
+                                      "task.container.args[1]: has no end\n"));
   EXPECT_THAT(cluster_.writes, IsEmpty());
   EXPECT_EQ(console_.out, "");
   EXPECT_EQ(world_.Run({"stack", "diff", "--exit-code", "-c", path, "shop"}), 1);
-  EXPECT_THAT(console_.out, HasSubstr("! service shop_api: task.container.stop_signal: \"SIGFOO\" "
-                                      "is no signal; a deploy is refused for it\n"));
+  EXPECT_THAT(console_.out,
+              HasSubstr("/shop.yaml:3:34: services.api.command: "
+                        "task.container.args[1]: has no end; a deploy is refused for it\n"));
+  // What the file does not say is said of its service.
+  cluster_.wrong_specs["shop_api"] = absl::UnimplementedError("its mode: not yet");
+  EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);
+  EXPECT_THAT(console_.err, HasSubstr("/shop.yaml:3:3: services.api: its mode: not yet\n"));
   // A manager that is gone is no mistake of the file.
   cluster_.wrong_specs["shop_api"] = absl::UnavailableError("gone");
   EXPECT_EQ(world_.Run({"stack", "deploy", "-c", path, "shop"}), 1);
-  EXPECT_THAT(console_.err, Not(HasSubstr("service shop_api")));
+  EXPECT_THAT(console_.err, Not(HasSubstr("services.api")));
   EXPECT_THAT(cluster_.writes, IsEmpty());
 }
 

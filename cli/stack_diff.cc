@@ -36,8 +36,7 @@ class Notes {
   }
   void Refuse(const std::vector<Refusal>& refusals) {
     for (const Refusal& refusal : refusals) {
-      Add(StrCat("! ", refusal.kind, " ", refusal.name, ": ", refusal.why,
-                 "; a deploy is refused for it"));
+      Add(StrCat("! ", refusal.Words(), "; a deploy is refused for it"));
     }
   }
 

@@ -103,10 +103,15 @@ TEST_F(StackDiffTest, SaysForWhichNetworkADeployWouldBeRefused) {
                 "networks: {front: {internal: true}, gone: {external: true}}\n"),
             0)
       << console_.err;
-  EXPECT_THAT(console_.out, HasSubstr("! network shop_front: its internal is false, and the file "
-                                      "says true; a deploy is refused for it\n"));
-  EXPECT_THAT(console_.out, HasSubstr("! network gone: the file says it is external, and there is "
-                                      "none; a deploy is refused for it\n"));
+  const std::string path = StrCat("! ", folder_.path(), "/diff.yml:");
+  EXPECT_THAT(console_.out,
+              HasSubstr(StrCat(path,
+                               "2:12: networks.front: network shop_front: its internal is "
+                               "false, and the file says true; a deploy is refused for it\n")));
+  EXPECT_THAT(console_.out,
+              HasSubstr(StrCat(path,
+                               "2:37: networks.gone: the file says it is external, and there "
+                               "is none; a deploy is refused for it\n")));
 }
 
 TEST_F(StackDiffTest, SaysWhichVolumesADeployMakesAndIsRefusedFor) {
@@ -118,14 +123,21 @@ TEST_F(StackDiffTest, SaysWhichVolumesADeployMakesAndIsRefusedFor) {
       "volumes: {new: , old: {driver_opts: {size: 1g}}, gone: {external: true}}\n";
   EXPECT_EQ(Run("diff", text), 0) << console_.err;
   EXPECT_THAT(console_.out, HasSubstr("+ volume shop_new\n"));
-  EXPECT_THAT(console_.out, HasSubstr("! volume shop_old: its driver_opts are none, and the file "
-                                      "says size=1g; a deploy is refused for it\n"));
-  EXPECT_THAT(console_.out, HasSubstr("! volume gone: the file says it is external, and there is "
-                                      "none; a deploy is refused for it\n"));
+  const std::string path = StrCat(folder_.path(), "/diff.yml:4:");
+  EXPECT_THAT(console_.out,
+              HasSubstr(StrCat("! ", path,
+                               "18: volumes.old: volume shop_old: its driver_opts are none, "
+                               "and the file says size=1g; a deploy is refused for it\n")));
+  EXPECT_THAT(console_.out,
+              HasSubstr(StrCat("! ", path,
+                               "50: volumes.gone: the file says it is external, and there is "
+                               "none; a deploy is refused for it\n")));
   // And then nothing was changed: not the networks either, which come first.
   EXPECT_EQ(Run("deploy", text), 1);
-  EXPECT_THAT(console_.err, HasSubstr("volume gone: the file says it is external, and there is "
-                                      "none; make it with swarmctl volume create gone"));
+  EXPECT_THAT(console_.err,
+              HasSubstr(StrCat(path,
+                               "50: volumes.gone: the file says it is external, and there is "
+                               "none; make it with swarmctl volume create gone")));
   EXPECT_THAT(cluster_.writes, IsEmpty());
 }
 

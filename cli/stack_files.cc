@@ -104,15 +104,26 @@ std::string UsersName(const T& object) {
 }
 
 template <typename Calls>
+Subject SubjectOf(const StackContent& content) {
+  return {Calls::kWord, content.name, content.full_name, content.where};
+}
+
+template <typename Calls>
+absl::Status About(const StackContent& content, const absl::Status& status) {
+  return Annotate(status, StrCat(Calls::kWord, " ", content.full_name));
+}
+
+template <typename Calls>
 absl::StatusOr<typename Calls::Object> FindExternal(ManagerClient& manager,
-                                                    const std::string& name) {
+                                                    const StackContent& content) {
+  const std::string& name = content.full_name;
   auto found = Calls::Get(manager, name);
   if (found.ok() || !absl::IsNotFound(found.status())) return found;
   ASSIGN_OR_RETURN(auto others, Calls::List(manager, kContentNameLabel, name));
   const auto newest = std::min_element(others.begin(), others.end(),
                                        [](const auto& a, const auto& b) { return IsNewer(a, b); });
   if (newest != others.end()) return std::move(*newest);
-  return FirstOf({NoneOutside(Calls::kWord, name, " FILE")});
+  return FirstOf({NoneOutside(SubjectOf<Calls>(content), " FILE")});
 }
 
 // What the labels of one that was there already are to be.
@@ -149,7 +160,7 @@ absl::StatusOr<typename Calls::Object> Make(Invocation& in, ManagerClient& manag
   typename Calls::CreateRequest request = RequestFor<Calls>(content);
   request.set_request_id(Id::Make(in.env.random).ToString());
   auto made = Calls::Create(manager, request);
-  if (!made.ok()) return Annotate(made.status(), StrCat(Calls::kWord, " ", content.full_name));
+  if (!made.ok()) return About<Calls>(content, made.status());
   if (!there.contains(made->id())) {
     in.Out(StrCat("Creating ", Calls::kWord, " ", made->spec().name(), "\n"));
     return made;
@@ -160,18 +171,27 @@ absl::StatusOr<typename Calls::Object> Make(Invocation& in, ManagerClient& manag
 // What it would be, or is when it is there already.
 template <typename Calls>
 absl::StatusOr<typename Calls::Object> Look(ManagerClient& manager, const StackContent& content) {
-  if (content.external) return FindExternal<Calls>(manager, content.full_name);
+  if (content.external) return FindExternal<Calls>(manager, content);
   typename Calls::CreateRequest request = RequestFor<Calls>(content);
   request.set_dry_run(true);
-  auto object = Calls::Create(manager, request);
-  if (object.ok()) return object;
-  return Annotate(object.status(), StrCat(Calls::kWord, " ", content.full_name));
+  return Calls::Create(manager, request);
+}
+
+// Of what a Look ended with; nothing when it found it or could not look.
+template <typename Calls>
+std::optional<Refusal> RefusalOf(const StackContent& content, const absl::Status& status) {
+  const Subject subject = SubjectOf<Calls>(content);
+  if (content.external && absl::IsNotFound(status)) return NoneOutside(subject, " FILE");
+  if (content.external || !IsAboutTheSpec(status)) return std::nullopt;
+  return Refuse(subject, status.code(), ToStd(status.message()));
 }
 
 template <typename Calls>
 absl::Status CheckKind(ManagerClient& manager, const std::vector<StackContent>& contents) {
   for (const StackContent& content : contents) {
-    RETURN_IF_ERROR(Look<Calls>(manager, content).status());
+    const absl::Status status = Look<Calls>(manager, content).status();
+    if (const auto refusal = RefusalOf<Calls>(content, status)) return FirstOf({*refusal});
+    RETURN_IF_ERROR(About<Calls>(content, status));
   }
   return absl::OkStatus();
 }
@@ -196,7 +216,7 @@ absl::Status MakeKind(Invocation& in, ManagerClient& manager, const std::string&
   std::map<std::string, typename Calls::Object> meant;  // by full name
   for (const StackContent& content : contents) {
     if (!content.external) continue;
-    ASSIGN_OR_RETURN(meant[content.full_name], FindExternal<Calls>(manager, content.full_name));
+    ASSIGN_OR_RETURN(meant[content.full_name], FindExternal<Calls>(manager, content));
   }
   ASSIGN_OR_RETURN(const auto before, Calls::List(manager, kNamespaceLabel, stack));
   std::set<std::string> there;
@@ -215,11 +235,11 @@ absl::Status PlanKind(ManagerClient& manager, const std::vector<StackContent>& c
   std::map<std::string, typename Calls::Object> meant;
   for (const StackContent& content : contents) {
     auto object = Look<Calls>(manager, content);
-    if (content.external && absl::IsNotFound(object.status())) {
-      plan.refusals.push_back(NoneOutside(Calls::kWord, content.full_name, " FILE"));
+    if (const auto refusal = RefusalOf<Calls>(content, object.status())) {
+      plan.refusals.push_back(*refusal);
       continue;
     }
-    RETURN_IF_ERROR(object.status());
+    RETURN_IF_ERROR(About<Calls>(content, object.status()));
     if (object->id().empty()) {
       plan.missing.push_back(StrCat(Calls::kWord, " ", object->spec().name()));
     }

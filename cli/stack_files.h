@@ -35,7 +35,7 @@ absl::Status MakeContents(Invocation& in, ManagerClient& manager, const std::str
 // What a file means for the secrets and configs of the cluster.
 struct ContentPlan {
   std::vector<std::string> missing;  // "secret shop_pw-9f86d081"
-  std::vector<Refusal> refusals;     // external ones that are not there
+  std::vector<Refusal> refusals;     // then nothing is made
 };
 
 // As MakeContents, and makes nothing: references get the names that they would have, and ids where

@@ -103,9 +103,9 @@ absl::StatusOr<std::vector<v1::Network>> OldNetworks(ManagerClient& manager,
 
 absl::StatusOr<NetworkPlan> PlanNetworks(ManagerClient& manager, const compose::Stack& file) {
   NetworkPlan plan;
-  for (const std::string& name : file.external_networks) {
+  for (const auto& [key, where, name] : file.external_networks) {
     ASSIGN_OR_RETURN(const bool there, IsThere(manager, name));
-    if (!there) plan.refusals.push_back(NoneOutside("network", name));
+    if (!there) plan.refusals.push_back(NoneOutside({"network", key, name, where}));
   }
   if (file.networks.empty()) return plan;
   ASSIGN_OR_RETURN(const std::vector<v1::Network> all, ListAllNetworks(manager));
@@ -117,14 +117,14 @@ absl::StatusOr<NetworkPlan> PlanNetworks(ManagerClient& manager, const compose::
       plan.missing.push_back(network.spec);
       continue;
     }
-    std::string difference = NetworkDifference(old->second->spec(), network.spec);
+    const std::string difference = NetworkDifference(old->second->spec(), network.spec);
     if (difference.empty()) continue;
-    plan.refusals.push_back(
-        {absl::StatusCode::kFailedPrecondition, "network", network.spec.name(),
-         std::move(difference),
-         StrCat("a network cannot be changed: remove it with its services (swarmctl stack rm), "
-                "or give networks.",
-                network.name, " another name")});
+    plan.refusals.push_back(Refuse(
+        {"network", network.name, network.spec.name(), network.where},
+        absl::StatusCode::kFailedPrecondition, difference,
+        StrCat("a network cannot be changed: remove it with its services (swarmctl stack rm), "
+               "or give networks.",
+               network.name, " another name")));
   }
   return plan;
 }

@@ -17,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::StartsWith;
 
 constexpr char kShop[] =
     "services:\n"
@@ -66,11 +67,22 @@ TEST_F(StackNetworksTest, AServiceThatNamesNoNetworkJoinsTheDefaultOne) {
 TEST_F(StackNetworksTest, ANetworkThatIsOtherwiseStopsTheDeployBeforeAnythingChanges) {
   cluster_.AddNetwork("shared-back");
   EXPECT_EQ(Deploy(kShop), 1);
-  EXPECT_EQ(console_.err,
-            "error: network shared-back: its internal is false, and the file says true; a network "
-            "cannot be changed: remove it with its services (swarmctl stack rm), or give "
-            "networks.back another name\n");
+  EXPECT_EQ(
+      console_.err,
+      StrCat(
+          "error: ", folder_.path(),
+          "/stack.yml:6:3: networks.back: network shared-back: its "
+          "internal is false, and the file says true; a network cannot be changed: remove it with "
+          "its services (swarmctl stack rm), or give networks.back another name\n"));
   EXPECT_THAT(cluster_.writes, IsEmpty());
+}
+
+TEST_F(StackNetworksTest, ADefaultNetworkThatTheFileDoesNotNameHasNoPlaceInIt) {
+  cluster_.AddNetwork("shop_default").mutable_spec()->set_internal(true);
+  EXPECT_EQ(Deploy("services: {web: {image: busybox}}\n"), 1);
+  EXPECT_THAT(console_.err,
+              StartsWith("error: networks.default: network shop_default: its internal "
+                         "is true, and the file says false; "));
 }
 
 TEST_F(StackNetworksTest, AnExternalNetworkMustBeThere) {
@@ -78,9 +90,11 @@ TEST_F(StackNetworksTest, AnExternalNetworkMustBeThere) {
       "services: {web: {image: busybox, networks: [out]}}\n"
       "networks: {out: {external: true, name: public}, own: {}}\n";
   EXPECT_EQ(Deploy(file), 1);
-  EXPECT_EQ(console_.err,
-            "error: network public: the file says it is external, and there is none; make it with "
-            "swarmctl network create public\n");
+  EXPECT_EQ(
+      console_.err,
+      StrCat("error: ", folder_.path(),
+             "/stack.yml:2:12: networks.out: network public: the file says "
+             "it is external, and there is none; make it with swarmctl network create public\n"));
   cluster_.AddNetwork("public");
   EXPECT_EQ(Deploy(file), 0);
   EXPECT_THAT(cluster_.writes, ElementsAre("create shop_web"));

@@ -1,19 +1,10 @@
 #include "cli/stack_services.h"
 
-#include <string>
-
+#include "cli/compose/field_places.h"
 #include "cli/errors.h"
+#include "common/strings.h"
 
 namespace swarm::cli {
-namespace {
-
-bool IsAboutTheSpec(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
-         absl::IsOutOfRange(status) || status.code() == absl::StatusCode::kUnimplemented;
-}
-
-}  // namespace
-
 absl::StatusOr<std::vector<Refusal>> RefusedServices(ManagerClient& manager,
                                                      const compose::Stack& file) {
   std::vector<v1::CreateServiceRequest> requests;
@@ -28,8 +19,9 @@ absl::StatusOr<std::vector<Refusal>> RefusedServices(ManagerClient& manager,
     const absl::Status& status = answers[i].status();
     if (status.ok()) continue;
     if (IsAboutTheSpec(status)) {
-      refused.push_back(
-          {status.code(), "service", requests[i].spec().name(), std::string(status.message()), ""});
+      const compose::PlacedComplaint placed =
+          compose::PlaceComplaint(file, file.services[i], ToStd(status.message()));
+      refused.push_back({status.code(), placed.where, placed.path, placed.why, ""});
     } else if (refused.empty() || ExitCodeOf(status) == kExitInterrupted) {
       return status;
     }

@@ -32,8 +32,9 @@ absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::St
   ASSIGN_OR_RETURN(const std::vector<v1::Volume> all, ListAllVolumes(manager));
   std::map<std::string, const v1::Volume*> by_name;
   for (const v1::Volume& volume : all) by_name[volume.spec().name()] = &volume;
-  for (const std::string& name : file.external_volumes) {
-    if (!by_name.contains(name)) plan.refusals.push_back(NoneOutside("volume", name));
+  for (const auto& [key, where, name] : file.external_volumes) {
+    if (by_name.contains(name)) continue;
+    plan.refusals.push_back(NoneOutside({"volume", key, name, where}));
   }
   for (const compose::StackVolume& volume : file.volumes) {
     const auto old = by_name.find(volume.spec.name());
@@ -43,11 +44,12 @@ absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::St
     }
     const std::string difference = Difference(old->second->spec(), volume.spec);
     if (!difference.empty()) {
-      plan.refusals.push_back(
-          {absl::StatusCode::kFailedPrecondition, "volume", volume.spec.name(), difference,
-           StrCat("a volume cannot be changed: remove it with what is in it (swarmctl volume rm), "
-                  "or give volumes.",
-                  volume.name, " another name")});
+      plan.refusals.push_back(Refuse(
+          {"volume", volume.name, volume.spec.name(), volume.where},
+          absl::StatusCode::kFailedPrecondition, difference,
+          StrCat("a volume cannot be changed: remove it with what is in it (swarmctl volume rm), "
+                 "or give volumes.",
+                 volume.name, " another name")));
     } else if (SortedPairs(old->second->spec().labels()) != SortedPairs(volume.spec.labels())) {
       plan.relabelled.push_back(volume.spec.name());
     }

@@ -4,17 +4,34 @@
 
 namespace swarm::cli {
 
+std::string Refusal::Words() const {
+  return OneLine(StrCat(where, where.empty() ? "" : ": ", path, ": ", why));
+}
+
 absl::Status FirstOf(const std::vector<Refusal>& refusals) {
   if (refusals.empty()) return absl::OkStatus();
   const Refusal& first = refusals.front();
-  return absl::Status(first.code, StrCat(first.kind, " ", first.name, ": ", first.why,
-                                         first.remedy.empty() ? "" : "; ", first.remedy));
+  return absl::Status(first.code,
+                      StrCat(first.Words(), first.remedy.empty() ? "" : "; ", first.remedy));
 }
 
-Refusal NoneOutside(std::string_view kind, std::string_view name, std::string_view more) {
-  return {absl::StatusCode::kNotFound, std::string(kind), std::string(name),
-          "the file says it is external, and there is none",
-          StrCat("make it with swarmctl ", kind, " create ", name, more)};
+bool IsAboutTheSpec(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsFailedPrecondition(status) ||
+         absl::IsOutOfRange(status) || status.code() == absl::StatusCode::kUnimplemented;
+}
+
+Refusal Refuse(const Subject& subject, absl::StatusCode code, std::string_view why,
+               std::string_view remedy) {
+  const auto& [kind, key, full_name, where] = subject;
+  return {code, std::string(where), StrCat(kind, "s.", key),
+          key == full_name ? std::string(why) : StrCat(kind, " ", full_name, ": ", why),
+          std::string(remedy)};
+}
+
+Refusal NoneOutside(const Subject& subject, std::string_view more) {
+  return Refuse(
+      subject, absl::StatusCode::kNotFound, "the file says it is external, and there is none",
+      StrCat("make it with swarmctl ", subject.kind, " create ", subject.full_name, more));
 }
 
 std::string Differs(std::string_view what, std::string_view old, std::string_view wanted) {

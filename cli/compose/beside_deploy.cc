@@ -42,22 +42,14 @@ void ReadRestart(const Fields& service, v1::RestartPolicy& to) {
   }
 }
 
-// "resources.limits.cpus" of the service's `deploy`; null when it is not said.
-const Value* InDeploy(const Fields& service, std::string_view path) {
-  const Value* value = service.Get("deploy");
-  for (const auto part : absl::StrSplit(ToAbsl(path), '.')) {
-    if (value != nullptr) value = value->Find(ToStd(part));
-  }
-  return value == nullptr || value->IsNull() ? nullptr : value;
-}
-
 // What `key` says with another word for `path` of deploy: `said` is what stands there. Gives it to
 // `set` when only the key says it.
 template <typename Set>
 void SayOnce(const Fields& service, std::string_view key, std::optional<int64_t> value,
              std::string_view path, int64_t said, Set set) {
   if (!value) return;
-  if (InDeploy(service, path) == nullptr) {
+  const Value* deploy = service.Get("deploy");
+  if (deploy == nullptr || deploy->FindPath(path) == nullptr) {
     set(*value);
   } else if (said != *value) {
     service.Refuse(key,

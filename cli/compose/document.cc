@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "absl/strings/str_split.h"
 #include "common/strings.h"
 
 namespace swarm::cli::compose {
@@ -238,6 +239,15 @@ const Value* Value::Find(std::string_view key) const {
 
 Value* Value::Find(std::string_view key) {
   return const_cast<Value*>(std::as_const(*this).Find(key));
+}
+
+const Value* Value::FindPath(std::string_view path) const {
+  const Value* value = this;
+  for (const auto key : absl::StrSplit(ToAbsl(path), '.')) {
+    value = value->Find(ToStd(key));
+    if (value == nullptr) return nullptr;
+  }
+  return value->IsNull() ? nullptr : value;
 }
 
 std::string Value::Where() const {

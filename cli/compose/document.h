@@ -40,6 +40,8 @@ struct Value {
   // Null when this is no map or has no such key.
   const Value* Find(std::string_view key) const;
   Value* Find(std::string_view key);
+  // What keys within keys lead to, "resources.limits.cpus"; null when it is not there or a null.
+  const Value* FindPath(std::string_view path) const;
   // "web.yml:12:5"
   std::string Where() const;
 };

@@ -132,6 +132,7 @@ StackContent FileReader::ReadContent(std::string_view section, const Entry& entr
   const Fields fields(&entry.value, path, problems_);
   StackContent content;
   content.name = entry.key;
+  content.where = entry.Where();
   content.full_name = NameOf(section, entry.key);
   if (ExternalName(entry.key, entry.value)) {
     content.external = true;

@@ -56,10 +56,10 @@ std::string Golden(const absl::StatusOr<Stack>& stack) {
   if (!stack.ok()) return StrCat("refused: ", ToStd(stack.status().message()), "\n");
   std::string out;
   for (const std::string& warning : stack->warnings) StrAppend(&out, "warning: ", warning, "\n");
-  for (const std::string& name : stack->external_networks)
-    StrAppend(&out, "network ", name, " external\n");
-  for (const std::string& name : stack->external_volumes)
-    StrAppend(&out, "volume ", name, " external\n");
+  for (const StackExternal& external : stack->external_networks)
+    StrAppend(&out, "network ", external.full_name, " external\n");
+  for (const StackExternal& external : stack->external_volumes)
+    StrAppend(&out, "volume ", external.full_name, " external\n");
   for (const StackContent& secret : stack->secrets) AppendContent("secret", secret, &out);
   for (const StackContent& config : stack->configs) AppendContent("config", config, &out);
   for (const StackNetwork& network : stack->networks) AppendSpec("network", network, &out);

@@ -188,7 +188,9 @@ void NetworkReader::Finish(Stack& stack) {
     const bool joined = joined_.contains(entry.key);
     if (const auto external = ExternalName(entry.key, entry.value)) {
       CheckExternal(entry);
-      if (joined && !IsHostOrNone(entry.key)) stack.external_networks.push_back(*external);
+      if (joined && !IsHostOrNone(entry.key)) {
+        stack.external_networks.push_back({entry.key, entry.Where(), *external});
+      }
       continue;
     }
     if (const absl::Status status = CheckStackName(entry.key); !status.ok()) {
@@ -201,11 +203,11 @@ void NetworkReader::Finish(Stack& stack) {
                         StrCat("has the name ", spec.name(), ", as networks.", other.name,
                                "; leave one of them out"));
     }
-    if (joined) stack.networks.push_back({entry.key, std::move(spec)});
+    if (joined) stack.networks.push_back({entry.key, entry.Where(), std::move(spec)});
   }
   const std::string key(kDefaultNetwork);
   if (joined_.contains(key) && Declared(key) == nullptr) {
-    stack.networks.push_back({key, ReadNetwork(key, nullptr)});
+    stack.networks.push_back({key, "", ReadNetwork(key, nullptr)});
   }
 }
 

@@ -58,6 +58,7 @@ TEST(StackNetworksTest, WhoNamesNoNetworkJoinsTheDefaultOneByItsShortName) {
   EXPECT_THAT(JoinsOf(*stack), ElementsAre("shop_default web"));
   ASSERT_EQ(stack->networks.size(), 1u);
   EXPECT_EQ(stack->networks[0].name, "default");
+  EXPECT_EQ(stack->networks[0].where, "");
   ExpectMessage(stack->networks[0].spec, R"pb(
     name: "shop_default"
     driver: "overlay"
@@ -67,6 +68,7 @@ TEST(StackNetworksTest, WhoNamesNoNetworkJoinsTheDefaultOneByItsShortName) {
   ASSERT_OK(own);
   EXPECT_THAT(JoinsOf(*own), ElementsAre("all web"));
   EXPECT_EQ(own->networks.at(0).spec.driver(), "bridge");
+  EXPECT_EQ(own->networks.at(0).where, "web.yml:4:12");
   const auto host = LoadWeb("", "networks: {default: {external: true, name: host}}\n");
   ASSERT_OK(host);
   EXPECT_THAT(JoinsOf(*host), ElementsAre("host"));
@@ -123,7 +125,9 @@ TEST(StackNetworksTest, ServicesJoinWithAliasesWhateverTheOrderOfTheFile) {
   EXPECT_THAT(JoinsOf(*map), ElementsAre("bee web x", "out web", "shop_a web"));
   EXPECT_EQ(map->services[0].spec.task().networks(0).driver_options().at("k"), "v");
   EXPECT_THAT(JoinsOf(*list), ElementsAre("bee web", "out web", "shop_a web"));
-  EXPECT_THAT(map->external_networks, ElementsAre("out"));
+  ASSERT_EQ(map->external_networks.size(), 1u);
+  EXPECT_EQ(map->external_networks[0].full_name, "out");
+  EXPECT_EQ(map->external_networks[0].where, "web.yml:5:33");
   EXPECT_EQ(map->networks.size(), 2u);
 }
 

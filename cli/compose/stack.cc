@@ -42,7 +42,7 @@ absl::StatusOr<Loaded> Load(const std::vector<SourceFile>& files, const StackOpt
     ServiceReader reader(loaded.root, model.files, options, networks, volumes, contents, problems);
     for (const Entry& entry : services->entries) {
       if (entry.key.starts_with("x-") || !entry.value.IsMap()) continue;
-      loaded.stack.services.push_back({entry.key, reader.Read(entry)});
+      loaded.stack.services.push_back({entry.key, entry.Where(), reader.Read(entry)});
     }
     networks.Finish(loaded.stack);
     contents.Finish(loaded.stack);
@@ -77,6 +77,7 @@ absl::Status CheckStackName(std::string_view name) {
 absl::StatusOr<Stack> LoadStack(const std::vector<SourceFile>& files, const StackOptions& options) {
   ASSIGN_OR_RETURN(Loaded loaded, Load(files, options, /*read_contents=*/true));
   RETURN_IF_ERROR(loaded.strict);
+  loaded.stack.root = std::move(loaded.root);
   return std::move(loaded.stack);
 }
 

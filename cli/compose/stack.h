@@ -48,19 +48,24 @@ struct StackOptions {
   std::string working_folder = "/";   // what folders of files are relative to; absolute
 };
 
+// `where` is where a thing's key stands: "web.yml:12:3".
+
 struct StackService {
   std::string name;  // in the file; spec.name is <stack>_<name>
+  std::string where;
   v1::ServiceSpec spec;
 };
 
 struct StackNetwork {
-  std::string name;  // in the file; spec.name is <stack>_<name>, or what its `name` says
+  std::string name;   // in the file; spec.name is <stack>_<name>, or what its `name` says
+  std::string where;  // empty: the default network that the file does not name
   v1::NetworkSpec spec;
 };
 
 // A secret or a config that a service mounts; references have its full name.
 struct StackContent {
-  std::string name;       // in the file
+  std::string name;  // in the file
+  std::string where;
   std::string full_name;  // <stack>_<name>, or what its `name` says
   bool external = false;  // it must be there already; the rest is empty
   std::string data;
@@ -70,25 +75,33 @@ struct StackContent {
 
 struct StackVolume {
   std::string name;  // in the file; spec.name is <stack>_<name>, or what its `name` says
+  std::string where;
   v1::VolumeSpec spec;
+};
+
+// A network or a volume that must be there already.
+struct StackExternal {
+  std::string name;  // in the file
+  std::string where;
+  std::string full_name;  // in the cluster
 };
 
 struct Stack {
   // Those of its own that its services join, in the order of the file; the default network, which
   // services that name none join, is last unless the file has it.
   std::vector<StackNetwork> networks;
-  // Names of networks that must be there already; without host and none, which always are.
-  std::vector<std::string> external_networks;
+  // Without host and none, which always are.
+  std::vector<StackExternal> external_networks;
   // Those of its own that its services mount, in the order of the file.
   std::vector<StackVolume> volumes;
-  // Names of volumes that must be there already.
-  std::vector<std::string> external_volumes;
+  std::vector<StackExternal> external_volumes;
   // In the order of the file.
   std::vector<StackContent> secrets;
   std::vector<StackContent> configs;
   // In the order of the files, except that what a service depends on stands before it.
   std::vector<StackService> services;
   std::vector<std::string> warnings;
+  Value root;  // the files as one, which says where everything stands
 };
 
 // A stack's or service's name: letters, digits, - and _, beginning and ending with a letter or

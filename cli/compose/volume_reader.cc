@@ -230,7 +230,9 @@ void VolumeReader::Finish(Stack& stack) {
     const bool mounted = mounted_.contains(entry.key);
     if (const auto external = ExternalName(entry.key, entry.value)) {
       CheckExternal(entry);
-      if (mounted && !IsTemplate(*external)) stack.external_volumes.push_back(*external);
+      if (mounted && !IsTemplate(*external)) {
+        stack.external_volumes.push_back({entry.key, entry.Where(), *external});
+      }
       continue;
     }
     v1::VolumeSpec spec = ReadVolume(entry);
@@ -243,7 +245,7 @@ void VolumeReader::Finish(Stack& stack) {
     if (IsTemplate(spec.name())) {
       DescribeInMounts(spec, stack);
     } else if (mounted) {
-      stack.volumes.push_back({entry.key, std::move(spec)});
+      stack.volumes.push_back({entry.key, entry.Where(), std::move(spec)});
     }
   }
 }

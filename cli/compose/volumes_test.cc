@@ -81,7 +81,10 @@ TEST(StackVolumesTest, VolumesThatAServiceMountsAreMadeAndExternalOnesLookedFor)
   EXPECT_EQ(spec.driver(), "rexray/dobs");
   EXPECT_EQ(spec.options().at("size"), "1");
   EXPECT_EQ(spec.labels().at("com.docker.stack.namespace"), "shop");
-  EXPECT_THAT(stack->external_volumes, ElementsAre("other_data"));
+  ASSERT_EQ(stack->external_volumes.size(), 1u);
+  EXPECT_EQ(stack->external_volumes[0].full_name, "other_data");
+  EXPECT_EQ(stack->external_volumes[0].where, "web.yml:7:3");
+  EXPECT_EQ(stack->volumes[0].where, "web.yml:6:3");
 }
 
 TEST(StackVolumesTest, AVolumeWithATemplateForANameIsDescribedByItsMounts) {
