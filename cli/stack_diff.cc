@@ -2,16 +2,20 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string_view>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_split.h"
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
 #include "cli/stack_services.h"
 #include "cli/stack_volumes.h"
+#include "common/security_options.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -95,6 +99,76 @@ absl::Status DiffContents(ManagerClient& manager, const std::string& stack, comp
   return absl::OkStatus();
 }
 
+using Texts = google::protobuf::RepeatedPtrField<std::string>;
+using KeyOfText = std::string_view (*)(std::string_view text);
+
+std::string_view VariableName(std::string_view text) { return text.substr(0, text.find('=')); }
+std::string_view Itself(std::string_view text) { return text; }
+
+std::vector<std::string> WithoutThoseOf(const std::vector<std::string>& sorted,
+                                        const std::vector<std::string>& others) {
+  std::vector<std::string> left;
+  std::set_difference(sorted.begin(), sorted.end(), others.begin(), others.end(),
+                      std::back_inserter(left));
+  return left;
+}
+
+// Lists of texts in which a place says nothing: what has the same key in both is one that changed.
+void DiffTexts(std::string_view path, const Texts& old, const Texts& wanted, KeyOfText key,
+               std::vector<std::string>& lines) {
+  if (std::equal(old.begin(), old.end(), wanted.begin(), wanted.end())) return;
+  std::vector<std::string> before(old.begin(), old.end());
+  std::vector<std::string> after(wanted.begin(), wanted.end());
+  std::sort(before.begin(), before.end());
+  std::sort(after.begin(), after.end());
+  if (before == after) return lines.push_back(StrCat("~ ", path, ": in another order"));
+  const auto quoted = [](const std::string& text) {
+    return StrCat("\"", absl::CEscape(text), "\"");
+  };
+  std::multimap<std::string, std::string> added;  // by key
+  for (const std::string& text : WithoutThoseOf(after, before)) added.emplace(key(text), text);
+  for (const std::string& text : WithoutThoseOf(before, after)) {
+    const auto same = added.find(std::string(key(text)));
+    if (same == added.end()) {
+      lines.push_back(StrCat("- ", path, ": ", quoted(text)));
+    } else {
+      lines.push_back(StrCat("~ ", path, ": ", quoted(text), " -> ", quoted(same->second)));
+      added.erase(same);
+    }
+  }
+  for (const auto& [_, text] : added) lines.push_back(StrCat("+ ", path, ": ", quoted(text)));
+}
+
+// Takes them from the differ, which goes by places.
+void DiffUnordered(const v1::TaskSpec& old, const v1::TaskSpec& wanted,
+                   google::protobuf::util::MessageDifferencer& differ,
+                   std::vector<std::string>& lines) {
+  const auto diff = [&](const google::protobuf::Descriptor* message, std::string_view section,
+                        const char* field, const Texts& before, const Texts& after, KeyOfText key) {
+    differ.IgnoreField(message->FindFieldByName(field));
+    DiffTexts(StrCat("task.", section, ".", field), before, after, key, lines);
+  };
+  // A section that is new or gone is told as a whole.
+  if (old.has_container() && wanted.has_container()) {
+    const v1::ContainerSpec& a = old.container();
+    const v1::ContainerSpec& b = wanted.container();
+    const auto in = [&](const char* field, const Texts& before, const Texts& after,
+                        KeyOfText key = Itself) {
+      diff(v1::ContainerSpec::descriptor(), "container", field, before, after, key);
+    };
+    in("env", a.env(), b.env(), VariableName);
+    in("groups", a.groups(), b.groups());
+    in("capability_add", a.capability_add(), b.capability_add());
+    in("capability_drop", a.capability_drop(), b.capability_drop());
+    in("hosts", a.hosts(), b.hosts());
+    in("security_opt", a.security_opt(), b.security_opt(), SecurityOptionKey);
+  }
+  if (old.has_placement() && wanted.has_placement()) {
+    diff(v1::Placement::descriptor(), "placement", "constraints", old.placement().constraints(),
+         wanted.placement().constraints(), Itself);
+  }
+}
+
 }  // namespace
 
 v1::ServiceSpec SpecToDeploy(const v1::ServiceSpec& old, v1::ServiceSpec wanted) {
@@ -106,8 +180,11 @@ v1::ServiceSpec SpecToDeploy(const v1::ServiceSpec& old, v1::ServiceSpec wanted)
 std::vector<std::string> SpecDifferences(const v1::ServiceSpec& old,
                                          const v1::ServiceSpec& wanted) {
   google::protobuf::util::MessageDifferencer differ;
+  std::vector<std::string> of_texts;
+  DiffUnordered(old.task(), wanted.task(), differ, of_texts);
   std::string report;
   differ.ReportDifferencesToString(&report);
+  differ.set_report_ignores(false);
   differ.Compare(old, wanted);
   std::vector<std::string> lines;
   for (const absl::string_view part : absl::StrSplit(report, '\n', absl::SkipEmpty())) {
@@ -123,6 +200,7 @@ std::vector<std::string> SpecDifferences(const v1::ServiceSpec& old,
       lines.push_back(std::string(line));
     }
   }
+  lines.insert(lines.end(), of_texts.begin(), of_texts.end());
   return lines;
 }
 

@@ -15,7 +15,9 @@ namespace swarm::cli {
 // As the spec would be sent: what the user cannot say in a file stays as it is.
 v1::ServiceSpec SpecToDeploy(const v1::ServiceSpec& old, v1::ServiceSpec wanted);
 
-// A line for each field that differs, by its path: `task.container.image: "a" -> "b"`.
+// A line for each field that differs, by its path: `~ task.container.image: "a" -> "b"`. Variables
+// are compared by their names, and of capabilities, constraints and the like, whose order says
+// nothing, what came and went is told; an order that is another alone is one line.
 std::vector<std::string> SpecDifferences(const v1::ServiceSpec& old, const v1::ServiceSpec& wanted);
 
 struct StackDiff {

@@ -12,6 +12,7 @@
 namespace swarm::cli {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
@@ -58,7 +59,7 @@ TEST_F(StackDiffTest, NamesEachFieldThatWouldChangeByItsPath) {
   EXPECT_THAT(console_.out, HasSubstr("~ service shop_web\n"));
   EXPECT_THAT(console_.out,
               HasSubstr("    ~ task.container.image: \"busybox:1\" -> \"busybox:2\"\n"));
-  EXPECT_THAT(console_.out, HasSubstr("    + task.container.env[1]: \"B=2\"\n"));
+  EXPECT_THAT(console_.out, HasSubstr("    + task.container.env: \"B=2\"\n"));
   EXPECT_THAT(console_.out, HasSubstr("    - task.container.args[0]: \"x\"\n"));
   EXPECT_THAT(console_.out, HasSubstr("replicated.replicas: 1 -> 3\n"));
   EXPECT_THAT(console_.out, HasSubstr("shop_old is not in the file and stays"));
@@ -81,7 +82,7 @@ TEST_F(StackDiffTest, NamespacesAndProfilesAreNamedAndPrintedBack) {
   for (const char* kind : {"pid", "ipc", "uts"}) {
     EXPECT_THAT(console_.out, HasSubstr(StrCat("task.container.host_", kind, ": true\n")));
   }
-  EXPECT_THAT(console_.out, HasSubstr("security_opt[0]: \"seccomp={"));
+  EXPECT_THAT(console_.out, HasSubstr("+ task.container.security_opt: \"seccomp={"));
   const std::string path = folder_.Write("diff.yml", changed);
   console_.out.clear();
   EXPECT_EQ(world_.Run({"stack", "config", "-c", path}), 0) << console_.err;
@@ -208,6 +209,62 @@ TEST_F(StackDiffTest, ServicesOfAProfileAreDeployedWhenItIsActive) {
   EXPECT_THAT(console_.out, HasSubstr("+ service shop_debug"));
   EXPECT_EQ(Run("diff", text), 0);
   EXPECT_THAT(console_.out, Not(HasSubstr("shop_debug")));
+}
+
+class SpecDifferencesTest : public ::testing::Test {
+ protected:
+  std::vector<std::string> Differences() const { return SpecDifferences(before_, after_); }
+
+  v1::ServiceSpec before_;
+  v1::ServiceSpec after_;
+  v1::ContainerSpec& old_ = *before_.mutable_task()->mutable_container();
+  v1::ContainerSpec& new_ = *after_.mutable_task()->mutable_container();
+};
+
+TEST_F(SpecDifferencesTest, VariablesAreComparedByTheirNames) {
+  for (const char* text : {"B=1", "C=1", "D=1", "E="}) old_.add_env(text);
+  for (const char* text : {"A=\"\n", "B=1", "C=2", "E=", "EE"}) new_.add_env(text);
+  EXPECT_THAT(
+      Differences(),
+      ElementsAre("~ task.container.env: \"C=1\" -> \"C=2\"", "- task.container.env: \"D=1\"",
+                  "+ task.container.env: \"A=\\\"\\n\"", "+ task.container.env: \"EE\""));
+}
+
+TEST_F(SpecDifferencesTest, AVariableThatIsThereTwiceIsTwo) {
+  for (const char* text : {"A=1", "A=1", "A=2"}) old_.add_env(text);
+  for (const char* text : {"A=1", "A=3", "A=4", "A=5"}) new_.add_env(text);
+  EXPECT_THAT(Differences(), ElementsAre("~ task.container.env: \"A=1\" -> \"A=3\"",
+                                         "~ task.container.env: \"A=2\" -> \"A=4\"",
+                                         "+ task.container.env: \"A=5\""));
+}
+
+TEST_F(SpecDifferencesTest, AnotherOrderAloneIsADifferenceAllTheSame) {
+  for (const char* text : {"A=1", "B=2"}) old_.add_env(text);
+  for (const char* text : {"B=2", "A=1"}) new_.add_env(text);
+  EXPECT_THAT(Differences(), ElementsAre("~ task.container.env: in another order"));
+}
+
+TEST_F(SpecDifferencesTest, OfListsWithoutAnOrderItTellsWhatCameAndWent) {
+  old_.add_capability_add("NET_RAW");
+  for (const char* text : {"CHOWN", "NET_RAW"}) new_.add_capability_add(text);
+  old_.add_security_opt("seccomp=unconfined");
+  new_.add_security_opt("seccomp={}");
+  before_.mutable_task()->mutable_placement()->add_constraints("node.role==worker");
+  after_.mutable_task()->mutable_placement()->add_constraints("node.role==manager");
+  EXPECT_THAT(Differences(),
+              ElementsAre("+ task.container.capability_add: \"CHOWN\"",
+                          "~ task.container.security_opt: \"seccomp=unconfined\" -> \"seccomp={}\"",
+                          "- task.placement.constraints: \"node.role==worker\"",
+                          "+ task.placement.constraints: \"node.role==manager\""));
+  // In arguments a place says it all.
+  old_ = new_;
+  for (const char* text : {"a", "b"}) old_.add_args(text);
+  for (const char* text : {"x", "a"}) new_.add_args(text);
+  after_.mutable_task()->clear_placement();
+  EXPECT_THAT(Differences(),
+              ElementsAre("~ task.container.args[0]: \"a\" -> \"x\"",
+                          "~ task.container.args[1]: \"b\" -> \"a\"",
+                          "- task.placement: { constraints: \"node.role==worker\" }"));
 }
 
 }  // namespace
