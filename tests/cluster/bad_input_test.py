@@ -75,6 +75,10 @@ class BadInputTest(ClusterTest):
               [":7", "services.b.deploy.replicas"])
         stack("services:\n  a:\n    image: localhost/test:1\n    ports: ['80:80']\n  b:\n    image: localhost/test:1\n    ports: ['80:81']\n",
               [":7", "services.b.ports[0]", "services.a", ":4"])
+        # What only the manager knows.
+        stack("services:\n  a:\n    image: localhost/test:1\n    volumes: ['/a:/b', '/c:/b']\n", [":4:24: services.a.volumes[1]: target: /b"])
+        stack("services:\n  a:\n    image: localhost/test:1\n    networks: [out]\nnetworks:\n  out: {external: true}\n",
+              [":6:3: networks.out: ", "network create out"])
         self.assertEqual(cluster.rows("service", "ls"), [])
         # A port that another service has is found before anything is made, the networks too.
         cluster.ctl("service", "create", "--detach", "--name", "web", "--publish", "8080:80", TEST_IMAGE)
@@ -82,7 +86,7 @@ class BadInputTest(ClusterTest):
         path = os.path.join(cluster.dir, "stack.yaml")
         with open(path, "w") as f:
             f.write("services:\n  a: {image: localhost/test:1}\n  b: {image: localhost/test:1, ports: ['8080:80']}\n")
-        self.refused(cluster, "stack", "deploy", "-c", path, "s", says=["s_b", "8080/tcp", 'service "web"'])
+        self.refused(cluster, "stack", "deploy", "-c", path, "s", says=[":3:", "services.b.ports", "8080/tcp", 'service "web"'])
         self.assertEqual([n["Name"] for n in cluster.rows("network", "ls")], networks)
         self.assertEqual([s["Name"] for s in cluster.rows("service", "ls")], ["web"])
 
