@@ -40,7 +40,7 @@ constexpr FlagRule kUpdate[] = {
     {"device-rm", 0, kList, "PATH", "remove the device that is there in the container"},
     {"security-opt-add", 0, kList, "OPTION", "add a security option"},
     {"security-opt-rm", 0, kList, "OPTION",
-     "remove a security option: as it was given, or seccomp for a profile"},
+     "remove a security option: what it says, or its kind alone, such as seccomp"},
     {"mount", 0, kList, "", "changes nothing here: use --mount-add and --mount-rm",
      FlagState::kNotBuilt},
     {"device", 0, kList, "", "changes nothing here: use --device-add and --device-rm",
@@ -121,7 +121,7 @@ class MountsWriter {
                                  "not its file; remove it with --security-opt-rm seccomp"));
       }
       RemoveWhere(options, [&](const std::string& old) {
-        return old == text || SecurityOptionKey(old) == text;
+        return IsSameSecurityOption(old, text) || SecurityOptionKey(old) == text;
       });
     }
     const std::string flag = Adding("security-opt");

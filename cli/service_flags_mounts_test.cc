@@ -82,6 +82,20 @@ TEST(MountFlagsTest, ASeccompProfileIsReadAndReplacesTheOneBefore) {
   EXPECT_EQ(options.size(), 1);
 }
 
+TEST(MountFlagsTest, ASecurityOptionGoesHoweverItIsSpelt) {
+  v1::ServiceSpec spec =
+      *Create({"--security-opt", "seccomp=unconfined", "--security-opt", "no-new-privileges"});
+  const auto& options = spec.task().container().security_opt();
+  // What is not there is no error, as of every flag that removes.
+  ASSERT_OK(Update({"--security-opt-rm", "seccomp=builtin"}, spec));
+  ASSERT_OK(Update({"--security-opt-rm", "no-new-privileges:false"}, spec));
+  ASSERT_EQ(options.size(), 2);
+  ASSERT_OK(Update({"--security-opt-rm", "seccomp:unconfined"}, spec));
+  ASSERT_EQ(options.size(), 1);
+  ASSERT_OK(Update({"--security-opt-rm", "no-new-privileges=true"}, spec));
+  EXPECT_TRUE(options.empty());
+}
+
 TEST(MountFlagsTest, NamespacesOfTheNodeAndBack) {
   EXPECT_EQ(Made({"--pid", "host", "--ipc=host", "--uts", "host"}),
             "host_pid: true host_ipc: true host_uts: true");

@@ -81,6 +81,11 @@ TEST(SecurityOptionsTest, OfSeveralSeccompProfilesTheLastCounts) {
   EXPECT_EQ(SeccompFile("seccomp={}"), "");
   EXPECT_EQ(SeccompFile("label:disable"), "");
   EXPECT_EQ(SecurityOptionKey("seccomp:x"), "seccomp");
+  EXPECT_TRUE(IsSameSecurityOption("seccomp=unconfined", "seccomp:unconfined"));
+  EXPECT_TRUE(IsSameSecurityOption("no-new-privileges", "no-new-privileges=true"));
+  EXPECT_FALSE(IsSameSecurityOption("no-new-privileges", "no-new-privileges:false"));
+  EXPECT_FALSE(IsSameSecurityOption("seccomp=unconfined", "seccomp"));
+  EXPECT_FALSE(IsSameSecurityOption("seccomp=unconfined", "systempaths=unconfined"));
   EXPECT_EQ(SecurityOptionWords("seccomp={\"a\":1}"), "seccomp={…} (7 bytes)");
   EXPECT_EQ(SecurityOptionWords("label:disable"), "label:disable");
 }

@@ -22,6 +22,14 @@ std::string_view SecurityOptionKey(std::string_view option) {
   return option.substr(0, option.find_first_of("=:"));
 }
 
+bool IsSameSecurityOption(std::string_view a, std::string_view b) {
+  const auto meant = [](std::string_view option) {
+    const bool is_bare = option == "no-new-privileges";
+    return is_bare ? std::string_view("true") : Value(option);
+  };
+  return SecurityOptionKey(a) == SecurityOptionKey(b) && meant(a) == meant(b);
+}
+
 std::string_view SeccompFile(std::string_view option) {
   const std::string_view value = Value(option);
   const bool names_file = SecurityOptionKey(option) == "seccomp" && !value.empty() &&

@@ -29,6 +29,9 @@ struct SecurityOptions {
 
 // What stands before the '=' or ':'.
 std::string_view SecurityOptionKey(std::string_view option);
+// Whether both say the same, however it is spelt: "seccomp=unconfined" and "seccomp:unconfined",
+// "no-new-privileges" and "no-new-privileges:true".
+bool IsSameSecurityOption(std::string_view a, std::string_view b);
 // The file that "seccomp=FILE" names, which only who wrote it can read; else empty.
 std::string_view SeccompFile(std::string_view option);
 // As people want to see it: "seccomp={…} (1234 bytes)" instead of a whole profile.
