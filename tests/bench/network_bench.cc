@@ -13,6 +13,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -60,7 +61,8 @@ class NetworkBench : public RouterTestWorld {
         [&] { return Gbits(*one, *other, Ip("192.0.2.12")); });
   }
 
-  // Between containers of two nodes; a VXLAN between the same hosts beside it.
+  // Between containers of two nodes; beside it a VXLAN that ends in the hosts themselves, and one
+  // as bridging network drivers build it.
   void NetOverlay() {
     AddContainer("a", "web", nodes_.at("n1"), {"front"});
     AddContainer("b", "web", nodes_.at("n2"), {"front"});
@@ -73,9 +75,12 @@ class NetworkBench : public RouterTestWorld {
                        "; ip link set plain up; ip address add 10.9.9.", number, "/24 dev plain"));
       CHECK(done.empty()) << done;
     }
+    const auto one = MakeBridged(1);
+    const auto other = MakeBridged(2);
     Compare(
         "net-overlay", [&] { return Gbits(Space("a"), Space("b"), Task("front", "b").v4); },
-        [&] { return Gbits(*nodes_.at("n1").host, *nodes_.at("n2").host, Ip("10.9.9.2")); });
+        [&] { return Gbits(*nodes_.at("n1").host, *nodes_.at("n2").host, Ip("10.9.9.2")); },
+        [&] { return Gbits(*one, *other, Ip("10.8.8.2")); });
   }
 
   // One more connection through a virtual address; to the task's own address beside it.
@@ -255,18 +260,53 @@ class NetworkBench : public RouterTestWorld {
 
   static void Say(const nlohmann::json& row) { std::puts(row.dump().c_str()); }
 
+  // A namespace with a link whose other end is in a bridge of the node's host with a VXLAN link.
+  std::unique_ptr<NetworkNamespace> MakeBridged(int number) {
+    const TestNode& node = nodes_.at(absl::StrCat("n", number));
+    auto space = MakeHost(absl::StrCat("bridged", number), 20 + number);
+    const MacAddress mac = MacAddress::Of(Ip(absl::StrCat("10.8.8.", number)));
+    CHECK(
+        KernelNamespace::Open(*node.host)
+            .value()
+            .MakeVeth({.name = "box9", .mac = MacAddress::Of(Ip(absl::StrCat("10.8.9.", number)))},
+                      "", {.name = "box", .mac = mac, .space = space->fd()}, 1450)
+            .ok());
+    const std::string done =
+        Shell(*node.host,
+              absl::StrCat(
+                  "ip link add bridge9 type bridge; ip link add vx type vxlan id 98 dstport 4789 "
+                  "remote 192.0.2.",
+                  3 - number, " local 192.0.2.", number,
+                  "; ip link set vx master bridge9; ip link set box9 master bridge9; "
+                  "for l in vx box9 bridge9; do ip link set $l up; done")) +
+        Shell(*space,
+              absl::StrCat("ip link set box up; ip address add 10.8.8.", number, "/24 dev box"));
+    CHECK(done.empty()) << done;
+    return space;
+  }
+
+  // `bridged` may be null.
   void Compare(const char* name, const std::function<double()>& ours,
-               const std::function<double()>& plain) {
-    std::vector<double> mine, theirs, ratios;
+               const std::function<double()>& plain,
+               const std::function<double()>& bridged = nullptr) {
+    std::vector<double> mine, theirs, ratios, in_bridges, ratios_bridged;
     for (int i = 0; i < runs_; ++i) {
       mine.push_back(ours());
       theirs.push_back(plain());
       ratios.push_back(mine.back() / theirs.back());
+      if (bridged == nullptr) continue;
+      in_bridges.push_back(bridged());
+      ratios_bridged.push_back(mine.back() / in_bridges.back());
     }
-    Say({{"bench", name},
-         {"ours_gbits", Median(mine)},
-         {"plain_gbits", Median(theirs)},
-         {"ratio", Median(ratios)}});
+    nlohmann::json row = {{"bench", name},
+                          {"ours_gbits", Median(mine)},
+                          {"plain_gbits", Median(theirs)},
+                          {"ratio", Median(ratios)}};
+    if (bridged != nullptr) {
+      row["bridged_gbits"] = Median(in_bridges);
+      row["ratio_bridged"] = Median(ratios_bridged);
+    }
+    Say(row);
   }
 
   double Gbits(const NetworkNamespace& from, const NetworkNamespace& to, const IpAddress& address) {
