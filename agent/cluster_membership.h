@@ -57,7 +57,7 @@ class ClusterMembership {
   // FailedPrecondition for a manager without `force`: the cluster's state would be deleted.
   void Leave(bool force, LeaveDone done);
 
-  // Empty when no manager runs here.
+  // Of this node's manager, also while that is down; empty when the node is none.
   std::string manager_socket() const;
 
  private:

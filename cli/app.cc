@@ -30,7 +30,6 @@ absl::StatusOr<std::vector<Object>> AllPages(Request request, const List& list,
 }
 
 constexpr std::string_view kManagerSocket = "/run/swarm/manager/manager.sock";
-constexpr absl::Duration kStartPatience = absl::Seconds(10);  // for this node's manager to listen
 constexpr char kNoManager[] = "this node is no manager: name one with --host or --context";
 constexpr std::string_view kAgentSocket = "/run/swarm/agent.sock";
 constexpr size_t kContextLimit = 256 << 10;
@@ -137,20 +136,21 @@ absl::StatusOr<ManagerTarget> Invocation::Target() {
   return target;
 }
 
-absl::StatusOr<ManagerClient*> Invocation::Manager() {
+absl::StatusOr<ManagerClient*> Invocation::Manager(absl::Duration patience) {
   if (manager_ == nullptr) {
     ASSIGN_OR_RETURN(const ManagerTarget target, Target());
-    auto manager = env.connector.Manager(target, /*patience=*/absl::ZeroDuration());
+    auto manager = env.connector.Manager(target, kNoPatience);
     if (absl::IsUnavailable(manager.status()) && IsLocal()) {
-      manager = AwaitManager(target, manager.status());
+      manager = AwaitManager(target, manager.status(), patience);
     }
     ASSIGN_OR_RETURN(manager_, std::move(manager));
   }
   return manager_.get();
 }
 
-absl::StatusOr<std::unique_ptr<ManagerClient>> Invocation::AwaitManager(
-    const ManagerTarget& target, const absl::Status& missing) {
+absl::StatusOr<std::unique_ptr<ManagerClient>> Invocation::AwaitManager(ManagerTarget target,
+                                                                        const absl::Status& missing,
+                                                                        absl::Duration patience) {
   const auto node = Node();
   auto info = node.ok() ? (*node)->GetNodeInfo({}) : absl::StatusOr<v1::NodeInfo>(node.status());
   if (absl::IsUnavailable(info.status())) {
@@ -158,14 +158,19 @@ absl::StatusOr<std::unique_ptr<ManagerClient>> Invocation::AwaitManager(
                     "no manager runs on this node (one elsewhere is named with "
                     "--host or --context), nor does what would start it");
   }
-  if (!info.ok()) return missing;  // root alone may ask the daemon
+  if (absl::IsPermissionDenied(info.status())) return missing;  // root alone may ask the daemon
+  RETURN_IF_ERROR(info.status());
+  if (info->node_id().empty() && !info->error().empty()) {
+    return absl::FailedPreconditionError(info->error());
+  }
   if (info->node_id().empty()) {
     return absl::FailedPreconditionError(
         "this node is in no swarm; try: swarmctl swarm init, or name a manager of another one with "
         "--host or --context");
   }
   if (info->manager_socket().empty()) return absl::FailedPreconditionError(kNoManager);
-  auto manager = env.connector.Manager(target, kStartPatience);
+  target.address = StrCat("unix:", info->manager_socket());
+  auto manager = env.connector.Manager(target, patience);
   if (!absl::IsUnavailable(manager.status())) return manager;
   return absl::UnavailableError(
       "this node's manager is starting or cannot start; its log tells: journalctl -u swarm-agent");

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cli/env.h"
 #include "cli/flags.h"
 #include "cli/output/format.h"
@@ -71,6 +72,11 @@ bool Owns(const Command& command, std::string_view flag);
 // letter; one of the same name takes the global's place, letter and all.
 std::vector<FlagRule> RulesOf(const Command& command);
 
+// For this node's manager to listen after a restart: it takes one or two seconds.
+inline constexpr absl::Duration kStartPatience = absl::Seconds(10);
+// Of who has something to say without it.
+inline constexpr absl::Duration kNoPatience = absl::ZeroDuration();
+
 class Invocation {
  public:
   Invocation(CliEnv& env, const Command& command, Flags flags, Flags globals)
@@ -89,8 +95,9 @@ class Invocation {
   // --format, checked; a bad one is a usage error.
   absl::StatusOr<Format> OutputFormat() const;
 
-  // By --host or --context (or SWARM_HOST, SWARM_CONTEXT), else this node's manager.
-  absl::StatusOr<ManagerClient*> Manager();
+  // By --host or --context (or SWARM_HOST, SWARM_CONTEXT), else this node's manager: that is waited
+  // for when it is about to start.
+  absl::StatusOr<ManagerClient*> Manager(absl::Duration patience = kStartPatience);
   // This node's daemon.
   absl::StatusOr<NodeClient*> Node();
   // Whether the manager is the one of this node: nobody named another.
@@ -103,8 +110,9 @@ class Invocation {
   absl::StatusOr<ManagerTarget> Target();
   // Nobody listens where this node's manager would, as `missing` says. Its daemon knows whether
   // there is to be one: that one is waited for, else the error tells what would help.
-  absl::StatusOr<std::unique_ptr<ManagerClient>> AwaitManager(const ManagerTarget& target,
-                                                              const absl::Status& missing);
+  absl::StatusOr<std::unique_ptr<ManagerClient>> AwaitManager(ManagerTarget target,
+                                                              const absl::Status& missing,
+                                                              absl::Duration patience);
   std::string Setting(std::string_view flag, std::string_view variable) const;
 
   std::unique_ptr<ManagerClient> manager_;

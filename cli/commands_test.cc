@@ -443,8 +443,19 @@ TEST_F(CommandsTest, InfoOfAClusterElsewhereNeedsNoDaemonHere) {
 TEST_F(CommandsTest, AManagerThatIsStartingIsWaitedFor) {
   cluster_.manager_is_down = cluster_.manager_is_starting = true;
   EXPECT_EQ(world_.Run({"service", "ls"}), 0) << console_.err;
+  EXPECT_EQ(world_.connector.target.address, "unix:/run/elsewhere/manager.sock")
+      << "the daemon knows where it will be";
   cluster_.manager_is_down = true;
   EXPECT_EQ(world_.Run({"--host", "unix:///x.sock", "service", "ls"}), 1) << "not this node's";
+}
+
+TEST_F(CommandsTest, WhatHasAnAnswerWithoutAManagerWaitsForNone) {
+  cluster_.manager_is_down = cluster_.manager_is_starting = true;  // back for whoever waits
+  EXPECT_EQ(world_.Run({"info"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("this node's manager is starting or cannot start"));
+  EXPECT_EQ(world_.Run({"version"}), 0);
+  EXPECT_THAT(console_.out, HasSubstr("this node's manager is starting or cannot start"));
+  EXPECT_TRUE(cluster_.manager_is_down);
 }
 
 TEST_F(CommandsTest, WhyThisNodesManagerIsNotThereIsAskedOfItsDaemon) {
@@ -460,6 +471,9 @@ TEST_F(CommandsTest, WhyThisNodesManagerIsNotThereIsAskedOfItsDaemon) {
   EXPECT_EQ(world_.Run({"service", "ls"}), 1);
   EXPECT_THAT(console_.err,
               StartsWith("error: this node is in no swarm; try: swarmctl swarm init"));
+  cluster_.node_error = "this node's identity cannot be read: it is torn";
+  EXPECT_EQ(world_.Run({"service", "ls"}), 1);
+  EXPECT_EQ(console_.err, "error: this node's identity cannot be read: it is torn\n");
   cluster_.agent_is_down = true;
   EXPECT_EQ(world_.Run({"service", "ls"}), 1);
   EXPECT_THAT(console_.err, AllOf(HasSubstr("no manager runs on this node"),

@@ -106,6 +106,7 @@ struct FakeCluster {
   bool manager_is_starting = false;  // one that is down is there for who waits
   bool manager_is_locked = false;
   bool node_is_in_a_swarm = true;
+  std::string node_error;
   bool node_is_manager = true;
   bool agent_is_down = false;
   bool watch_resyncs = false;  // once: the next watch begins with what is still kept

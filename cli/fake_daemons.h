@@ -35,6 +35,7 @@ class FakeNode : public NodeClient {
   }
   absl::StatusOr<v1::NodeInfo> GetNodeInfo(const v1::GetNodeInfoRequest&) override {
     v1::NodeInfo info;
+    info.set_error(cluster_.node_error);
     if (!cluster_.node_is_in_a_swarm) return info;
     info.set_node_id("node-1-id");
     if (cluster_.node_is_manager) info.set_manager_socket("/run/elsewhere/manager.sock");

@@ -380,11 +380,11 @@ class GrpcConnector : public Connector {
                                                          absl::Duration patience) override {
     const bool local = target.address.starts_with(kUnix);
     const std::string path = local ? target.address.substr(kUnix.size()) : "";
-    const Callee callee = {
-        StrCat("the manager at ", local ? path : target.address),
-        local ? "does this node run a manager? swarmctl info tells; or name one with --host or "
-                "--context"
-              : "is the address right and the manager running?"};
+    const Callee callee = {StrCat("the manager at ", local ? path : target.address),
+                           local ? "does this node run a manager? as root, swarmctl info tells; or "
+                                   "name one with --host or "
+                                   "--context"
+                                 : "is the address right and the manager running?"};
     if (local) RETURN_IF_ERROR(AwaitSocket(path, callee, patience, interrupt_));
     auto credentials =
         local ? edge::LocalCredentials()

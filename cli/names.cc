@@ -150,7 +150,7 @@ std::vector<Candidate> NamesOf(std::string_view word, Invocation& in) {
   }
   for (const Source& source : kSources) {
     if (source.word != word) continue;
-    if (const auto manager = in.Manager(); manager.ok()) source.list(**manager, names);
+    if (const auto manager = in.Manager(kNoPatience); manager.ok()) source.list(**manager, names);
   }
   return names;
 }

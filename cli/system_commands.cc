@@ -15,7 +15,7 @@ namespace swarm::cli {
 namespace {
 
 absl::StatusOr<v1::Cluster> FetchCluster(Invocation& in) {
-  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager());
+  ASSIGN_OR_RETURN(ManagerClient * manager, in.Manager(kNoPatience));
   return manager->GetCluster({});
 }
 
@@ -32,14 +32,18 @@ absl::Status Info(Invocation& in) {
   if (in.IsLocal()) {
     ASSIGN_OR_RETURN(NodeClient * node, in.Node());
     ASSIGN_OR_RETURN(info, node->GetNodeInfo({}));
-    // A manager that is down is none of the node's failures.
-    absl::StatusOr<v1::Cluster> own = absl::NotFoundError("");
-    if (!info->manager_socket().empty()) own = FetchCluster(in);
-    if (IsLocked(own.status())) {
-      info->set_state(v1::NodeInfo::CLUSTER_STATE_LOCKED);
-      info->set_error(std::string(own.status().message()));
+    // A manager that is down is none of the node's failures, but what is to be known.
+    if (!info->manager_socket().empty()) {
+      absl::StatusOr<v1::Cluster> own = FetchCluster(in);
+      if (own.ok()) {
+        cluster = *std::move(own);
+      } else if (IsLocked(own.status())) {
+        info->set_state(v1::NodeInfo::CLUSTER_STATE_LOCKED);
+        info->set_error(std::string(own.status().message()));
+      } else if (info->error().empty()) {
+        info->set_error(std::string(own.status().message()));
+      }
     }
-    if (own.ok()) cluster = *std::move(own);
   } else {
     // Of another place: this machine may be in no cluster, or in another one.
     ASSIGN_OR_RETURN(cluster, FetchCluster(in));
@@ -59,7 +63,7 @@ absl::Status Info(Invocation& in) {
 
 absl::Status Version(Invocation& in) {
   ASSIGN_OR_RETURN(const Format format, in.OutputFormat());
-  const absl::StatusOr<ManagerClient*> manager = in.Manager();
+  const absl::StatusOr<ManagerClient*> manager = in.Manager(kNoPatience);
   const absl::StatusOr<v1::VersionInfo> server =
       manager.ok() ? (*manager)->GetVersion({}) : absl::StatusOr<v1::VersionInfo>(manager.status());
   if (format.kind != Format::Kind::kTable) {

@@ -65,8 +65,13 @@ class SurviveTest(ClusterTest):
         kill(old)
         cluster.close_feed()
         wait_for(lambda: not os.path.exists(f"/proc/{old}"), "the manager to be dead")
-        # Whoever asks this very moment waits until it is back by itself.
-        run(os.path.join(BIN, "swarmctl"), "--agent-socket", cluster.manager.agent_socket, "service", "ls")
+        # Whoever asks this very moment waits until it is back by itself; on a machine as busy as this may be, longer than 10 s.
+        def answered():
+            asked = run(os.path.join(BIN, "swarmctl"), "--agent-socket", cluster.manager.agent_socket, "service", "ls", check=False)
+            if asked.returncode != 0:
+                self.assertIn("this node's manager is starting or cannot start", asked.stderr)
+            return asked.returncode == 0
+        wait_for(answered, "the manager to be back")
         self.assertEqual(cluster.rows("service", "ls"), services)
         cluster.until(lambda: [n["Status"] for n in cluster.rows("node", "ls")] == ["Ready"] * 4, "all agents to reconnect")
         cluster.wait_running("web", 6)

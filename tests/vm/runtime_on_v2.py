@@ -86,9 +86,14 @@ def listed(program, test_filter):
     return sum(1 for line in lines if line.startswith("  "))
 
 
+def passed_by_program(console):
+    """How many tests passed, of each program that came to its end."""
+    return [int(n) for n in re.findall(r"^\[  PASSED  \] (\d+) tests?\.$", console, re.M)]
+
+
 def judge(console, programs, expected):
     """What is wrong, in words; nothing when all that was expected passed."""
-    passed = [int(n) for n in re.findall(r"^\[  PASSED  \] (\d+) tests?\.$", console, re.M)]
+    passed = passed_by_program(console)
     failed = [int(n) for n in re.findall(r"^\[  FAILED  \] (\d+) tests?, listed below:$", console, re.M)]
     if len(passed) != programs:
         return f"{len(passed)} of {programs} test programs came to their end"

@@ -4,12 +4,13 @@
     python3 tests/vm/told_by_guest.py CONSOLE PROGRAM --gtest_list_tests …           what the program itself lists
     python3 tests/vm/told_by_guest.py CONSOLE PROGRAM --gtest_filter=SUITE.NAME …    0 if and only if it passed there
     python3 tests/vm/told_by_guest.py --programs                                     the programs that run there
+    python3 tests/vm/told_by_guest.py --ends CONSOLE                                 0 if and only if all came to their end
 """
 import os
 import re
 import sys
 
-from runtime_on_v2 import NOT_HERE, PROGRAMS
+from runtime_on_v2 import NOT_HERE, PROGRAMS, passed_by_program
 
 
 def told(console, test):
@@ -28,6 +29,11 @@ def main():
     if sys.argv[1:] == ["--programs"]:
         print("\n".join(PROGRAMS))
         return 0
+    if sys.argv[1] == "--ends":
+        with open(sys.argv[2], encoding="utf-8") as f:
+            ended = len(passed_by_program(f.read()))
+        print(f"{ended} of {len(PROGRAMS)} test programs came to their end")
+        return 0 if ended == len(PROGRAMS) else 1
     console, program, *flags = sys.argv[1:]
     if "--gtest_list_tests" in flags:
         os.execv(program, [program, *flags])
