@@ -6,6 +6,7 @@
 #include "cli/output/networks.h"
 #include "cli/output/views.h"
 #include "cli/output/words.h"
+#include "common/stack_label.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
@@ -44,7 +45,7 @@ void Stacks(ManagerClient& manager, Names& names) {
       [&](const v1::ListServicesResponse& page) {
         for (const v1::Service& service : page.services()) {
           const auto& labels = service.spec().labels();
-          const auto label = labels.find("com.docker.stack.namespace");
+          const auto label = labels.find(kNamespaceLabel);
           if (label != labels.end() && seen.insert(label->second).second) {
             names.push_back({label->second, ""});
           }

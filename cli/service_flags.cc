@@ -10,6 +10,7 @@
 #include "cli/errors.h"
 #include "cli/output/words.h"
 #include "cli/service_flag_themes.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -66,7 +67,7 @@ class SpecWriter {
     for (const std::string& text : flags_.List(flag)) {
       const auto [key, value] = SplitPair(text);
       if (key.empty()) return UsageError(StrCat("--", flag, " \"", text, "\": the key is empty"));
-      if (key == compose::kNamespaceLabel) {
+      if (key == kNamespaceLabel) {
         return absl::InvalidArgumentError(
             StrCat("--", flag, ": ", key, " is reserved for swarmctl stack deploy"));
       }

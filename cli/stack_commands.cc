@@ -21,13 +21,12 @@
 #include "cli/stack_files.h"
 #include "cli/stack_networks.h"
 #include "common/file_system.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
 namespace {
-
-using compose::kNamespaceLabel;
 
 absl::Status CheckName(const std::string& stack) {
   if (absl::Status status = compose::CheckStackName(stack); !status.ok()) {

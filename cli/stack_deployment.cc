@@ -15,13 +15,12 @@
 #include "cli/stack_volumes.h"
 #include "cli/stack_words.h"
 #include "common/ids.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
 namespace swarm::cli {
 namespace {
-
-using compose::kNamespaceLabel;
 
 // What went wrong with several services at once. The first tells how the command ends.
 class Failures {

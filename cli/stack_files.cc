@@ -8,6 +8,7 @@
 
 #include "cli/errors.h"
 #include "common/ids.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "google/protobuf/util/time_util.h"
@@ -16,7 +17,6 @@ namespace swarm::cli {
 namespace {
 
 using compose::kContentNameLabel;
-using compose::kNamespaceLabel;
 using compose::StackContent;
 
 // Where the two kinds differ.

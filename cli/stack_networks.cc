@@ -11,6 +11,7 @@
 #include "cli/output/networks.h"
 #include "common/ids.h"
 #include "common/ip_address.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 
@@ -19,7 +20,7 @@ namespace {
 
 Pairs WithoutStack(const google::protobuf::Map<std::string, std::string>& labels) {
   Pairs pairs = SortedPairs(labels);
-  pairs.erase(std::string(compose::kNamespaceLabel));
+  pairs.erase(std::string(kNamespaceLabel));
   return pairs;
 }
 
@@ -81,7 +82,7 @@ std::string NetworkDifference(const v1::NetworkSpec& old, const v1::NetworkSpec&
 absl::StatusOr<std::vector<v1::Network>> NetworksOfStack(ManagerClient& manager,
                                                          const std::string& stack) {
   v1::ListNetworksRequest request;
-  (*request.mutable_labels())[std::string(compose::kNamespaceLabel)] = stack;
+  (*request.mutable_labels())[std::string(kNamespaceLabel)] = stack;
   absl::StatusOr<std::vector<v1::Network>> networks = ListAllNetworks(manager, request);
   // A manager of before there were networks has none.
   if (networks.status().code() == absl::StatusCode::kUnimplemented) {
@@ -119,12 +120,9 @@ absl::StatusOr<NetworkPlan> PlanNetworks(ManagerClient& manager, const compose::
     }
     const std::string difference = NetworkDifference(old->second->spec(), network.spec);
     if (difference.empty()) continue;
-    plan.refusals.push_back(Refuse(
-        {"network", network.name, network.spec.name(), network.where},
-        absl::StatusCode::kFailedPrecondition, difference,
-        StrCat("a network cannot be changed: remove it with its services (swarmctl stack rm), "
-               "or give networks.",
-               network.name, " another name")));
+    plan.refusals.push_back(
+        CannotChange({"network", network.name, network.spec.name(), network.where}, difference,
+                     "its services (swarmctl stack rm)"));
   }
   return plan;
 }

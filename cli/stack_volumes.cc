@@ -44,12 +44,9 @@ absl::StatusOr<VolumePlan> PlanVolumes(ManagerClient& manager, const compose::St
     }
     const std::string difference = Difference(old->second->spec(), volume.spec);
     if (!difference.empty()) {
-      plan.refusals.push_back(Refuse(
-          {"volume", volume.name, volume.spec.name(), volume.where},
-          absl::StatusCode::kFailedPrecondition, difference,
-          StrCat("a volume cannot be changed: remove it with what is in it (swarmctl volume rm), "
-                 "or give volumes.",
-                 volume.name, " another name")));
+      plan.refusals.push_back(
+          CannotChange({"volume", volume.name, volume.spec.name(), volume.where}, difference,
+                       "what is in it (swarmctl volume rm)"));
     } else if (SortedPairs(old->second->spec().labels()) != SortedPairs(volume.spec.labels())) {
       plan.relabelled.push_back(volume.spec.name());
     }

@@ -34,6 +34,12 @@ Refusal NoneOutside(const Subject& subject, std::string_view more) {
       StrCat("make it with swarmctl ", subject.kind, " create ", subject.full_name, more));
 }
 
+Refusal CannotChange(const Subject& subject, std::string_view difference, std::string_view with) {
+  return Refuse(subject, absl::StatusCode::kFailedPrecondition, difference,
+                StrCat("a ", subject.kind, " cannot be changed: remove it with ", with,
+                       ", or give ", subject.kind, "s.", subject.key, " another name"));
+}
+
 std::string Differs(std::string_view what, std::string_view old, std::string_view wanted) {
   if (old == wanted) return "";
   return StrCat("its ", what, what.ends_with("s") ? " are " : " is ", old, ", and the file says ",

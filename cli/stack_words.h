@@ -43,6 +43,8 @@ Refusal Refuse(const Subject& subject, absl::StatusCode code, std::string_view w
                std::string_view remedy = "");
 // The remedy is the command that makes one; `more` are its arguments behind the name.
 Refusal NoneOutside(const Subject& subject, std::string_view more = "");
+// `with` is what goes with it when it is removed, and the command.
+Refusal CannotChange(const Subject& subject, std::string_view difference, std::string_view with);
 
 // "its driver is bridge, and the file says overlay"; "" when they are the same.
 std::string Differs(std::string_view what, std::string_view old, std::string_view wanted);

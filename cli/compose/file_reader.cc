@@ -6,6 +6,7 @@
 #include "cli/compose/external.h"
 #include "cli/compose/file_words.h"
 #include "cli/compose/model.h"
+#include "common/stack_label.h"
 #include "common/strings.h"
 
 namespace swarm::cli::compose {

@@ -14,6 +14,7 @@
 #include "cli/compose/words.h"
 #include "common/log_driver.h"
 #include "common/oci/reference.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 

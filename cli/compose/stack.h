@@ -25,9 +25,6 @@
 
 namespace swarm::cli::compose {
 
-// On every service, network and volume of a stack, set by deploy alone.
-inline constexpr std::string_view kNamespaceLabel = "com.docker.stack.namespace";
-
 // On secrets and configs of a stack: the name that the user knows them by. Their own goes on with
 // digits that stand for what they hold, so that other contents are another object and roll the
 // services that mount it.

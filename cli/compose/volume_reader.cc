@@ -7,6 +7,7 @@
 #include "cli/compose/mount_words.h"
 #include "cli/compose/security_words.h"
 #include "common/local_volume.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "common/task_template.h"

@@ -3,11 +3,10 @@
 #include <algorithm>
 
 #include "cli/output/events.h"
+#include "common/stack_label.h"
 
 namespace swarm::cli {
 namespace {
-
-constexpr char kStackLabel[] = "com.docker.stack.namespace";
 
 bool Names(const std::vector<std::string>& wanted, const std::string& id, const std::string& name) {
   return std::any_of(wanted.begin(), wanted.end(), [&](const std::string& one) {
@@ -21,7 +20,7 @@ bool IsOfStack(const std::vector<std::string>& wanted, const std::string& stack)
 
 template <typename Spec>
 bool HasStack(const std::vector<std::string>& wanted, const Spec& spec) {
-  const auto label = spec.labels().find(kStackLabel);
+  const auto label = spec.labels().find(kNamespaceLabel);
   return label != spec.labels().end() && IsOfStack(wanted, label->second);
 }
 

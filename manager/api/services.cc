@@ -5,6 +5,7 @@
 
 #include "absl/strings/match.h"
 #include "common/check.h"
+#include "common/stack_label.h"
 #include "common/status_macros.h"
 #include "common/strings.h"
 #include "google/protobuf/util/message_differencer.h"
@@ -27,8 +28,6 @@ using google::protobuf::util::MessageDifferencer;
 
 constexpr std::string_view kCreate = "CreateService";
 constexpr std::string_view kUpdate = "UpdateService";
-// What `stack deploy` marks the services of a stack with.
-constexpr char kStackLabel[] = "com.docker.stack.namespace";
 
 absl::Status NameTaken(std::string_view name) {
   return absl::AlreadyExistsError(StrCat("service name \"", name, "\" is already in use"));
@@ -71,11 +70,11 @@ absl::Status CheckCreate(const v1::CreateServiceRequest& request) {
 // turn comes: not the service itself, as it is now, nor others of its stack, which the same deploy
 // may change or remove first.
 absl::Status CheckPlanned(const View& view, const v1::ServiceSpec& spec) {
-  const auto stack = spec.labels().find(kStackLabel);
+  const auto stack = spec.labels().find(kNamespaceLabel);
   return CheckPublishedPorts(view, spec.endpoint(), [&](const Service& other) {
     if (other.spec().name() == spec.name()) return true;
     if (stack == spec.labels().end()) return false;
-    const auto theirs = other.spec().labels().find(kStackLabel);
+    const auto theirs = other.spec().labels().find(kNamespaceLabel);
     return theirs != other.spec().labels().end() && theirs->second == stack->second;
   });
 }
