@@ -5,15 +5,13 @@
 #include <memory>
 #include <string>
 
-#include "common/oci/digest.h"
 #include "common/strings.h"
-#include "tests/support/api_world.h"
+#include "manager/api/services_test_world.h"
 
 namespace swarm::manager {
 namespace {
 
 using ::testing::_;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using testing::IsOk;
@@ -21,96 +19,7 @@ using ::testing::SizeIs;
 using ::testing::StartsWith;
 using testing::StatusIs;
 
-const std::string kDigestA = "sha256:" + std::string(64, 'a');
-const std::string kDigestB = "sha256:" + std::string(64, 'b');
-
-// Answers from a table; everything else is what `otherwise` says.
-class FakeRegistry : public oci::Registry {
- public:
-  absl::StatusOr<oci::Document> GetManifest(const oci::Reference& reference) override {
-    ++questions;
-    auto it = images.find(reference.Name());
-    if (it == images.end()) return otherwise;
-    return oci::Document{.digest = it->second, .body = "{}"};
-  }
-  absl::Status GetBlob(const oci::Reference&, const std::string&, int64_t,
-                       std::function<absl::Status(std::string_view)>,
-                       const std::atomic<bool>&) override {
-    return absl::NotFoundError("no blobs here");
-  }
-  std::map<std::string, std::string> images;
-  absl::Status otherwise = absl::NotFoundError("no such image");
-  int questions = 0;
-};
-
-class ServicesTest : public ::testing::Test, public ApiWorld {
- protected:
-  ServicesTest()
-      : registry(std::make_shared<FakeRegistry>()),
-        images(env, *store, registry),
-        requests(env, *store),
-        services(env, *store, images, requests) {
-    registry->images["docker.io/library/nginx:latest"] = kDigestA;
-    registry->images["docker.io/library/nginx:2"] = kDigestB;
-    images.Start();
-    requests.Start();
-    services.Start();
-    loop.RunUntilIdle();
-  }
-
-  absl::StatusOr<v1::CreateServiceResponse> Create(const v1::ServiceSpec& spec,
-                                                   const std::string& request_id = "") {
-    v1::CreateServiceRequest request;
-    *request.mutable_spec() = spec;
-    request.set_request_id(request_id);
-    return Await<v1::CreateServiceResponse>(
-        [&](auto reply) { services.Create(request, std::move(reply)); });
-  }
-  v1::Service MustCreate(const v1::ServiceSpec& spec) {
-    auto created = Create(spec);
-    EXPECT_THAT(created, IsOk());
-    return created.ok() ? created->service() : v1::Service();
-  }
-  absl::StatusOr<v1::UpdateServiceResponse> Update(const v1::Service& read,
-                                                   const v1::ServiceSpec& spec,
-                                                   const std::string& request_id = "",
-                                                   bool resolve_image = false) {
-    v1::UpdateServiceRequest request;
-    request.set_ref(read.id());
-    request.set_version(read.meta().version());
-    *request.mutable_spec() = spec;
-    request.set_request_id(request_id);
-    request.set_resolve_image(resolve_image);
-    return Await<v1::UpdateServiceResponse>(
-        [&](auto reply) { services.Update(request, std::move(reply)); });
-  }
-  absl::Status Delete(const std::string& ref) {
-    v1::DeleteServiceRequest request;
-    request.set_ref(ref);
-    return Await<v1::DeleteServiceResponse>(
-               [&](auto reply) { services.Delete(request, std::move(reply)); })
-        .status();
-  }
-  absl::StatusOr<v1::Service> Get(const std::string& ref) {
-    v1::GetServiceRequest request;
-    request.set_ref(ref);
-    return Await<v1::Service>([&](auto reply) { services.Get(request, std::move(reply)); });
-  }
-  v1::ListServicesResponse List(const v1::ListServicesRequest& request = {}) {
-    auto listed = Await<v1::ListServicesResponse>(
-        [&](auto reply) { services.List(request, std::move(reply)); });
-    EXPECT_THAT(listed, IsOk());
-    return listed.value_or(v1::ListServicesResponse());
-  }
-  Revision RevisionOf(const v1::Service& service) {
-    return *store->view().GetRevision(Id::ParseOrZero(service.revision_id()));
-  }
-
-  std::shared_ptr<FakeRegistry> registry;
-  ImageResolver images;
-  RequestLog requests;
-  Services services;
-};
+class ServicesTest : public ServicesTestWorld {};
 
 TEST_F(ServicesTest, CreatesAServiceWithItsFirstRevisionPinned) {
   const v1::Service web = MustCreate(SpecOf("web", "nginx", 3));
@@ -120,22 +29,6 @@ TEST_F(ServicesTest, CreatesAServiceWithItsFirstRevisionPinned) {
   EXPECT_EQ(1u, revision.revision().number());
   EXPECT_EQ("docker.io/library/nginx:latest", revision.revision().image_reference());
   EXPECT_EQ("nginx", web.spec().task().container().image());
-}
-
-TEST_F(ServicesTest, RepliesOnlyWhenTheServiceIsDurable) {
-  v1::CreateServiceRequest request;
-  *request.mutable_spec() = SpecOf("web", "nginx");
-  bool answered = false;
-  uint64_t durable_at_answer = 0;
-  services.Create(request, [&](absl::StatusOr<v1::CreateServiceResponse> answer) {
-    ASSERT_OK(answer);
-    answered = true;
-    durable_at_answer = store->durable_version();
-    EXPECT_GE(durable_at_answer, answer->service().meta().version());
-  });
-  EXPECT_FALSE(answered);
-  loop.RunUntilIdle();
-  EXPECT_TRUE(answered);
 }
 
 TEST_F(ServicesTest, ADryRunSaysWhatIsWrongAndMakesNothing) {
@@ -200,117 +93,6 @@ TEST_F(ServicesTest, RefusesATakenName) {
   MustCreate(SpecOf("web", "nginx"));
   EXPECT_THAT(Create(SpecOf("web", "nginx")),
               StatusIs(absl::StatusCode::kAlreadyExists, "service name \"web\" is already in use"));
-}
-
-TEST_F(ServicesTest, LeavesNothingBehindWhenTheImageIsUnknown) {
-  EXPECT_THAT(
-      Create(SpecOf("web", "nowhere:9")),
-      StatusIs(absl::StatusCode::kNotFound,
-               "image nowhere:9: the registry has no such image and no node has it loaded"));
-  EXPECT_EQ(0u, store->view().CountServices());
-  EXPECT_THAT(Get("web"), StatusIs(absl::StatusCode::kNotFound));
-}
-
-// F1.
-TEST_F(ServicesTest, DoesNotDoubleARetryWithTheSameRequestId) {
-  auto first = Create(SpecOf("web", "nginx"), "retry-1");
-  auto second = Create(SpecOf("web", "nginx"), "retry-1");
-  ASSERT_OK(first);
-  ASSERT_OK(second);
-  EXPECT_EQ(first->service().id(), second->service().id());
-  EXPECT_EQ(1u, store->view().CountServices());
-}
-
-TEST_F(ServicesTest, AnswersARetryThatComesWhileTheFirstIsUnderWay) {
-  v1::CreateServiceRequest request;
-  *request.mutable_spec() = SpecOf("web", "nginx");
-  request.set_request_id("r");
-  std::vector<std::string> ids;
-  for (int i = 0; i < 3; ++i) {
-    services.Create(request, [&](absl::StatusOr<v1::CreateServiceResponse> answer) {
-      ASSERT_OK(answer);
-      ids.push_back(answer->service().id());
-    });
-  }
-  loop.RunUntilIdle();
-  ASSERT_THAT(ids, SizeIs(3));
-  EXPECT_EQ(ids[0], ids[1]);
-  EXPECT_EQ(ids[0], ids[2]);
-  EXPECT_EQ(1, registry->questions);
-}
-
-TEST_F(ServicesTest, RefusesARequestIdOfAnotherMethod) {
-  auto created = Create(SpecOf("web", "nginx"), "x");
-  ASSERT_OK(created);
-  EXPECT_THAT(Update(created->service(), SpecOf("web", "nginx", 2), "x"),
-              StatusIs(absl::StatusCode::kInvalidArgument, StartsWith("request_id: ")));
-}
-
-TEST_F(ServicesTest, ForgetsRequestIdsAfterTenMinutes) {
-  ASSERT_OK(Create(SpecOf("web", "nginx"), "old"));
-  loop.Advance(absl::Minutes(12));
-  EXPECT_FALSE(store->view().GetRequest("old").has_value());
-}
-
-TEST_F(ServicesTest, ForgetsRequestIdsOfEarlierLivesToo) {
-  ASSERT_OK(Create(SpecOf("web", "nginx"), "old"));
-  RequestLog next_life(env, *store);
-  next_life.Start();
-  loop.Advance(absl::Minutes(12));
-  EXPECT_FALSE(store->view().GetRequest("old").has_value());
-}
-
-TEST_F(ServicesTest, ForgetsRequestIdsThatItCouldNotForgetInTime) {
-  ASSERT_OK(Create(SpecOf("web", "nginx"), "old"));
-  journal.Stall(absl::ResourceExhaustedError("disk full"));
-  loop.Advance(absl::Minutes(12));
-  journal.Stall(absl::OkStatus());
-  loop.Advance(absl::Minutes(2));
-  EXPECT_FALSE(store->view().GetRequest("old").has_value());
-}
-
-TEST_F(ServicesTest, KeepsARequestIdForItsTimeThoughItsFirstWriteWasRefused) {
-  journal.Stall(absl::ResourceExhaustedError("disk full"));
-  EXPECT_FALSE(Create(SpecOf("web", "nginx"), "r").ok());
-  loop.Advance(absl::Minutes(9));
-  journal.Stall(absl::OkStatus());
-  ASSERT_OK(Create(SpecOf("web", "nginx"), "r"));
-  loop.Advance(absl::Minutes(5));
-  EXPECT_TRUE(store->view().GetRequest("r").has_value());
-}
-
-// F4: what a full disk looks like from outside.
-TEST_F(ServicesTest, AnswersReadsAndRefusesWritesWithTheReasonWhileTheDiskIsFull) {
-  MustCreate(SpecOf("web", "nginx"));
-  journal.Stall(absl::ResourceExhaustedError("disk full: journal.db"));
-  EXPECT_OK(Get("web"));
-  EXPECT_THAT(List().services(), SizeIs(1));
-  EXPECT_THAT(Create(SpecOf("api", "nginx")),
-              StatusIs(absl::StatusCode::kResourceExhausted, "disk full: journal.db"));
-  EXPECT_THAT(Get("api"), StatusIs(absl::StatusCode::kNotFound));
-  journal.Stall(absl::OkStatus());
-  EXPECT_OK(Create(SpecOf("api", "nginx")));
-}
-
-TEST_F(ServicesTest, FailsAWriteThatTheDiskHoldsUpAfterTenSecondsAndStillMakesIt) {
-  v1::CreateServiceRequest request;
-  *request.mutable_spec() = SpecOf("web", "nginx");
-  std::optional<absl::StatusOr<v1::CreateServiceResponse>> answer;
-  journal.HoldNextCommits();
-  services.Create(request, [&](auto a) { answer.emplace(std::move(a)); });
-  loop.RunUntilIdle();
-  journal.Stall(absl::ResourceExhaustedError("disk full: journal.db"));
-  EXPECT_OK(Get("web")) << "a read does not wait behind the write";
-  loop.Advance(absl::Seconds(9));
-  EXPECT_FALSE(answer.has_value());
-  loop.Advance(absl::Seconds(2));
-  ASSERT_TRUE(answer.has_value());
-  EXPECT_THAT(*answer, StatusIs(absl::StatusCode::kUnavailable,
-                                "disk full: journal.db; the change is made once there is space "
-                                "again"));
-  journal.Stall(absl::OkStatus());
-  loop.RunUntilIdle();
-  EXPECT_EQ(store->version(), store->durable_version());
 }
 
 TEST_F(ServicesTest, RefusesAStaleVersionWithBothNumbers) {
@@ -489,59 +271,6 @@ TEST_F(ServicesTest, MakesARevisionWhenADurationThatWasUnsetBecomesZero) {
   EXPECT_EQ(stopped->service().revision_id(), same->service().revision_id());
 }
 
-TEST_F(ServicesTest, MakesARevisionOfAnotherDigestOfTheSameNameWhenAskedToResolve) {
-  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
-  registry->images["docker.io/library/nginx:latest"] = kDigestB;
-  auto updated = Update(read, read.spec(), "", /*resolve_image=*/true);
-  ASSERT_OK(updated);
-  EXPECT_EQ(kDigestB, updated->service().image_digest());
-  EXPECT_EQ(2u, RevisionOf(updated->service()).revision().number());
-  EXPECT_EQ(read.revision_id(), store->view().GetServiceByName("web")->previous_revision_id());
-  EXPECT_THAT(updated->warnings(), IsEmpty());
-}
-
-TEST_F(ServicesTest, KeepsTheRevisionWhenTheNameStillMeansTheSameDigest) {
-  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
-  auto updated = Update(read, read.spec(), "", /*resolve_image=*/true);
-  ASSERT_OK(updated);
-  EXPECT_EQ(2, registry->questions);
-  EXPECT_EQ(read.revision_id(), updated->service().revision_id());
-}
-
-TEST_F(ServicesTest, KeepsThePinnedDigestWhenTheRegistryDoesNotAnswerAndSaysSo) {
-  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
-  registry->images.clear();
-  registry->otherwise = absl::UnavailableError("registry docker.io: no route");
-  // Another image of that name on a node is no answer of the registry either.
-  AddNode("n1", v1::NodeStatus::STATE_READY, {{"docker.io/library/nginx:latest", kDigestB}});
-  v1::ServiceSpec spec = read.spec();
-  spec.mutable_task()->mutable_container()->add_env("A=1");
-  auto updated = Update(read, spec, "", /*resolve_image=*/true);
-  ASSERT_OK(updated);
-  EXPECT_EQ(kDigestA, updated->service().image_digest());
-  EXPECT_NE(read.revision_id(), updated->service().revision_id());
-  EXPECT_THAT(updated->warnings(),
-              ElementsAre("image nginx: registry docker.io: no route; the service keeps the one "
-                          "that it has"));
-  auto again = Update(updated->service(), spec, "", /*resolve_image=*/true);
-  ASSERT_OK(again);
-  EXPECT_EQ(updated->service().revision_id(), again->service().revision_id());
-}
-
-TEST_F(ServicesTest, ResolvesAgainOnlyWhenTheImagesTextChanges) {
-  const v1::Service read = MustCreate(SpecOf("web", "nginx"));
-  registry->images["docker.io/library/nginx:latest"] = kDigestB;
-  v1::ServiceSpec spec = read.spec();
-  spec.mutable_task()->set_force_update(1);
-  auto forced = Update(read, spec);
-  ASSERT_OK(forced);
-  EXPECT_EQ(kDigestA, forced->service().image_digest());
-  spec.mutable_task()->mutable_container()->set_image("nginx:2");
-  auto changed = Update(forced->service(), spec);
-  ASSERT_OK(changed);
-  EXPECT_EQ(kDigestB, changed->service().image_digest());
-}
-
 TEST_F(ServicesTest, RefusesToRename) {
   const v1::Service read = MustCreate(SpecOf("web", "nginx"));
   EXPECT_THAT(Update(read, SpecOf("www", "nginx")),
@@ -699,143 +428,6 @@ TEST_F(ServicesTest, CountsRunningTasksAtTheTimeOfTheAnswer) {
 }
 
 // ------------------------------------------------------------------------------------------ images
-
-TEST_F(ServicesTest, TakesAGivenDigestAsItIs) {
-  const v1::Service web = MustCreate(SpecOf("web", "anything@" + kDigestB));
-  EXPECT_EQ(kDigestB, web.image_digest());
-  EXPECT_EQ(0, registry->questions);
-}
-
-TEST_F(ServicesTest, UsesTheNewestLoadedImageWhenTheRegistryHasNone) {
-  AddNode("n1", v1::NodeStatus::STATE_READY,
-          {{"docker.io/library/hello:1", kDigestA}, {"docker.io/library/hello:1", kDigestB}});
-  auto created = Create(SpecOf("web", "hello:1"));
-  ASSERT_OK(created);
-  EXPECT_EQ(kDigestB, created->service().image_digest());
-  EXPECT_THAT(created->warnings(), IsEmpty());
-}
-
-TEST_F(ServicesTest, WarnsWhenTheRegistryFailedAndTheLoadedImageIsUsed) {
-  registry->otherwise = absl::UnavailableError("registry docker.io: no route");
-  AddNode("n1", v1::NodeStatus::STATE_READY, {{"docker.io/library/hello:1", kDigestA}});
-  auto created = Create(SpecOf("web", "hello:1"));
-  ASSERT_OK(created);
-  EXPECT_EQ(kDigestA, created->service().image_digest());
-  EXPECT_THAT(created->warnings(),
-              ElementsAre("image hello:1: registry docker.io: no route; using the "
-                          "one that is loaded"));
-}
-
-TEST_F(ServicesTest, DoesNotAskTheRegistryWithNoResolveImage) {
-  AddNode("n1", v1::NodeStatus::STATE_READY, {{"docker.io/library/hello:1", kDigestA}});
-  v1::ServiceSpec spec = SpecOf("web", "hello:1");
-  spec.set_no_resolve_image(true);
-  auto created = Create(spec);
-  ASSERT_OK(created);
-  EXPECT_EQ(kDigestA, created->service().image_digest());
-  EXPECT_EQ(0, registry->questions);
-  EXPECT_THAT(created->warnings(), IsEmpty());
-}
-
-TEST_F(ServicesTest, AcceptsAServiceWhileTheRegistryIsDownAndPinsItLater) {
-  registry->otherwise = absl::UnavailableError("registry reg.test: connection refused");
-  auto created = Create(SpecOf("web", "reg.test/app:1"));
-  ASSERT_OK(created);
-  EXPECT_EQ("", created->service().image_digest());
-  EXPECT_THAT(created->warnings(), ElementsAre(HasSubstr("connection refused")));
-  EXPECT_EQ("registry reg.test: connection refused",
-            RevisionOf(created->service()).pending_reason());
-  registry->images["reg.test/app:1"] = kDigestA;
-  loop.Advance(absl::Minutes(2));
-  auto now = Get("web");
-  ASSERT_OK(now);
-  EXPECT_EQ(kDigestA, now->image_digest());
-  EXPECT_EQ(created->service().revision_id(), now->revision_id());
-  EXPECT_EQ("", RevisionOf(*now).pending_reason());
-}
-
-// F4: the disk may be full just when the registry is back.
-TEST_F(ServicesTest, PinsAWaitingServiceThoughTheStoreRefusedItOnce) {
-  registry->otherwise = absl::UnavailableError("down");
-  MustCreate(SpecOf("web", "reg.test/app:1"));
-  registry->images["reg.test/app:1"] = kDigestA;
-  journal.Stall(absl::ResourceExhaustedError("disk full"));
-  loop.Advance(absl::Minutes(2));
-  EXPECT_EQ("", Get("web")->image_digest());
-  journal.Stall(absl::OkStatus());
-  loop.Advance(absl::Minutes(2));
-  EXPECT_EQ(kDigestA, Get("web")->image_digest());
-}
-
-TEST_F(ServicesTest, PinsAWaitingServiceAtOnceWhenANodeHasLoadedItsImage) {
-  registry->otherwise = absl::UnavailableError("down");
-  MustCreate(SpecOf("web", "reg.test/app:1"));
-  AddNode("n1", v1::NodeStatus::STATE_READY, {{"reg.test/app:1", kDigestB}});
-  EXPECT_EQ(kDigestB, Get("web")->image_digest());
-}
-
-TEST_F(ServicesTest, LeavesARegistryThatGaveNoAnswerAloneLongerEachTimeUpToHalfAMinute) {
-  registry->otherwise = absl::UnavailableError("down");
-  AddNode("n1", v1::NodeStatus::STATE_READY, {{"reg.test/app:1", kDigestA}});
-  int created = 0;
-  const auto asks = [&] {
-    const int before = registry->questions;
-    MustCreate(SpecOf(StrCat("s", ++created), "reg.test/app:1"));
-    return registry->questions - before;
-  };
-  EXPECT_EQ(1, asks());
-  for (int seconds : {1, 2, 4, 8, 16, 30, 30}) {
-    loop.Advance(absl::Seconds(seconds) - absl::Milliseconds(100));
-    EXPECT_EQ(0, asks()) << seconds;
-    loop.Advance(absl::Milliseconds(200));
-    EXPECT_EQ(1, asks()) << seconds;
-  }
-  // An answer, even that it has no such image, ends it.
-  registry->otherwise = absl::NotFoundError("no such image");
-  loop.Advance(absl::Seconds(31));
-  EXPECT_EQ(1, asks());
-  registry->otherwise = absl::UnavailableError("down");
-  EXPECT_EQ(1, asks());
-  loop.Advance(absl::Milliseconds(1100));
-  EXPECT_EQ(1, asks());
-}
-
-TEST_F(ServicesTest, ARegistryThatWasDownForAMomentHoldsAServiceUpForAMoment) {
-  registry->otherwise = absl::UnavailableError("registry reg.test: connection refused");
-  MustCreate(SpecOf("web", "reg.test/app:1"));
-  registry->images["reg.test/app:1"] = kDigestA;
-  loop.Advance(absl::Seconds(5));
-  EXPECT_EQ(kDigestA, Get("web")->image_digest());
-}
-
-TEST_F(ServicesTest, SaysThatARegistryWantsCredentials) {
-  registry->otherwise = absl::PermissionDeniedError("credentials wanted");
-  EXPECT_THAT(Create(SpecOf("web", "reg.test/app:1")),
-              StatusIs(absl::StatusCode::kNotFound, HasSubstr("credentials wanted")));
-}
-
-// A registry that hangs holds a create up for 2 s at most when a node has the image.
-class HangingPool : public WorkerPool {
- public:
-  absl::Status Submit(Task0) override { return absl::OkStatus(); }
-};
-
-TEST_F(ServicesTest, DoesNotWaitForAHangingRegistryWhenANodeHasTheImage) {
-  HangingPool hanging;
-  const Env slow{loop, loop, *random, hanging};
-  ImageResolver slow_images(slow, *store, registry);
-  AddNode("n1", v1::NodeStatus::STATE_READY, {{"reg.test/app:1", kDigestA}});
-  std::optional<absl::StatusOr<ResolvedImage>> answer;
-  slow_images.Resolve(*oci::Reference::Parse("reg.test/app:1"), false,
-                      [&](auto a) { answer.emplace(std::move(a)); });
-  loop.Advance(absl::Milliseconds(1900));
-  EXPECT_FALSE(answer.has_value());
-  loop.Advance(absl::Milliseconds(200));
-  ASSERT_TRUE(answer.has_value());
-  ASSERT_OK(*answer);
-  EXPECT_EQ(kDigestA, (*answer)->digest);
-  EXPECT_THAT((*answer)->warnings, ElementsAre(HasSubstr("no answer within 2s")));
-}
 
 TEST_F(ServicesTest, ScalingDuringAnUpdateKeepsTheWayBackAtTodaysScale) {
   v1::ServiceSpec spec;
